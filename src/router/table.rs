@@ -1,0 +1,355 @@
+//! Finding the route of a request in a compiled route configuration.
+//!
+//! Pure functions over the request's headers; nothing here allocates. Order of the search: virtual host by
+//! domain (exact, longest `*suffix`, longest `prefix*`, `*`), then the first route whose conditions all hold.
+
+use super::config::{
+    HeaderMatch, HeaderTest, PathMatch, Route, RouteConfig, RouteMatch, StringMatch, StringPattern, VirtualHost,
+};
+use nuncio_codec::{HeaderMap, RequestHead};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The longest `:authority` that is looked up; a domain name has at most 253 characters, a port 6.
+const LONGEST_AUTHORITY: usize = 512;
+
+/// Domain patterns of one route configuration. All patterns are lower-case.
+#[derive(Debug, Default)]
+pub struct DomainTable {
+    exact: HashMap<Box<[u8]>, usize>,
+    /// Without the star, longest first.
+    suffixes: Vec<(Box<[u8]>, usize)>,
+    /// Without the star, longest first.
+    prefixes: Vec<(Box<[u8]>, usize)>,
+    any: Option<usize>,
+}
+
+/// A domain pattern that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainError {
+    /// Which virtual host.
+    pub vhost: usize,
+    /// The pattern.
+    pub domain: String,
+    /// What is wrong.
+    pub reason: &'static str,
+}
+
+impl DomainTable {
+    /// Arranges (virtual host, domain pattern) pairs.
+    ///
+    /// # Errors
+    /// Every pattern that is empty, has a star in the middle, or was given before.
+    pub fn build<'a>(domains: impl Iterator<Item = (usize, &'a str)>) -> Result<Self, Vec<DomainError>> {
+        let mut table = Self::default();
+        let mut errors = Vec::new();
+        for (vhost, domain) in domains {
+            if let Err(reason) = table.insert(vhost, &domain.to_ascii_lowercase()) {
+                errors.push(DomainError { vhost, domain: domain.to_owned(), reason });
+            }
+        }
+        table.suffixes.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
+        table.prefixes.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
+        if errors.is_empty() { Ok(table) } else { Err(errors) }
+    }
+
+    fn insert(&mut self, vhost: usize, domain: &str) -> Result<(), &'static str> {
+        const TWICE: &str = "the domain is used more than once in this route configuration";
+        if domain.is_empty() {
+            return Err("a domain must not be empty");
+        }
+        if domain == "*" {
+            return if self.any.replace(vhost).is_some() { Err(TWICE) } else { Ok(()) };
+        }
+        let list = match (domain.strip_prefix('*'), domain.strip_suffix('*')) {
+            (Some(rest), _) if !rest.contains('*') => {
+                Some((&mut self.suffixes, rest))
+            }
+            (None, Some(rest)) if !rest.contains('*') => Some((&mut self.prefixes, rest)),
+            (None, None) if !domain.contains('*') => None,
+            _ => return Err("a domain may have one `*`, as its first or its last character"),
+        };
+        match list {
+            Some((list, rest)) => {
+                if list.iter().any(|(text, _)| **text == *rest.as_bytes()) {
+                    return Err(TWICE);
+                }
+                list.push((rest.as_bytes().into(), vhost));
+            }
+            None => {
+                if self.exact.insert(domain.as_bytes().into(), vhost).is_some() {
+                    return Err(TWICE);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The virtual host for an `:authority`, compared without case and with its port.
+    pub fn find(&self, authority: &[u8]) -> Option<usize> {
+        if self.exact.is_empty() && self.suffixes.is_empty() && self.prefixes.is_empty() {
+            return self.any;
+        }
+        let mut lower = [0; LONGEST_AUTHORITY];
+        let Some(lower) = lower.get_mut(..authority.len()) else { return self.any };
+        lower.copy_from_slice(authority);
+        lower.make_ascii_lowercase();
+        let lower = &*lower;
+        if let Some(&vhost) = self.exact.get(lower) {
+            return Some(vhost);
+        }
+        // A star stands for at least one character.
+        let longer = |text: &[u8]| lower.len() > text.len();
+        let suffix = self.suffixes.iter().find(|(text, _)| longer(text) && lower.ends_with(text));
+        let prefix = || self.prefixes.iter().find(|(text, _)| longer(text) && lower.starts_with(text));
+        suffix.or_else(prefix).map(|(_, vhost)| *vhost).or(self.any)
+    }
+}
+
+impl RouteConfig {
+    /// The route for a request and the virtual host that it stands in.
+    pub fn find(&self, head: &RequestHead) -> Option<(&VirtualHost, &Arc<Route>)> {
+        let vhost = &self.virtual_hosts[self.domains.find(head.authority().unwrap_or_default())?];
+        let route = vhost.routes.iter().find(|route| route.matcher.matches(head))?;
+        Some((vhost, route))
+    }
+}
+
+impl RouteMatch {
+    /// Whether all conditions hold.
+    pub fn matches(&self, head: &RequestHead) -> bool {
+        self.path.matches(head.path(), self.case_sensitive)
+            && self.headers.iter().all(|header| header.matches(&head.headers))
+    }
+}
+
+impl PathMatch {
+    fn matches(&self, path: &[u8], case_sensitive: bool) -> bool {
+        let starts = |text: &[u8], start: &[u8]| {
+            text.get(..start.len()).is_some_and(|head| same(head, start, case_sensitive))
+        };
+        match self {
+            Self::Prefix(prefix) => starts(path, prefix),
+            Self::Exact(exact) => same(without_query(path), exact, case_sensitive),
+            Self::Regex(regex) => regex.is_match(without_query(path)),
+            Self::SeparatedPrefix(prefix) => {
+                let path = without_query(path);
+                starts(path, prefix) && matches!(path.get(prefix.len()), None | Some(b'/'))
+            }
+        }
+    }
+}
+
+impl HeaderMatch {
+    /// Whether the condition holds for these headers.
+    pub fn matches(&self, headers: &HeaderMap) -> bool {
+        let mut values = headers.get_all_key(&self.name);
+        let first = values.next();
+        let present = match &self.test {
+            HeaderTest::Present(wanted) => return ((first.is_some() || self.treat_missing_as_empty) == *wanted) != self.invert,
+            test => test,
+        };
+        let Some(first) = first.or(self.treat_missing_as_empty.then_some(&b""[..])) else {
+            // An absent header does not match, and inverting that is a match (as Envoy decides).
+            return self.invert;
+        };
+        let result = match values.next() {
+            None => present.accepts(first),
+            Some(second) => {
+                // Several values are one list (RFC 9110 section 5.3). Rare: worth an allocation.
+                let mut joined = first.to_vec();
+                for value in std::iter::once(second).chain(values) {
+                    joined.push(b',');
+                    joined.extend_from_slice(value);
+                }
+                present.accepts(&joined)
+            }
+        };
+        result != self.invert
+    }
+}
+
+impl HeaderTest {
+    fn accepts(&self, value: &[u8]) -> bool {
+        match self {
+            Self::Present(wanted) => *wanted,
+            Self::Range { start, end } => std::str::from_utf8(value)
+                .ok()
+                .and_then(|text| text.parse::<i64>().ok())
+                .is_some_and(|number| (*start..*end).contains(&number)),
+            Self::String(test) => test.matches(value),
+        }
+    }
+}
+
+impl StringMatch {
+    /// Whether the whole of `value` fits the pattern.
+    pub fn matches(&self, value: &[u8]) -> bool {
+        let case = !self.ignore_case;
+        match &self.pattern {
+            StringPattern::Exact(text) => same(value, text, case),
+            StringPattern::Prefix(text) => {
+                value.get(..text.len()).is_some_and(|start| same(start, text, case))
+            }
+            StringPattern::Suffix(text) => value
+                .len()
+                .checked_sub(text.len())
+                .is_some_and(|from| same(&value[from..], text, case)),
+            StringPattern::Contains(text) if text.is_empty() => true,
+            StringPattern::Contains(text) => {
+                value.windows(text.len()).any(|window| same(window, text, case))
+            }
+            StringPattern::Regex(regex) => regex.is_match(value),
+        }
+    }
+}
+
+/// The path without its query.
+pub fn without_query(path: &[u8]) -> &[u8] {
+    memchr::memchr(b'?', path).map_or(path, |at| &path[..at])
+}
+
+fn same(a: &[u8], b: &[u8], case_sensitive: bool) -> bool {
+    if case_sensitive { a == b } else { a.eq_ignore_ascii_case(b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nuncio_codec::{HeaderKey, HeaderId, Method, Version};
+
+    fn table(domains: &[&str]) -> DomainTable {
+        DomainTable::build(domains.iter().copied().enumerate()).expect("valid domains")
+    }
+
+    #[test]
+    fn domains_go_from_exact_over_suffix_and_prefix_to_any() {
+        let table = table(&["*", "a.example", "*.example", "*.b.example", "a.*", "a.exam*", "c.example:80"]);
+        for (authority, vhost) in [
+            ("a.example", 1),
+            ("A.EXAMPLE", 1),
+            ("x.example", 2),
+            ("x.b.example", 3),
+            (".example", 0),
+            ("a.org", 4),
+            ("a.examine", 5),
+            ("a.", 0),
+            ("c.example:80", 6),
+            ("c.example", 2),
+            ("c.example:81", 0),
+            ("", 0),
+        ] {
+            assert_eq!(table.find(authority.as_bytes()), Some(vhost), "{authority}");
+        }
+        assert_eq!(table.find(&[b'a'; 4000]), Some(0));
+    }
+
+    #[test]
+    fn bad_domains_are_all_reported() {
+        let errors =
+            DomainTable::build(["a", "A", "*", "*", "", "a*b", "**", "*.x", "*.X", "x*", "x*"].into_iter().enumerate())
+                .expect_err("bad domains");
+        assert_eq!(errors.iter().map(|error| error.vhost).collect::<Vec<_>>(), [1, 3, 4, 5, 6, 8, 10]);
+    }
+
+    #[test]
+    fn no_domain_no_host() {
+        assert_eq!(table(&["a"]).find(b"b"), None);
+        assert_eq!(table(&[]).find(b"b"), None);
+    }
+
+    #[test]
+    fn paths() {
+        let regex = |text| PathMatch::Regex(regex::bytes::Regex::new(text).expect("regex"));
+        let bytes = |text: &str| text.as_bytes().into();
+        for (matcher, case, path, expected) in [
+            (PathMatch::Prefix(bytes("/a")), true, "/ab?x", true),
+            (PathMatch::Prefix(bytes("/a?x")), true, "/a?xy", true),
+            (PathMatch::Prefix(bytes("/a")), true, "/A", false),
+            (PathMatch::Prefix(bytes("/a")), false, "/A", true),
+            (PathMatch::Prefix(bytes("/long")), true, "/l", false),
+            (PathMatch::Exact(bytes("/a")), true, "/a?q=1", true),
+            (PathMatch::Exact(bytes("/a")), true, "/a/", false),
+            (PathMatch::Exact(bytes("/a")), false, "/A", true),
+            (regex("^(?:/[0-9]+)$"), true, "/12?x", true),
+            (regex("^(?:/[0-9]+)$"), true, "/12/x", false),
+            (PathMatch::SeparatedPrefix(bytes("/a")), true, "/a", true),
+            (PathMatch::SeparatedPrefix(bytes("/a")), true, "/a/b", true),
+            (PathMatch::SeparatedPrefix(bytes("/a")), true, "/a?b", true),
+            (PathMatch::SeparatedPrefix(bytes("/a")), true, "/ab", false),
+            (PathMatch::SeparatedPrefix(bytes("/a")), true, "/", false),
+        ] {
+            assert_eq!(matcher.matches(path.as_bytes(), case), expected, "{matcher:?} {path}");
+        }
+    }
+
+    #[test]
+    fn headers() {
+        let mut map = HeaderMap::new();
+        map.append(b"x-one", b"alpha");
+        map.append(b"x-two", b"1");
+        map.append(b"x-two", b"2");
+        map.append(b"x-num", b"-5");
+        let string = |pattern, ignore_case| HeaderTest::String(StringMatch { pattern, ignore_case });
+        let b = |text: &str| text.as_bytes().into();
+        for (name, test, invert, empty, expected) in [
+            ("x-one", HeaderTest::Present(true), false, false, true),
+            ("x-one", HeaderTest::Present(false), false, false, false),
+            ("x-none", HeaderTest::Present(true), false, false, false),
+            ("x-none", HeaderTest::Present(true), false, true, true),
+            ("x-none", HeaderTest::Present(true), true, false, true),
+            ("x-none", HeaderTest::Present(false), false, false, true),
+            ("x-one", string(StringPattern::Exact(b("alpha")), false), false, false, true),
+            ("x-one", string(StringPattern::Exact(b("alpha")), false), true, false, false),
+            ("x-one", string(StringPattern::Prefix(b("al")), false), false, false, true),
+            ("x-one", string(StringPattern::Suffix(b("ha")), false), false, false, true),
+            ("x-one", string(StringPattern::Contains(b("PH")), true), false, false, true),
+            ("x-one", string(StringPattern::Contains(b("PH")), false), false, false, false),
+            ("x-two", string(StringPattern::Exact(b("1,2")), false), false, false, true),
+            ("x-none", string(StringPattern::Exact(b("")), false), false, true, true),
+            ("x-none", string(StringPattern::Exact(b("a")), false), true, false, true),
+            ("x-num", HeaderTest::Range { start: -5, end: 0 }, false, false, true),
+            ("x-num", HeaderTest::Range { start: -4, end: 0 }, false, false, false),
+            ("x-one", HeaderTest::Range { start: -4, end: 0 }, false, false, false),
+        ] {
+            let matcher = HeaderMatch {
+                name: HeaderKey::new(name).expect("name"),
+                test,
+                invert,
+                treat_missing_as_empty: empty,
+            };
+            assert_eq!(matcher.matches(&map), expected, "{matcher:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_route_that_matches_is_taken() {
+        let route = |prefix: &str, name: &str| {
+            Arc::new(Route {
+                name: name.to_owned(),
+                matcher: RouteMatch {
+                    path: PathMatch::Prefix(prefix.as_bytes().into()),
+                    case_sensitive: true,
+                    headers: Vec::new(),
+                },
+                action: super::super::config::Action::Direct(super::super::config::DirectResponse {
+                    status: 200,
+                    body: Arc::from(&b""[..]),
+                }),
+            })
+        };
+        let config = RouteConfig {
+            name: String::new(),
+            virtual_hosts: vec![VirtualHost {
+                name: "v".to_owned(),
+                routes: vec![route("/a", "first"), route("/ab", "never"), route("/b", "second")],
+            }],
+            domains: table(&["*"]),
+        };
+        let mut head = RequestHead { version: Version::Http11, method: Method::Get, headers: HeaderMap::new() };
+        for (path, name) in [("/ab", Some("first")), ("/b", Some("second")), ("/c", None)] {
+            head.headers.set(HeaderId::PATH, path.as_bytes());
+            assert_eq!(config.find(&head).map(|(_, route)| route.name.as_str()), name);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! One configuration, validated and compiled: what the server and its workers run on.
+//!
+//! Immutable once built; workers share it by `Arc`.
+
+use crate::admin::config::AdminConfig;
+use crate::listener::config::ListenerConfig;
+use crate::stats::{ListenerManagerStats, Registry, ServerStats};
+use crate::upstream::config::ClusterTable;
+use std::sync::Arc;
+
+/// A whole configuration (`envoy.config.bootstrap.v3.Bootstrap`).
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Who this process says it is.
+    pub node: Node,
+    /// The admin interface, if there is one.
+    pub admin: Option<AdminConfig>,
+    /// In configuration order.
+    pub listeners: Vec<Arc<ListenerConfig>>,
+    /// In configuration order.
+    pub clusters: ClusterTable,
+    /// Every statistic that something in here counts.
+    pub registry: Registry,
+    /// `server.`.
+    pub server_stats: ServerStats,
+    /// `listener_manager.`.
+    pub listener_manager_stats: ListenerManagerStats,
+}
+
+/// `envoy.config.core.v3.Node`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// `node.id`.
+    pub id: String,
+    /// `node.cluster`.
+    pub cluster: String,
+    /// `node.locality.zone`.
+    pub zone: String,
+}

@@ -1,0 +1,15 @@
+//! Statistics: names, counters and gauges, and where their values live.
+//!
+//! A [`Registry`] is filled on the main thread while configuration is compiled: every name gets an index,
+//! and the compiled configuration carries the indices ([`Counter`], [`Gauge`]) instead of names. Each worker
+//! then owns one [`Block`] of cells and is its only writer, so an increment is a plain load and store; the
+//! main thread reads all blocks and sums them when somebody asks. No name is looked up and nothing is
+//! locked or formatted on the path of a request.
+
+mod block;
+mod registry;
+mod scopes;
+
+pub use block::{Block, Merged};
+pub use registry::{Counter, Gauge, Kind, Registry, StatusCounters};
+pub use scopes::{ClusterStats, HttpStats, ListenerManagerStats, ListenerStats, ServerStats};

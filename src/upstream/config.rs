@@ -1,0 +1,89 @@
+//! The validated form of a cluster: what the cluster manager runs on.
+
+use crate::stats::ClusterStats;
+use nuncio_reactor::Address;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A cluster's place in [`ClusterTable`]: how everything above names a cluster once it is resolved.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ClusterId(pub u32);
+
+/// All clusters of one snapshot, in configuration order.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterTable {
+    /// Indexed by [`ClusterId`].
+    pub clusters: Vec<Arc<ClusterConfig>>,
+}
+
+impl ClusterTable {
+    /// The cluster called `name`.
+    pub fn find(&self, name: &str) -> Option<ClusterId> {
+        self.clusters.iter().position(|cluster| cluster.name == name).map(|at| ClusterId(at as u32))
+    }
+}
+
+/// One cluster (`envoy.config.cluster.v3.Cluster`).
+#[derive(Clone, Debug)]
+pub struct ClusterConfig {
+    /// Unique among clusters.
+    pub name: String,
+    /// Longest wait for a new connection to be established. Default 5 s.
+    pub connect_timeout: Duration,
+    /// How a host is chosen.
+    pub policy: LoadBalancing,
+    /// The endpoints, in configuration order.
+    pub hosts: Vec<HostConfig>,
+    /// Soft limit of the read and write buffers of one upstream connection, in bytes. Default 1 MiB.
+    pub buffer_limit: u32,
+    /// Limits for ordinary traffic (routing priority DEFAULT).
+    pub limits: CircuitLimits,
+    /// Largest response head accepted from this cluster, in bytes. Default 60 KiB.
+    pub max_response_headers: u32,
+    /// Idle pooled connections are closed after this. Default 1 h; `None` is never.
+    pub idle_timeout: Option<Duration>,
+    /// Where this cluster counts.
+    pub stats: ClusterStats,
+}
+
+/// One endpoint of a cluster.
+#[derive(Clone, Debug)]
+pub struct HostConfig {
+    /// Where it listens.
+    pub address: Address,
+    /// Share of the traffic relative to its siblings; at least 1.
+    pub weight: u32,
+    /// `Endpoint.hostname`; empty when not set.
+    pub hostname: String,
+}
+
+/// `Cluster.lb_policy`.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum LoadBalancing {
+    /// Each in turn, by weight.
+    RoundRobin,
+    /// The least loaded of `choices` random hosts (weights divide the load when they differ).
+    LeastRequest {
+        /// At least 2. Default 2.
+        choices: u32,
+    },
+    /// Any, by weight.
+    Random,
+}
+
+/// `CircuitBreakers.Thresholds`: shared by all workers, best effort.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct CircuitLimits {
+    /// Connections to the whole cluster. Default 1024.
+    pub max_connections: u32,
+    /// Requests that wait for a connection. Default 1024.
+    pub max_pending_requests: u32,
+    /// Requests in flight. Default 1024.
+    pub max_requests: u32,
+}
+
+impl Default for CircuitLimits {
+    fn default() -> Self {
+        Self { max_connections: 1024, max_pending_requests: 1024, max_requests: 1024 }
+    }
+}
