@@ -25,7 +25,7 @@ pub struct VirtualHost {
     /// Unique in its route configuration.
     pub name: String,
     /// Tried in order; the first that matches is taken.
-    pub routes: Vec<Arc<Route>>,
+    pub routes: Vec<Route>,
 }
 
 /// One route.

@@ -8,7 +8,6 @@ use super::config::{
 };
 use nuncio_codec::{HeaderMap, RequestHead};
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// The longest `:authority` that is looked up; a domain name has at most 253 characters, a port 6.
 const LONGEST_AUTHORITY: usize = 512;
@@ -106,12 +105,34 @@ impl DomainTable {
     }
 }
 
+/// A route's place in its route configuration.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct RouteId {
+    vhost: u32,
+    route: u32,
+}
+
 impl RouteConfig {
-    /// The route for a request and the virtual host that it stands in.
-    pub fn find(&self, head: &RequestHead) -> Option<(&VirtualHost, &Arc<Route>)> {
-        let vhost = &self.virtual_hosts[self.domains.find(head.authority().unwrap_or_default())?];
-        let route = vhost.routes.iter().find(|route| route.matcher.matches(head))?;
-        Some((vhost, route))
+    /// A configuration without routes.
+    pub fn empty() -> Self {
+        Self { name: String::new(), virtual_hosts: Vec::new(), domains: DomainTable::default() }
+    }
+
+    /// The route for a request.
+    pub fn find(&self, head: &RequestHead) -> Option<RouteId> {
+        let vhost = self.domains.find(head.authority().unwrap_or_default())?;
+        let route = self.virtual_hosts[vhost].routes.iter().position(|route| route.matcher.matches(head))?;
+        Some(RouteId { vhost: vhost as u32, route: route as u32 })
+    }
+
+    /// The route at a place that [`Self::find`] gave.
+    pub fn route(&self, id: RouteId) -> &Route {
+        &self.virtual_host(id).routes[id.route as usize]
+    }
+
+    /// The virtual host of a route.
+    pub fn virtual_host(&self, id: RouteId) -> &VirtualHost {
+        &self.virtual_hosts[id.vhost as usize]
     }
 }
 
@@ -325,7 +346,7 @@ mod tests {
     #[test]
     fn the_first_route_that_matches_is_taken() {
         let route = |prefix: &str, name: &str| {
-            Arc::new(Route {
+            Route {
                 name: name.to_owned(),
                 matcher: RouteMatch {
                     path: PathMatch::Prefix(prefix.as_bytes().into()),
@@ -334,9 +355,9 @@ mod tests {
                 },
                 action: super::super::config::Action::Direct(super::super::config::DirectResponse {
                     status: 200,
-                    body: Arc::from(&b""[..]),
+                    body: std::sync::Arc::from(&b""[..]),
                 }),
-            })
+            }
         };
         let config = RouteConfig {
             name: String::new(),
@@ -349,7 +370,7 @@ mod tests {
         let mut head = RequestHead { version: Version::Http11, method: Method::Get, headers: HeaderMap::new() };
         for (path, name) in [("/ab", Some("first")), ("/b", Some("second")), ("/c", None)] {
             head.headers.set(HeaderId::PATH, path.as_bytes());
-            assert_eq!(config.find(&head).map(|(_, route)| route.name.as_str()), name);
+            assert_eq!(config.find(&head).map(|id| config.route(id).name.as_str()), name);
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::admin::config::AdminConfig;
 use crate::listener::config::ListenerConfig;
-use crate::stats::{ListenerManagerStats, Registry, ServerStats};
+use crate::stats::{HttpStats, ListenerManagerStats, ListenerStats, Registry, ServerStats};
 use crate::upstream::config::ClusterTable;
 use std::sync::Arc;
 
@@ -25,6 +25,10 @@ pub struct Snapshot {
     pub server_stats: ServerStats,
     /// `listener_manager.`.
     pub listener_manager_stats: ListenerManagerStats,
+    /// `http.admin.`; see `admin::register`.
+    pub admin_stats: HttpStats,
+    /// `listener.admin.`.
+    pub admin_listener_stats: ListenerStats,
 }
 
 /// `envoy.config.core.v3.Node`.

@@ -67,7 +67,7 @@ pub enum LoadBalancing {
         /// At least 2. Default 2.
         choices: u32,
     },
-    /// Any, by weight.
+    /// Any; weights play no part, as in Envoy.
     Random,
 }
 

@@ -1,0 +1,158 @@
+//! The HTTP connection manager: downstream connections, their streams, header rules, local replies.
+//!
+//! [`Http`] holds all HTTP connections and streams of one worker. Bytes become request events in
+//! `server_connection`; a request's life is in `stream`; everything that ends it goes through one function
+//! there. What happens upstream comes in by [`Http::on_upstream`].
+
+pub mod compile;
+pub mod config;
+mod date;
+pub mod filters;
+mod header_rules;
+mod local_reply;
+mod server_connection;
+mod stream;
+
+use crate::access_log::{Logger, SinkId};
+use crate::io::{Cx, Notice, Task, Wake};
+use crate::stats::ListenerStats;
+use crate::upstream::{Event, Upstream};
+use config::HcmConfig;
+use nuncio_reactor::{RawKey, Slab, SlabKey};
+use server_connection::{DownstreamKey, ServerConnection};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use stream::{Stream, StreamKey};
+
+/// Streams whose memory is kept for the next request.
+const SPARE_STREAMS: usize = 1024;
+
+/// A connection manager in [`Http`]; one for each HTTP filter chain.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct ManagerId(u32);
+
+/// A connection manager on one worker.
+#[derive(Debug)]
+struct Manager {
+    config: Arc<HcmConfig>,
+    listener: ListenerStats,
+    /// High watermark of a connection's output, and most body that waits for an upstream, in bytes.
+    buffer_limit: u32,
+    logs: Vec<SinkId>,
+}
+
+/// A request for the admin interface, to be answered with [`Http::answer`].
+#[derive(Debug)]
+pub struct AdminRequest {
+    /// Whom to answer.
+    pub stream: RawKey,
+    /// `:method`.
+    pub method: String,
+    /// `:path`, with the query.
+    pub path: String,
+}
+
+/// All downstream HTTP of one worker.
+#[derive(Debug)]
+pub struct Http {
+    managers: Vec<Manager>,
+    connections: Slab<DownstreamKey, ServerConnection>,
+    streams: Slab<StreamKey, Box<Stream>>,
+    spare: Vec<Box<Stream>>,
+    admin: VecDeque<AdminRequest>,
+    date: date::Date,
+    logger: Logger,
+    draining: bool,
+}
+
+impl Http {
+    /// No connections.
+    pub fn new(logger: Logger) -> Self {
+        Self {
+            managers: Vec::new(),
+            connections: Slab::new(),
+            streams: Slab::new(),
+            spare: Vec::new(),
+            admin: VecDeque::new(),
+            date: date::Date::default(),
+            logger,
+            draining: false,
+        }
+    }
+
+    /// Adds a connection manager for a listener's filter chain.
+    pub fn add_manager(
+        &mut self,
+        config: &Arc<HcmConfig>,
+        listener: &ListenerStats,
+        buffer_limit: u32,
+    ) -> ManagerId {
+        let logs = config.access_log.iter().map(|log| self.logger.open(&log.sink)).collect();
+        self.managers.push(Manager { config: Arc::clone(config), listener: listener.clone(), buffer_limit, logs });
+        ManagerId(self.managers.len() as u32 - 1)
+    }
+
+    /// Something happened on a downstream connection's socket.
+    pub fn on_socket(&mut self, key: RawKey, notice: &Notice, upstream: &mut Upstream, cx: &mut Cx<'_>) {
+        if let Notice::Ready = notice {
+            self.pump(DownstreamKey::from_raw(key), upstream, cx);
+        }
+    }
+
+    /// A downstream connection asked to be looked at again.
+    pub fn on_task(&mut self, task: Task, upstream: &mut Upstream, cx: &mut Cx<'_>) {
+        let key = DownstreamKey::from_raw(task.key);
+        match task.wake {
+            Wake::Resume => self.pump(key, upstream, cx),
+            Wake::Alarm => self.on_alarm(key, upstream, cx),
+        }
+    }
+
+    /// Something happened to a request upstream.
+    pub fn on_upstream(&mut self, event: Event, upstream: &mut Upstream, cx: &mut Cx<'_>) {
+        self.on_stream_event(StreamKey::from_raw(event.requester), event, upstream, cx);
+    }
+
+    /// The next request that the admin interface must answer.
+    pub fn next_admin_request(&mut self) -> Option<AdminRequest> {
+        self.admin.pop_front()
+    }
+
+    /// Answers a request of the admin interface; one that has gone in the meantime is not answered.
+    pub fn answer(
+        &mut self,
+        stream: RawKey,
+        status: u16,
+        content_type: &str,
+        body: Vec<u8>,
+        upstream: &mut Upstream,
+        cx: &mut Cx<'_>,
+    ) {
+        self.answer_admin(StreamKey::from_raw(stream), status, content_type, body, upstream, cx);
+    }
+
+    /// From now on every response closes its connection, and connections without a request are closed.
+    pub fn drain(&mut self, upstream: &mut Upstream, cx: &mut Cx<'_>) {
+        self.draining = true;
+        for key in self.connections.keys() {
+            self.drain_connection(key, upstream, cx);
+        }
+    }
+
+    /// Ends everything at once.
+    pub fn stop(&mut self, upstream: &mut Upstream, cx: &mut Cx<'_>) {
+        for key in self.connections.keys() {
+            self.stop_connection(key, upstream, cx);
+        }
+    }
+
+    /// Downstream connections and streams that exist now.
+    pub fn live(&self) -> (usize, usize) {
+        (self.connections.len(), self.streams.len())
+    }
+
+    /// The worker's access logs.
+    pub fn logger(&mut self) -> &mut Logger {
+        &mut self.logger
+    }
+}

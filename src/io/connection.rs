@@ -1,0 +1,491 @@
+//! The slab of connections: reading, writing at the end of the turn, closing in stages.
+//!
+//! Sockets are registered once, edge-triggered, for both directions. Readiness is remembered here, so pausing a
+//! reader is simply not calling [`Io::read`], and a read that came back short is not repeated to hear EAGAIN.
+
+use super::task::{Reactor, Task, TokenKind};
+use super::transport::Transport;
+use nuncio_codec::{Buffer, Watermarks};
+use nuncio_reactor::{Address, ConnectOptions, RawKey, Readiness, Slab, Socket, slab_key};
+use std::io;
+use std::time::Duration;
+
+slab_key! {
+    /// A connection in [`Io`].
+    pub struct ConnKey;
+}
+
+/// Smallest and largest amount asked for in one read, in bytes.
+const READ_MIN: usize = 4 << 10;
+const READ_MAX: usize = 256 << 10;
+/// What a closing connection that still sends may make us read and throw away, in bytes.
+const LINGER_LIMIT: usize = 1 << 20;
+
+/// Who is told about a connection, in the layers above.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// A downstream HTTP connection.
+    Downstream(RawKey),
+    /// An upstream HTTP connection.
+    Upstream(RawKey),
+    /// It is only being closed.
+    Nobody,
+}
+
+/// What an I/O event means to the owner.
+#[derive(Debug)]
+pub enum Notice {
+    /// The connection that was being made is there.
+    Connected,
+    /// It could not be made.
+    ConnectFailed(io::Error),
+    /// There may be something to read.
+    Ready,
+}
+
+/// What a read brought.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// So many bytes were added to the input.
+    Data(usize),
+    /// Nothing now.
+    Empty,
+    /// The peer has finished sending.
+    Eof,
+    /// The connection is broken.
+    Failed,
+}
+
+/// How a connection ends.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Close {
+    /// At once; output that was not written is lost.
+    Now,
+    /// At once and with a reset, so that the peer cannot take what it got for complete.
+    Reset,
+    /// When all output is written.
+    Flush,
+    /// When all output is written and the peer has closed too: input is read and thrown away meanwhile, so
+    /// that the last output is not destroyed by a reset.
+    Linger,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    Connecting,
+    Open,
+    Flushing,
+    /// Flushing, then lingering.
+    FlushingToLinger,
+    Lingering,
+    Dead,
+}
+
+#[derive(Debug)]
+struct Connection {
+    transport: Transport,
+    owner: Owner,
+    input: Buffer,
+    output: Buffer,
+    marks: Watermarks,
+    phase: Phase,
+    /// log2 of the next read's size.
+    read_shift: u8,
+    readable: bool,
+    writable: bool,
+    /// The peer has shut down its sending side; what it sent before may still be unread.
+    peer_finished: bool,
+    failed: bool,
+    /// Listed in `Io::dirty`.
+    dirty: bool,
+    /// The owner is to be told when output falls below the low watermark.
+    backed_up: bool,
+    discarded: usize,
+}
+
+/// All connections of one worker.
+#[derive(Debug, Default)]
+pub struct Io {
+    connections: Slab<ConnKey, Connection>,
+    /// Have output to write or a shutdown to do.
+    dirty: Vec<ConnKey>,
+    /// Swapped with `dirty` during a flush.
+    flushing: Vec<ConnKey>,
+    dead: Vec<ConnKey>,
+    #[cfg(test)]
+    pub(crate) memory: Option<super::memory::Net>,
+}
+
+impl Io {
+    /// No connections.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes over an accepted socket. `limit` is the high watermark of its output in bytes, 0 for none.
+    ///
+    /// # Errors
+    /// If the socket cannot be registered with the reactor.
+    pub fn adopt(
+        &mut self,
+        socket: Socket,
+        owner: Owner,
+        limit: u32,
+        reactor: &mut Reactor,
+    ) -> io::Result<ConnKey> {
+        // An accepted socket can be written to; whether it can be read the reactor will tell.
+        let connection = Connection::new(Transport::Raw(socket), owner, limit, Phase::Open);
+        self.insert(connection, reactor)
+    }
+
+    /// Starts a connection; the owner gets [`Notice::Connected`] or [`Notice::ConnectFailed`].
+    ///
+    /// # Errors
+    /// If it fails at once.
+    pub fn connect(
+        &mut self,
+        address: &Address,
+        owner: Owner,
+        limit: u32,
+        reactor: &mut Reactor,
+    ) -> io::Result<ConnKey> {
+        #[cfg(test)]
+        if let Some(net) = &mut self.memory {
+            let end = net.dial(address)?;
+            let key = self.insert_memory(end, owner, limit, Phase::Connecting);
+            self.memory.as_mut().expect("just used").dialed(key);
+            return Ok(key);
+        }
+        let socket = Socket::connect(address, &ConnectOptions { nodelay: true })?;
+        self.insert(Connection::new(Transport::Raw(socket), owner, limit, Phase::Connecting), reactor)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn adopt_memory(&mut self, end: super::memory::End, owner: Owner, limit: u32) -> ConnKey {
+        self.insert_memory(end, owner, limit, Phase::Open)
+    }
+
+    #[cfg(test)]
+    fn insert_memory(&mut self, end: super::memory::End, owner: Owner, limit: u32, phase: Phase) -> ConnKey {
+        self.connections.insert(Connection::new(Transport::Memory(end), owner, limit, phase))
+    }
+
+    fn insert(&mut self, connection: Connection, reactor: &mut Reactor) -> io::Result<ConnKey> {
+        let key = self.connections.insert(connection);
+        if let Transport::Raw(socket) = &self.connections.get(key).expect("just inserted").transport
+            && let Err(error) = reactor.register(socket, TokenKind::Connection(key).token())
+        {
+            self.connections.remove(key);
+            return Err(error);
+        }
+        Ok(key)
+    }
+
+    /// Changes who is told.
+    pub fn set_owner(&mut self, key: ConnKey, owner: Owner) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.owner = owner;
+        }
+    }
+
+    /// Takes note of an I/O event; says whom it concerns and what it means to them.
+    pub fn on_ready(&mut self, key: ConnKey, ready: Readiness) -> Option<(Owner, Notice)> {
+        let connection = self.connections.get_mut(key)?;
+        connection.readable |= ready.is_readable() || ready.is_read_closed() || ready.is_error();
+        connection.peer_finished |= ready.is_read_closed();
+        if ready.is_writable() && !connection.writable {
+            connection.writable = true;
+            if !connection.output.is_empty() && !connection.dirty {
+                connection.dirty = true;
+                self.dirty.push(key);
+            }
+        }
+        match connection.phase {
+            Phase::Connecting => {
+                if let Err(error) = connection.transport.take_error() {
+                    return Some((connection.owner, Notice::ConnectFailed(error)));
+                }
+                if !connection.writable {
+                    return None;
+                }
+                connection.phase = Phase::Open;
+                Some((connection.owner, Notice::Connected))
+            }
+            Phase::Open => Some((connection.owner, Notice::Ready)),
+            Phase::Lingering => {
+                self.discard(key);
+                None
+            }
+            Phase::Flushing | Phase::FlushingToLinger => {
+                if ready.is_error() {
+                    self.bury(key);
+                }
+                None
+            }
+            Phase::Dead => None,
+        }
+    }
+
+    /// Reads once, as much as seems useful, into the input.
+    pub fn read(&mut self, key: ConnKey) -> Read {
+        let Some(connection) = self.connections.get_mut(key) else { return Read::Failed };
+        if connection.failed {
+            return Read::Failed;
+        }
+        if !connection.readable || connection.phase != Phase::Open {
+            return Read::Empty;
+        }
+        connection.read()
+    }
+
+    /// What was read and not yet consumed.
+    ///
+    /// # Panics
+    /// If the connection is gone; its owner keeps the key only while it owns it.
+    #[inline]
+    pub fn input(&mut self, key: ConnKey) -> &mut Buffer {
+        &mut self.connections.get_mut(key).expect("the owner's connection lives").input
+    }
+
+    /// What will be written at the end of the turn: append to it.
+    ///
+    /// # Panics
+    /// If the connection is gone; its owner keeps the key only while it owns it.
+    #[inline]
+    pub fn output(&mut self, key: ConnKey) -> &mut Buffer {
+        let connection = self.connections.get_mut(key).expect("the owner's connection lives");
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(key);
+        }
+        &mut connection.output
+    }
+
+    /// Bytes that wait to be written.
+    pub fn unsent(&self, key: ConnKey) -> usize {
+        self.connections.get(key).map_or(0, |connection| connection.output.len())
+    }
+
+    /// Whether more output than the high watermark waits. The owner then gets a [`Task`] to resume once it
+    /// has fallen below the low watermark.
+    #[inline]
+    pub fn is_backed_up(&mut self, key: ConnKey) -> bool {
+        let Some(connection) = self.connections.get_mut(key) else { return false };
+        connection.marks.update(connection.output.len());
+        let above = connection.marks.is_above();
+        connection.backed_up |= above;
+        above
+    }
+
+    /// Whether the peer may have sent something that was not read.
+    pub fn may_read(&self, key: ConnKey) -> bool {
+        self.connections.get(key).is_some_and(|connection| connection.readable || connection.failed)
+    }
+
+    /// Gives back memory that a waiting connection does not need.
+    pub fn rest(&mut self, key: ConnKey) {
+        if let Some(connection) = self.connections.get_mut(key)
+            && !connection.input.is_empty()
+        {
+            connection.input.compact();
+        }
+    }
+
+    /// Ends a connection; its owner hears nothing more of it. Within `patience` the output must be written
+    /// and the peer must have closed ([`Close::Flush`], [`Close::Linger`]); `None` means no time-out.
+    pub fn close(&mut self, key: ConnKey, how: Close, patience: Option<Duration>, reactor: &mut Reactor) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.owner = Owner::Nobody;
+        connection.input.clear();
+        let how = if connection.failed || connection.phase == Phase::Connecting { Close::Now } else { how };
+        match how {
+            Close::Now => self.bury(key),
+            Close::Reset => {
+                connection.transport.reset_on_close();
+                self.bury(key);
+            }
+            Close::Flush if connection.output.is_empty() => self.bury(key),
+            Close::Flush | Close::Linger => {
+                connection.phase =
+                    if how == Close::Flush { Phase::Flushing } else { Phase::FlushingToLinger };
+                if !connection.dirty {
+                    connection.dirty = true;
+                    self.dirty.push(key);
+                }
+                if let Some(patience) = patience {
+                    reactor.arm(patience, Task::close(key));
+                }
+            }
+        }
+    }
+
+    /// The patience with a closing connection has ended.
+    pub fn on_close_alarm(&mut self, key: RawKey) {
+        let key = nuncio_reactor::SlabKey::from_raw(key);
+        if self.connections.contains(key) {
+            self.bury(key);
+        }
+    }
+
+    /// Writes what this turn appended: one vectored write for each connection, repeated only while a large
+    /// output is taken whole.
+    pub fn flush(&mut self, reactor: &mut Reactor) {
+        std::mem::swap(&mut self.dirty, &mut self.flushing);
+        let mut flushing = std::mem::take(&mut self.flushing);
+        for key in flushing.drain(..) {
+            let Some(connection) = self.connections.get_mut(key) else { continue };
+            connection.dirty = false;
+            if matches!(connection.phase, Phase::Dead | Phase::Connecting) {
+                continue;
+            }
+            connection.write();
+            connection.marks.update(connection.output.len());
+            let drained = connection.backed_up && !connection.marks.is_above();
+            let empty = connection.output.is_empty();
+            match connection.phase {
+                Phase::Flushing if empty || connection.failed => self.bury(key),
+                Phase::FlushingToLinger if connection.failed => self.bury(key),
+                Phase::FlushingToLinger if empty => {
+                    if connection.transport.shutdown_write().is_err() {
+                        self.bury(key);
+                    } else {
+                        connection.phase = Phase::Lingering;
+                        self.discard(key);
+                    }
+                }
+                Phase::Open if connection.failed || drained => {
+                    connection.backed_up = false;
+                    if let Some(task) = Task::resume(connection.owner) {
+                        reactor.defer(task);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.flushing = flushing;
+    }
+
+    /// Frees the connections that ended in this turn.
+    pub fn reap(&mut self) {
+        for key in self.dead.drain(..) {
+            self.connections.remove(key);
+        }
+    }
+
+    /// How many connections there are, closing ones included.
+    pub fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    fn bury(&mut self, key: ConnKey) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.phase != Phase::Dead {
+            connection.phase = Phase::Dead;
+            connection.output.clear();
+            self.dead.push(key);
+        }
+    }
+
+    /// Reads and throws away what a lingering peer still sends.
+    fn discard(&mut self, key: ConnKey) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        while connection.readable {
+            match connection.read() {
+                Read::Data(n) => {
+                    connection.input.clear();
+                    connection.discarded += n;
+                    if connection.discarded > LINGER_LIMIT {
+                        return self.bury(key);
+                    }
+                }
+                Read::Empty => return,
+                Read::Eof | Read::Failed => return self.bury(key),
+            }
+        }
+    }
+}
+
+impl Connection {
+    fn new(transport: Transport, owner: Owner, limit: u32, phase: Phase) -> Self {
+        Self {
+            transport,
+            owner,
+            input: Buffer::new(),
+            output: Buffer::new(),
+            marks: Watermarks::new(limit as usize),
+            phase,
+            read_shift: READ_MIN.trailing_zeros() as u8,
+            readable: false,
+            // A new connection can be written to; while it connects nothing is.
+            writable: phase != Phase::Connecting,
+            peer_finished: false,
+            failed: false,
+            dirty: false,
+            backed_up: false,
+            discarded: 0,
+        }
+    }
+
+    fn read(&mut self) -> Read {
+        let want = 1usize << self.read_shift;
+        let mut offered = 0;
+        let result = self.input.read_with(want, |room| {
+            offered = room.iter().map(|slice| slice.len()).sum();
+            loop {
+                match self.transport.recv(room) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    result => return result,
+                }
+            }
+        });
+        match result {
+            Ok(0) => Read::Eof,
+            Ok(n) => {
+                // Edge-triggered: a short read has emptied the socket, and what comes later makes a new
+                // event. Only an end that was announced before must still be fetched.
+                if n < offered && !self.peer_finished {
+                    self.readable = false;
+                }
+                if n >= want && want < READ_MAX {
+                    self.read_shift += 1;
+                } else if n < want / 4 && want > READ_MIN {
+                    self.read_shift -= 1;
+                }
+                Read::Data(n)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                Read::Empty
+            }
+            Err(_) => {
+                self.failed = true;
+                Read::Failed
+            }
+        }
+    }
+
+    fn write(&mut self) {
+        while self.writable && !self.output.is_empty() {
+            let mut offered = 0;
+            let result = self.output.write_with(|slices| {
+                offered = slices.iter().map(|slice| slice.len()).sum();
+                self.transport.send(slices)
+            });
+            match result {
+                Ok(n) if n < offered => self.writable = false,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,
+                Err(_) => {
+                    self.failed = true;
+                    self.output.clear();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Connections: sockets with their buffers, and nothing about what is said on them.
+//!
+//! A connection belongs to one worker and to one [`Owner`] in a layer above. The owner reads with
+//! [`Io::read`], parses [`Io::input`], and writes by appending to [`Io::output`]; everything appended in one
+//! turn leaves in one vectored write at the end of the turn ([`Io::flush`]). Closing is deferred too: a closed
+//! connection is freed by [`Io::reap`], so no key dies under somebody's feet. Nothing here calls upwards: what
+//! the owner must learn comes back as a return value or as a deferred [`Task`].
+
+mod alarm;
+mod connection;
+#[cfg(test)]
+pub(crate) mod memory;
+mod rng;
+mod task;
+mod transport;
+
+pub use alarm::Alarm;
+pub use connection::{Close, ConnKey, Io, Notice, Owner, Read};
+pub use rng::Rng;
+pub use task::{Cx, Layer, Mail, Reactor, Task, TokenKind, Wake};

@@ -1,0 +1,81 @@
+//! Random numbers for load balancing, jitter and request ids: fast, per thread, not for secrets.
+//!
+//! xoshiro256++ (Blackman and Vigna), seeded from the standard library's per-process random keys.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+/// A generator that belongs to one thread.
+#[derive(Clone, Debug)]
+pub struct Rng {
+    state: [u64; 4],
+}
+
+impl Rng {
+    /// Differently seeded at every call.
+    pub fn new() -> Self {
+        Self::seeded(RandomState::new().build_hasher().finish())
+    }
+
+    /// The same numbers for the same seed.
+    pub fn seeded(seed: u64) -> Self {
+        // SplitMix64 spreads the seed over the state, which must not be all zero.
+        let mut x = seed;
+        let state = std::array::from_fn(|_| {
+            x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let z = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^ (z >> 31)
+        });
+        Self { state }
+    }
+
+    /// 64 random bits.
+    #[inline]
+    pub fn next(&mut self) -> u64 {
+        let [a, b, c, d] = &mut self.state;
+        let result = a.wrapping_add(*d).rotate_left(23).wrapping_add(*a);
+        let t = *b << 17;
+        *c ^= *a;
+        *d ^= *b;
+        *b ^= *c;
+        *a ^= *d;
+        *c ^= t;
+        *d = d.rotate_left(45);
+        result
+    }
+
+    /// A number below `bound`, which must not be 0.
+    #[inline]
+    pub fn below(&mut self, bound: u64) -> u64 {
+        // The high half of a 128-bit product: bias below 2^-32 for any bound that is used here.
+        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+    }
+}
+
+impl Default for Rng {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_hold_and_all_values_occur() {
+        let mut rng = Rng::seeded(1);
+        let mut seen = [0u32; 7];
+        for _ in 0..7000 {
+            seen[rng.below(7) as usize] += 1;
+        }
+        assert!(seen.iter().all(|&n| (800..1200).contains(&n)), "{seen:?}");
+        assert_eq!(rng.below(1), 0);
+    }
+
+    #[test]
+    fn seeds_differ() {
+        assert_ne!(Rng::new().next(), Rng::new().next());
+        assert_eq!(Rng::seeded(5).next(), Rng::seeded(5).next());
+    }
+}

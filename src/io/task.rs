@@ -1,0 +1,117 @@
+//! What the event loop carries for the layers: timer and deferred tasks, mail, tokens.
+//!
+//! A task names a layer, a key in that layer's slab, and which of its alarms it is. Layers resolve the key
+//! when the task arrives; a key that has died in between finds nothing, which is how cancellation works.
+
+use super::{ConnKey, Io, Owner, Rng};
+use crate::stats::Block;
+use nuncio_reactor::{RawKey, SlabKey, Token};
+
+/// The event loop of a worker or of the main thread.
+pub type Reactor = nuncio_reactor::Reactor<Task, Mail>;
+
+/// What a layer's method may use of the layers below it.
+#[derive(Debug)]
+pub struct Cx<'a> {
+    /// Clock, timers, deferred work.
+    pub reactor: &'a mut Reactor,
+    /// Connections.
+    pub io: &'a mut Io,
+    /// This thread's counters.
+    pub stats: &'a Block,
+    /// This thread's random numbers.
+    pub rng: &'a mut Rng,
+}
+
+/// Which layer a task is for.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// A connection that finishes without an owner.
+    Io,
+    /// A listener's accept queue.
+    Listener,
+    /// A downstream HTTP connection.
+    Downstream,
+    /// An upstream HTTP connection.
+    Upstream,
+    /// The worker or the server itself.
+    Server,
+}
+
+/// Why a task comes back.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// Go on where a budget ended, or where something that was awaited has happened.
+    Resume,
+    /// A time that was asked for has come.
+    Alarm,
+}
+
+/// Something to do later.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Who does it.
+    pub layer: Layer,
+    /// Why.
+    pub wake: Wake,
+    /// About what.
+    pub key: RawKey,
+}
+
+impl Task {
+    /// Asks the owner of a connection to look at it again.
+    pub fn resume(owner: Owner) -> Option<Self> {
+        Some(match owner {
+            Owner::Downstream(key) => Self { layer: Layer::Downstream, wake: Wake::Resume, key },
+            Owner::Upstream(key) => Self { layer: Layer::Upstream, wake: Wake::Resume, key },
+            Owner::Nobody => return None,
+        })
+    }
+
+    /// The end of the time that a closing connection has.
+    pub(super) fn close(key: ConnKey) -> Self {
+        Self { layer: Layer::Io, wake: Wake::Alarm, key: key.raw() }
+    }
+}
+
+/// What the main thread tells a worker, and what a worker answers.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Mail {
+    /// To a worker: stop accepting, finish what is open.
+    Drain,
+    /// To a worker: stop now.
+    Stop,
+    /// To a worker: access log files were rotated.
+    ReopenLogs,
+    /// To main: this worker listens.
+    Started(usize),
+    /// To main: this worker's thread ends.
+    Stopped(usize),
+}
+
+/// What an I/O event is about.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum TokenKind {
+    /// A connection.
+    Connection(ConnKey),
+    /// A listening socket.
+    Listener(RawKey),
+}
+
+const LISTENER: u64 = 1 << 60;
+
+impl TokenKind {
+    /// As the reactor carries it.
+    pub fn token(self) -> Token {
+        Token(match self {
+            Self::Connection(key) => key.raw().to_bits(),
+            Self::Listener(key) => key.to_bits() | LISTENER,
+        })
+    }
+
+    /// From what the reactor gave back.
+    pub fn of(token: Token) -> Self {
+        let key = RawKey::from_bits(token.0 & (LISTENER - 1));
+        if token.0 & LISTENER != 0 { Self::Listener(key) } else { Self::Connection(ConnKey::from_raw(key)) }
+    }
+}

@@ -1,0 +1,64 @@
+//! What carries a connection's bytes.
+
+#[cfg(test)]
+use super::memory;
+use nuncio_reactor::Socket;
+use std::io::{self, IoSlice, IoSliceMut};
+
+/// A transport socket (Envoy's term): bytes in, bytes out.
+#[derive(Debug)]
+pub(super) enum Transport {
+    /// Plain bytes on a TCP or unix socket.
+    Raw(Socket),
+    /// One end of a simulated connection.
+    #[cfg(test)]
+    Memory(memory::End),
+}
+
+impl Transport {
+    #[inline]
+    pub(super) fn recv(&self, room: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Raw(socket) => socket.recv_vectored(room),
+            #[cfg(test)]
+            Self::Memory(end) => end.recv(room),
+        }
+    }
+
+    #[inline]
+    pub(super) fn send(&self, data: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Raw(socket) => socket.send_vectored(data),
+            #[cfg(test)]
+            Self::Memory(end) => end.send(data),
+        }
+    }
+
+    pub(super) fn shutdown_write(&self) -> io::Result<()> {
+        match self {
+            Self::Raw(socket) => socket.shutdown_write(),
+            #[cfg(test)]
+            Self::Memory(end) => {
+                end.shutdown_write();
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn take_error(&self) -> io::Result<()> {
+        match self {
+            Self::Raw(socket) => socket.take_error(),
+            #[cfg(test)]
+            Self::Memory(end) => end.take_error(),
+        }
+    }
+
+    pub(super) fn reset_on_close(&self) {
+        match self {
+            // If the option cannot be set the peer sees an orderly close instead: nothing better is left to do.
+            Self::Raw(socket) => drop(socket.reset_on_close()),
+            #[cfg(test)]
+            Self::Memory(end) => end.reset(),
+        }
+    }
+}

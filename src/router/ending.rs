@@ -1,0 +1,262 @@
+//! Every way in which a request ends, in one table.
+//!
+//! Whoever ends a request names the cause; status, body, response flag and response code details follow from
+//! the cause here and nowhere else. The words are Envoy's (`source/common/stream_info`, `response_flag_utils`),
+//! so that logs and alerts written for it keep working.
+
+use crate::upstream::Failure;
+use nuncio_codec::h1;
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+/// Why a request ended.
+#[derive(Clone, Debug)]
+pub enum Cause {
+    /// The upstream's response was passed on to its end.
+    Complete,
+    /// `direct_response`.
+    Direct {
+        /// As configured.
+        status: u16,
+        /// As configured.
+        body: Arc<[u8]>,
+    },
+    /// `redirect`.
+    Redirect {
+        /// As configured.
+        status: u16,
+        /// The new URL.
+        location: Vec<u8>,
+    },
+    /// An answer of the admin interface.
+    Admin,
+    /// No route matched.
+    NoRoute,
+    /// The request cannot be understood.
+    Codec(h1::Error),
+    /// HTTP/1.1 without a host.
+    MissingHost,
+    /// No path, or one that does not begin with a slash.
+    PathRejected,
+    /// An upgrade or CONNECT that is not configured.
+    UpgradeRefused,
+    /// No upstream response because of this.
+    Upstream(Failure),
+    /// The upstream failed in the middle of its response.
+    UpstreamAfterStart(Failure),
+    /// The route's time-out.
+    RouteTimeout,
+    /// Nothing moved for `stream_idle_timeout`.
+    StreamIdle,
+    /// The request was not complete within `request_timeout`.
+    RequestTimeout,
+    /// The head was not complete within `request_headers_timeout`.
+    HeadersTimeout,
+    /// The client went away.
+    Disconnected,
+    /// The worker stops.
+    Stopped,
+}
+
+/// What a cause looks like from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The status that is answered if no response has begun; 0 when there is nobody to answer.
+    pub status: u16,
+    /// The body that is answered.
+    pub body: Cow<'static, str>,
+    /// What the access log shows as the response flag.
+    pub flag: Flag,
+    /// What the access log shows as the response code details.
+    pub details: Cow<'static, str>,
+}
+
+/// A response flag of the access log.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the long names are the documentation")]
+pub enum Flag {
+    None,
+    NoHealthyUpstream,
+    UpstreamRequestTimeout,
+    LocalReset,
+    UpstreamConnectionFailure,
+    UpstreamConnectionTermination,
+    UpstreamOverflow,
+    NoRouteFound,
+    DownstreamConnectionTermination,
+    StreamIdleTimeout,
+    DownstreamProtocolError,
+    UpstreamProtocolError,
+}
+
+impl fmt::Display for Flag {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::None => "-",
+            Self::NoHealthyUpstream => "UH",
+            Self::UpstreamRequestTimeout => "UT",
+            Self::LocalReset => "LR",
+            Self::UpstreamConnectionFailure => "UF",
+            Self::UpstreamConnectionTermination => "UC",
+            Self::UpstreamOverflow => "UO",
+            Self::NoRouteFound => "NR",
+            Self::DownstreamConnectionTermination => "DC",
+            Self::StreamIdleTimeout => "SI",
+            Self::DownstreamProtocolError => "DPE",
+            Self::UpstreamProtocolError => "UPE",
+        })
+    }
+}
+
+impl Cause {
+    /// The table.
+    pub fn row(&self) -> Row {
+        let (status, body, flag, details) = match self {
+            Self::Complete => (0, "".into(), Flag::None, "via_upstream".into()),
+            Self::Direct { status, .. } => (*status, "".into(), Flag::None, "direct_response".into()),
+            Self::Redirect { status, .. } => (*status, "".into(), Flag::None, "direct_response".into()),
+            Self::Admin => (0, "".into(), Flag::None, "admin_filter_response".into()),
+            Self::NoRoute => (404, "".into(), Flag::NoRouteFound, "route_not_found".into()),
+            Self::Codec(error) => {
+                let body = reason_phrase(error.status());
+                (error.status(), body.into(), Flag::DownstreamProtocolError, error.details().into())
+            }
+            Self::MissingHost => (400, "".into(), Flag::None, "missing_host_header".into()),
+            Self::PathRejected => (404, "".into(), Flag::None, "absolute_path_rejected".into()),
+            Self::UpgradeRefused => (403, "".into(), Flag::None, "upgrade_failed".into()),
+            Self::Upstream(failure) => return upstream_row(failure, false),
+            Self::UpstreamAfterStart(failure) => return upstream_row(failure, true),
+            Self::RouteTimeout => {
+                (504, "upstream request timeout".into(), Flag::UpstreamRequestTimeout, "response_timeout".into())
+            }
+            Self::StreamIdle => (408, "stream timeout".into(), Flag::StreamIdleTimeout, "stream_idle_timeout".into()),
+            Self::RequestTimeout => (408, "request timeout".into(), Flag::None, "request_overall_timeout".into()),
+            Self::HeadersTimeout => {
+                (408, "request header timeout".into(), Flag::None, "request_header_timeout".into())
+            }
+            Self::Disconnected => (
+                0,
+                "".into(),
+                Flag::DownstreamConnectionTermination,
+                "downstream_remote_disconnect".into(),
+            ),
+            Self::Stopped => {
+                (0, "".into(), Flag::DownstreamConnectionTermination, "downstream_local_disconnect(stopped)".into())
+            }
+        };
+        Row { status, body, flag, details }
+    }
+}
+
+fn upstream_row(failure: &Failure, started: bool) -> Row {
+    let (status, reason, transport, flag) = match failure {
+        Failure::NoHealthyHost => {
+            return Row {
+                status: 503,
+                body: "no healthy upstream".into(),
+                flag: Flag::NoHealthyUpstream,
+                details: "no_healthy_upstream".into(),
+            };
+        }
+        Failure::Overflow => (503, "overflow", None, Flag::UpstreamOverflow),
+        Failure::ConnectFailed(text) => {
+            (503, "remote connection failure", Some(format!("delayed connect error: {text}")), Flag::UpstreamConnectionFailure)
+        }
+        Failure::ConnectTimeout => (503, "connection timeout", None, Flag::UpstreamConnectionFailure),
+        Failure::Terminated { .. } => (503, "connection termination", None, Flag::UpstreamConnectionTermination),
+        Failure::Protocol { details } => {
+            (502, "protocol error", (!details.is_empty()).then(|| (*details).to_owned()), Flag::UpstreamProtocolError)
+        }
+    };
+    let when = if started { "after" } else { "before" };
+    let detail_reason = reason.replace(' ', "_");
+    let (body, details) = match transport {
+        Some(transport) if matches!(failure, Failure::ConnectFailed(_)) => (
+            format!(
+                "upstream connect error or disconnect/reset before headers. reset reason: {reason}, \
+                 transport failure reason: {transport}"
+            ),
+            format!(
+                "upstream_reset_{when}_response_started{{{detail_reason}|{}}}",
+                transport.replace(' ', "_")
+            ),
+        ),
+        transport => (
+            format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}"),
+            match transport {
+                Some(codec) => format!("upstream_reset_{when}_response_started{{{detail_reason}|{codec}}}"),
+                None => format!("upstream_reset_{when}_response_started{{{detail_reason}}}"),
+            },
+        ),
+    };
+    Row { status, body: body.into(), flag, details: details.into() }
+}
+
+/// The reason phrase of a status that this proxy itself answers.
+pub fn reason_phrase(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        408 => "Request Timeout",
+        426 => "Upgrade Required",
+        431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table() {
+        for (cause, status, body, flag, details) in [
+            (Cause::Complete, 0, "", "-", "via_upstream"),
+            (Cause::NoRoute, 404, "", "NR", "route_not_found"),
+            (Cause::MissingHost, 400, "", "-", "missing_host_header"),
+            (Cause::Upstream(Failure::NoHealthyHost), 503, "no healthy upstream", "UH", "no_healthy_upstream"),
+            (
+                Cause::Upstream(Failure::Overflow),
+                503,
+                "upstream connect error or disconnect/reset before headers. reset reason: overflow",
+                "UO",
+                "upstream_reset_before_response_started{overflow}",
+            ),
+            (
+                Cause::Upstream(Failure::ConnectFailed("Connection refused".into())),
+                503,
+                "upstream connect error or disconnect/reset before headers. reset reason: remote connection \
+                 failure, transport failure reason: delayed connect error: Connection refused",
+                "UF",
+                "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}",
+            ),
+            (
+                Cause::Upstream(Failure::Terminated { reused: true }),
+                503,
+                "upstream connect error or disconnect/reset before headers. reset reason: connection termination",
+                "UC",
+                "upstream_reset_before_response_started{connection_termination}",
+            ),
+            (
+                Cause::UpstreamAfterStart(Failure::Terminated { reused: false }),
+                503,
+                "upstream connect error or disconnect/reset before headers. reset reason: connection termination",
+                "UC",
+                "upstream_reset_after_response_started{connection_termination}",
+            ),
+            (Cause::RouteTimeout, 504, "upstream request timeout", "UT", "response_timeout"),
+            (Cause::StreamIdle, 408, "stream timeout", "SI", "stream_idle_timeout"),
+            (Cause::RequestTimeout, 408, "request timeout", "-", "request_overall_timeout"),
+            (Cause::Disconnected, 0, "", "DC", "downstream_remote_disconnect"),
+        ] {
+            let row = cause.row();
+            assert_eq!(
+                (row.status, &*row.body, row.flag.to_string().as_str(), &*row.details),
+                (status, body, flag, details),
+                "{cause:?}"
+            );
+        }
+    }
+}

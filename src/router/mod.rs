@@ -1,0 +1,11 @@
+//! Routing: the compiled route table, and the router filter that ends the filter chain.
+
+pub mod compile;
+pub mod config;
+mod ending;
+mod exchange;
+mod rewrite;
+pub mod table;
+
+pub use ending::{Cause, Flag, Row, reason_phrase};
+pub use exchange::{Exchange, Frame, Step};

@@ -1,0 +1,177 @@
+//! The event loop with all its layers: what a worker runs, and what the main thread runs for the admin
+//! interface.
+//!
+//! One turn: wait for events, hand each to the layer that it is for, carry what happened upstream to the
+//! requests that wait for it, then write all output and free what has ended. Layers are separate fields, so a
+//! layer gets the ones below it as arguments and can never call the ones above.
+
+use crate::access_log::Logger;
+use crate::http::Http;
+use crate::io::{Cx, Io, Layer, Mail, Notice, Owner, Reactor, Rng, Task, TokenKind};
+use crate::listener::{Accepted, Listeners};
+use crate::stats::Block;
+use crate::upstream::config::ClusterTable;
+use crate::upstream::{SharedClusters, Upstream};
+use nuncio_reactor::{Event, RawKey, Readiness};
+use std::io;
+
+/// The layers of one thread.
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) reactor: Reactor,
+    pub(super) io: Io,
+    pub(super) listeners: Listeners,
+    pub(super) http: Http,
+    pub(super) upstream: Upstream,
+    pub(super) stats: Block,
+    pub(super) rng: Rng,
+    batch: Vec<Event<Task, Mail>>,
+    accepted: Vec<Accepted>,
+}
+
+/// What a turn brought for whoever runs the engine.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outside {
+    /// From another thread.
+    Mail(Mail),
+    /// From the system.
+    Signal(i32),
+    /// A time that was asked for with [`Layer::Server`].
+    Alarm(RawKey),
+}
+
+/// Layers and the layers below them, borrowed apart.
+macro_rules! cx {
+    ($engine:expr) => {
+        &mut Cx {
+            reactor: &mut $engine.reactor,
+            io: &mut $engine.io,
+            stats: &$engine.stats,
+            rng: &mut $engine.rng,
+        }
+    };
+}
+pub(super) use cx;
+
+impl Engine {
+    pub(super) fn new(
+        reactor: Reactor,
+        clusters: &ClusterTable,
+        shared: SharedClusters,
+        stats: Block,
+        logger: Logger,
+        mut rng: Rng,
+    ) -> Self {
+        let upstream = Upstream::new(clusters, shared, &mut rng);
+        Self {
+            reactor,
+            io: Io::new(),
+            listeners: Listeners::default(),
+            http: Http::new(logger),
+            upstream,
+            stats,
+            rng,
+            batch: Vec::new(),
+            accepted: Vec::new(),
+        }
+    }
+
+    /// Runs one turn. What is not for the layers is appended to `outside`.
+    ///
+    /// # Errors
+    /// If waiting for events fails, which leaves nothing to go on with.
+    pub(super) fn turn(&mut self, outside: &mut Vec<Outside>) -> io::Result<()> {
+        let mut batch = std::mem::take(&mut self.batch);
+        self.reactor.turn(&mut batch)?;
+        for event in batch.drain(..) {
+            match event {
+                Event::Io { token, ready } => self.on_io(TokenKind::of(token), ready),
+                Event::Timer(task) | Event::Deferred(task) => match task.layer {
+                    Layer::Server => outside.push(Outside::Alarm(task.key)),
+                    _ => self.on_task(task),
+                },
+                Event::Mail(mail) => outside.push(Outside::Mail(mail)),
+                Event::Signal(signal) => outside.push(Outside::Signal(signal)),
+            }
+            self.settle();
+        }
+        self.batch = batch;
+        self.finish_turn();
+        Ok(())
+    }
+
+    /// Writes what the turn produced and frees what ended in it.
+    pub(super) fn finish_turn(&mut self) {
+        self.settle();
+        self.io.flush(&mut self.reactor);
+        self.io.reap();
+    }
+
+    pub(super) fn on_io(&mut self, token: TokenKind, ready: Readiness) {
+        match token {
+            TokenKind::Listener(key) => self.accept(key),
+            TokenKind::Connection(key) => {
+                if let Some((owner, notice)) = self.io.on_ready(key, ready) {
+                    self.on_socket(owner, notice);
+                }
+            }
+        }
+    }
+
+    fn on_socket(&mut self, owner: Owner, notice: Notice) {
+        match owner {
+            Owner::Downstream(key) => self.http.on_socket(key, &notice, &mut self.upstream, cx!(self)),
+            Owner::Upstream(key) => self.upstream.on_socket(key, notice, cx!(self)),
+            Owner::Nobody => {}
+        }
+    }
+
+    pub(super) fn on_task(&mut self, task: Task) {
+        match task.layer {
+            Layer::Io => self.io.on_close_alarm(task.key),
+            Layer::Listener => self.accept(task.key),
+            Layer::Downstream => self.http.on_task(task, &mut self.upstream, cx!(self)),
+            Layer::Upstream => self.upstream.on_task(task, cx!(self)),
+            Layer::Server => {}
+        }
+    }
+
+    /// Carries what happened upstream to the requests, until nothing more happens.
+    pub(super) fn settle(&mut self) {
+        while let Some(event) = self.upstream.next_event() {
+            self.http.on_upstream(event, &mut self.upstream, cx!(self));
+        }
+    }
+
+    fn accept(&mut self, key: RawKey) {
+        self.listeners.accept(key, &mut self.accepted, cx!(self));
+        self.hand_over();
+    }
+
+    /// Stops accepting; what is open goes on until it is finished.
+    pub(super) fn drain(&mut self) {
+        self.listeners.close(&mut self.accepted);
+        self.hand_over();
+        self.http.drain(&mut self.upstream, cx!(self));
+    }
+
+    /// Ends everything at once.
+    pub(super) fn stop(&mut self) {
+        let mut unserved = Vec::new();
+        self.listeners.close(&mut unserved);
+        self.http.stop(&mut self.upstream, cx!(self));
+        self.upstream.close_idle(cx!(self));
+        self.finish_turn();
+    }
+
+    /// Whether no connection is still being closed; pooled upstream connections do not count.
+    pub(super) fn nothing_closes(&self) -> bool {
+        self.io.len() <= self.upstream.live().0
+    }
+
+    fn hand_over(&mut self) {
+        for Accepted { socket, peer, manager } in self.accepted.drain(..) {
+            self.http.accept(socket, peer, manager, cx!(self));
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The process: main thread, workers, their common engine, and the life from start to exit.
+
+pub mod compile;
+mod engine;
+pub mod flags;
+mod logging;
+mod run;
+#[cfg(test)]
+mod simulation;
+pub mod snapshot;
+mod worker;
+
+pub use logging::init as init_logging;
+pub use run::{Options, Server, ShutdownError};

@@ -1,0 +1,368 @@
+//! The main thread: starts the workers, serves the admin interface, and sees the process to its end.
+//!
+//! SIGTERM and SIGINT drain: accepting stops, open requests are finished, then the process exits with 0. A second
+//! signal, or the end of `--drain-time-s`, ends it at once.
+
+use super::engine::{Engine, Outside, cx};
+use super::snapshot::Snapshot;
+use super::worker;
+use crate::access_log::{Flusher, Logger, Settings};
+use crate::admin;
+use crate::io::{Layer, Mail, Reactor, Rng, Task, Wake};
+use crate::listener::{Bound, http_config};
+use crate::stats::{Block, Merged};
+use crate::upstream::{SharedClusters, config::ClusterTable};
+use nuncio_reactor::{Address, Options as ReactorOptions, RawKey, Sender};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How a server is run, apart from its configuration.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Worker threads; at least 1.
+    pub concurrency: usize,
+    /// How long open requests may go on after SIGTERM. Default 600 s.
+    pub drain_time: Duration,
+    /// When access log lines are written.
+    pub access_log: Settings,
+}
+
+/// A server that listens and whose workers run.
+#[derive(Debug)]
+pub struct Server {
+    snapshot: Arc<Snapshot>,
+    options: Options,
+    engine: Engine,
+    workers: Vec<Worker>,
+    blocks: Vec<Block>,
+    flusher: Option<Flusher>,
+    listeners: Vec<(String, Address)>,
+    admin: Option<Address>,
+    started: Instant,
+    state: State,
+}
+
+#[derive(Debug)]
+struct Worker {
+    mail: Sender<Mail>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum State {
+    Live,
+    Draining,
+}
+
+/// A server that did not end as it should.
+#[derive(Debug)]
+pub struct ShutdownError(String);
+
+impl fmt::Display for ShutdownError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ShutdownError {}
+
+/// The task that updates what only main knows: uptime and memory.
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
+
+impl Server {
+    /// Binds everything and starts the workers.
+    ///
+    /// # Errors
+    /// Names what could not be bound, opened or started; nothing keeps running then.
+    pub fn start(snapshot: Snapshot, options: Options) -> io::Result<Self> {
+        let started = Instant::now();
+        let snapshot = Arc::new(snapshot);
+        let concurrency = options.concurrency.max(1);
+        // Signals are blocked before any thread starts, so that they all come to this one.
+        let mut reactor = Reactor::new(ReactorOptions::default())?;
+        reactor.watch_signals(&[libc::SIGTERM, libc::SIGINT, libc::SIGUSR1, libc::SIGHUP])?;
+        let bound = snapshot
+            .listeners
+            .iter()
+            .map(|config| {
+                Bound::new(config, concurrency).map_err(|error| {
+                    io::Error::new(
+                        error.kind(),
+                        format!("cannot bind listener '{}' to {}: {error}", config.name, config.address),
+                    )
+                })
+            })
+            .collect::<io::Result<Vec<_>>>()?;
+        let admin_log = snapshot.admin.iter().flat_map(|admin| &admin.access_log);
+        let logs = snapshot.listeners.iter().flat_map(|listener| &http_config(listener).access_log);
+        let flusher = Flusher::start(options.access_log, logs.chain(admin_log).map(|log| &log.sink))?;
+        let blocks: Vec<_> = (0..=concurrency).map(|_| Block::new(&snapshot.registry)).collect();
+        // Block 0 is main's own.
+        let engine = Engine::new(
+            reactor,
+            &ClusterTable::default(),
+            SharedClusters::new(&ClusterTable::default()),
+            blocks[0].clone(),
+            Logger::new(flusher.handle()),
+            Rng::new(),
+        );
+        let mut server = Self {
+            listeners: bound.iter().map(|bound| (bound.config.name.clone(), bound.address.clone())).collect(),
+            snapshot,
+            options,
+            engine,
+            workers: Vec::new(),
+            blocks,
+            flusher: Some(flusher),
+            admin: None,
+            started,
+            state: State::Live,
+        };
+        server.start_admin()?;
+        server.start_workers(concurrency, bound)?;
+        server.count_start(concurrency);
+        Ok(server)
+    }
+
+    /// Where each listener really listens, by name.
+    pub fn listeners(&self) -> &[(String, Address)] {
+        &self.listeners
+    }
+
+    /// Where the admin interface really listens.
+    pub fn admin_address(&self) -> Option<&Address> {
+        self.admin.as_ref()
+    }
+
+    /// Another thread's means to end the server as a signal would.
+    pub fn stopper(&self) -> Sender<Mail> {
+        self.engine.reactor.mailbox()
+    }
+
+    fn start_admin(&mut self) -> io::Result<()> {
+        let Some(config) = &self.snapshot.admin else { return Ok(()) };
+        let listener = admin::listener(config, &self.snapshot);
+        let mut bound = Bound::new(&listener, 1).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot bind the admin interface to {}: {error}", config.address))
+        })?;
+        if !admin::is_private(&bound.address) {
+            log::warn!("the admin interface at {} can be reached from other machines", bound.address);
+        }
+        let socket = bound.sockets.pop().expect("one worker, one socket");
+        let engine = &mut self.engine;
+        let manager = engine.http.add_manager(http_config(&listener), &listener.stats, listener.buffer_limit);
+        engine.listeners.add(socket, manager, cx!(engine))?;
+        self.admin = Some(bound.address);
+        Ok(())
+    }
+
+    fn start_workers(&mut self, concurrency: usize, mut bound: Vec<Bound>) -> io::Result<()> {
+        let shared = SharedClusters::new(&self.snapshot.clusters);
+        for index in 0..concurrency {
+            let reactor = Reactor::new(ReactorOptions::default())?;
+            let mail = reactor.mailbox();
+            let listeners = bound
+                .iter_mut()
+                .map(|bound| (Arc::clone(&bound.config), bound.sockets.pop().expect("one for each worker")))
+                .collect();
+            let flusher = self.flusher.as_ref().expect("the flusher outlives the workers");
+            let plan = worker::Plan {
+                index,
+                reactor,
+                listeners,
+                clusters: self.snapshot.clusters.clone(),
+                shared: shared.clone(),
+                stats: self.blocks[index + 1].clone(),
+                logger: Logger::new(flusher.handle()),
+                main: self.engine.reactor.mailbox(),
+            };
+            let main = self.engine.reactor.mailbox();
+            let thread = std::thread::Builder::new().name(format!("worker_{index}")).spawn(move || {
+                // Whatever ends a worker, also a panic, main must hear of it.
+                let _farewell = Farewell { index, main };
+                worker::run(plan)
+            })?;
+            self.workers.push(Worker { mail, thread });
+        }
+        Ok(())
+    }
+
+    fn count_start(&self, concurrency: usize) {
+        let (stats, server) = (&self.blocks[0], &self.snapshot.server_stats);
+        stats.set_gauge(server.concurrency, concurrency as u64);
+        stats.set_gauge(server.live, 1);
+        stats.set_gauge(server.initialization_time_ms, self.started.elapsed().as_millis() as u64);
+        let manager = &self.snapshot.listener_manager_stats;
+        let listeners = self.listeners.len() as u64;
+        stats.add(manager.listener_added, listeners);
+        stats.add(manager.listener_create_success, listeners * concurrency as u64);
+        stats.set_gauge(manager.total_listeners_active, listeners);
+        stats.set_gauge(manager.workers_started, 1);
+        for cluster in &self.snapshot.clusters.clusters {
+            stats.set_gauge(cluster.stats.membership_total, cluster.hosts.len() as u64);
+            stats.set_gauge(cluster.stats.membership_healthy, cluster.hosts.len() as u64);
+        }
+    }
+
+    /// Serves until the process is told to end.
+    ///
+    /// # Errors
+    /// If a worker died.
+    pub fn run(mut self) -> Result<(), ShutdownError> {
+        let housekeeping = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(1 << 32) };
+        let end_of_drain = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(2 << 32) };
+        self.engine.reactor.defer(housekeeping);
+        let mut outside = Vec::new();
+        let mut stopped = 0;
+        loop {
+            self.engine.turn(&mut outside).map_err(|error| ShutdownError(format!("main thread: {error}")))?;
+            for event in std::mem::take(&mut outside) {
+                match event {
+                    Outside::Signal(libc::SIGTERM | libc::SIGINT) | Outside::Mail(Mail::Drain) => {
+                        if self.state == State::Draining {
+                            log::warn!("told to end a second time: ending at once");
+                            return self.finish();
+                        }
+                        self.drain();
+                        self.engine.reactor.arm(self.options.drain_time, end_of_drain);
+                    }
+                    Outside::Signal(libc::SIGUSR1) => {
+                        log::info!("reopening access logs");
+                        if let Some(flusher) = &self.flusher {
+                            flusher.handle().reopen();
+                        }
+                    }
+                    Outside::Alarm(key) if key == end_of_drain.key => {
+                        log::warn!("open requests did not end within the drain time: ending them");
+                        return self.finish();
+                    }
+                    Outside::Alarm(_) => {
+                        self.housekeep();
+                        self.engine.reactor.arm(HOUSEKEEPING, housekeeping);
+                    }
+                    Outside::Mail(Mail::Stop) => return self.finish(),
+                    Outside::Mail(Mail::Stopped(index)) => {
+                        stopped += 1;
+                        if self.state != State::Draining {
+                            log::error!("worker {index} has ended: ending the process");
+                            return self.finish();
+                        }
+                        if stopped == self.workers.len() {
+                            return self.finish();
+                        }
+                    }
+                    Outside::Mail(_) | Outside::Signal(_) => {}
+                }
+            }
+            if self.answer_admin() {
+                // The answer to /quitquitquit leaves before the end.
+                self.engine.finish_turn();
+                return self.finish();
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        log::info!("draining: no new connections, open requests are finished");
+        self.state = State::Draining;
+        let (stats, server) = (&self.blocks[0], &self.snapshot.server_stats);
+        stats.set_gauge(server.live, 0);
+        stats.set_gauge(server.state, 1);
+        let manager = &self.snapshot.listener_manager_stats;
+        stats.set_gauge(manager.total_listeners_active, 0);
+        stats.set_gauge(manager.total_listeners_draining, self.listeners.len() as u64);
+        for worker in &self.workers {
+            // A worker that is gone has said so.
+            let _ = worker.mail.send(Mail::Drain);
+        }
+    }
+
+    /// Answers what was asked of the admin interface; true when the process is to end.
+    fn answer_admin(&mut self) -> bool {
+        let mut quit = false;
+        while let Some(request) = self.engine.http.next_admin_request() {
+            self.housekeep();
+            let view = admin::View {
+                snapshot: &self.snapshot,
+                listeners: &self.listeners,
+                stats: Merged::of(&self.snapshot.registry, &self.blocks),
+                concurrency: self.workers.len(),
+                uptime: self.started.elapsed(),
+                live: self.state == State::Live,
+            };
+            let reply = admin::answer(&request.method, &request.path, &view);
+            quit |= reply.quit;
+            let engine = &mut self.engine;
+            engine.http.answer(
+                request.stream,
+                reply.status,
+                reply.content_type,
+                reply.body,
+                &mut engine.upstream,
+                cx!(engine),
+            );
+        }
+        self.engine.finish_turn();
+        quit
+    }
+
+    fn housekeep(&mut self) {
+        let (stats, server) = (&self.blocks[0], &self.snapshot.server_stats);
+        stats.set_gauge(server.uptime, self.started.elapsed().as_secs());
+        stats.set_gauge(server.memory_physical_size, resident_bytes());
+        let connections = self
+            .snapshot
+            .listeners
+            .iter()
+            .map(|listener| {
+                self.blocks.iter().map(|block| block.gauge(listener.stats.downstream_cx_active)).sum::<i64>()
+            })
+            .sum::<i64>();
+        stats.set_gauge(server.total_connections, connections.max(0) as u64);
+        self.engine.http.logger().flush();
+    }
+
+    /// Stops what still runs and waits for it.
+    fn finish(mut self) -> Result<(), ShutdownError> {
+        self.engine.stop();
+        let mut result = Ok(());
+        for worker in &self.workers {
+            let _ = worker.mail.send(Mail::Stop);
+        }
+        for (index, worker) in self.workers.drain(..).enumerate() {
+            result = match worker.thread.join() {
+                Ok(Ok(())) => result,
+                Ok(Err(error)) => Err(ShutdownError(format!("worker {index}: {error}"))),
+                Err(_) => Err(ShutdownError(format!("worker {index} has panicked"))),
+            };
+        }
+        self.engine.http.logger().flush();
+        if let Some(flusher) = self.flusher.take() {
+            flusher.stop();
+        }
+        log::info!("exiting");
+        result
+    }
+}
+
+/// Tells main that a worker's thread ends, however it ends.
+struct Farewell {
+    index: usize,
+    main: Sender<Mail>,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        let _ = self.main.send(Mail::Stopped(self.index));
+    }
+}
+
+/// Resident memory of this process in bytes; 0 where the system does not tell.
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or(0) * 1024
+}

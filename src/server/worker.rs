@@ -1,0 +1,70 @@
+//! A worker thread: an engine that accepts, proxies, and takes orders by mail.
+
+use super::engine::{Engine, Outside, cx};
+use crate::access_log::Logger;
+use crate::io::{Layer, Mail, Reactor, Rng, Task, Wake};
+use crate::listener::http_config;
+use crate::listener::config::ListenerConfig;
+use crate::stats::Block;
+use crate::upstream::SharedClusters;
+use crate::upstream::config::ClusterTable;
+use nuncio_reactor::{RawKey, Sender, Socket};
+use std::io;
+use std::sync::Arc;
+
+/// Everything that a worker starts with.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) index: usize,
+    pub(super) reactor: Reactor,
+    pub(super) listeners: Vec<(Arc<ListenerConfig>, Socket)>,
+    pub(super) clusters: ClusterTable,
+    pub(super) shared: SharedClusters,
+    pub(super) stats: Block,
+    pub(super) logger: Logger,
+    pub(super) main: Sender<Mail>,
+}
+
+/// Runs a worker to its end. An error ends the process: a worker that cannot wait for events cannot go on.
+pub(super) fn run(plan: Plan) -> io::Result<()> {
+    let Plan { index, reactor, listeners, clusters, shared, stats, logger, main } = plan;
+    let interval = logger.interval();
+    let mut engine = Engine::new(reactor, &clusters, shared, stats, logger, Rng::new());
+    for (config, socket) in listeners {
+        let manager = engine.http.add_manager(http_config(&config), &config.stats, config.buffer_limit);
+        engine.listeners.add(socket, manager, cx!(engine))?;
+    }
+    let flush_logs = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(1 << 32) };
+    if engine.http.logger().is_used() {
+        engine.reactor.arm(interval, flush_logs);
+    }
+    // If main is gone the process is ending and nobody counts workers any more.
+    let _ = main.send(Mail::Started(index));
+    let mut outside = Vec::new();
+    let mut draining = false;
+    loop {
+        engine.turn(&mut outside)?;
+        for event in outside.drain(..) {
+            match event {
+                Outside::Mail(Mail::Drain) => {
+                    draining = true;
+                    engine.drain();
+                    engine.finish_turn();
+                }
+                Outside::Mail(Mail::Stop) => {
+                    engine.stop();
+                    return Ok(());
+                }
+                Outside::Alarm(_) => {
+                    engine.http.logger().flush();
+                    engine.reactor.arm(interval, flush_logs);
+                }
+                Outside::Mail(_) | Outside::Signal(_) => {}
+            }
+        }
+        if draining && engine.http.live().0 == 0 && engine.nothing_closes() {
+            engine.stop();
+            return Ok(());
+        }
+    }
+}

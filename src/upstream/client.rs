@@ -1,0 +1,39 @@
+//! One upstream HTTP connection and where it stands.
+
+use super::attempt::AttemptKey;
+use crate::io::{Alarm, ConnKey};
+use nuncio_codec::h1;
+use nuncio_reactor::{Time, slab_key};
+
+slab_key! {
+    /// An upstream connection in [`super::Upstream`].
+    pub(super) struct ClientKey;
+}
+
+/// What an upstream connection is doing.
+#[derive(Copy, Clone, Debug)]
+pub(super) enum State {
+    /// Being made, until then at the latest.
+    Connecting { deadline: Time },
+    /// Free, and closed at that time.
+    Idle { deadline: Option<Time> },
+    /// Carrying this attempt.
+    Busy(AttemptKey),
+}
+
+/// An upstream connection.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) conn: ConnKey,
+    pub(super) cluster: u32,
+    pub(super) host: u32,
+    pub(super) state: State,
+    pub(super) codec: h1::Client,
+    pub(super) alarm: Alarm,
+    /// It has carried an exchange before the present one.
+    pub(super) used: bool,
+    /// The response is not read because its reader is slow.
+    pub(super) paused: bool,
+    /// The writer of the request body was told to wait.
+    pub(super) backed_up: bool,
+}

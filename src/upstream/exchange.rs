@@ -1,0 +1,268 @@
+//! One exchange on an upstream connection: the request goes down, the response comes up as events.
+//!
+//! Reading is bounded per turn so that one large response cannot starve other connections. The exchange ends
+//! with the response: if the request was complete by then the connection is free for the next one, otherwise it
+//! is closed, since the rest of the request has no reader any more.
+
+use super::attempt::{AttemptKey, Event, Failure, What};
+use super::client::{ClientKey, State};
+use super::config::ClusterId;
+use super::manager::{By, Upstream};
+use crate::io::{Close, Cx, Owner, Read, Task};
+use nuncio_codec::h1::ResponseEvent;
+use nuncio_codec::{Buffer, HeaderMap, RequestHead};
+use nuncio_reactor::SlabKey;
+
+/// Most bytes read from one connection before others have their turn.
+const READ_BUDGET: usize = 512 << 10;
+
+impl Upstream {
+    /// Sends the head of a request; with `end` the whole request. The attempt must be ready.
+    pub fn send_headers(&mut self, attempt: AttemptKey, head: &RequestHead, end: bool, cx: &mut Cx<'_>) {
+        let Some(key) = self.client_of(attempt) else { return };
+        let client = self.clients.get_mut(key).expect("bound connections live");
+        let output = cx.io.output(client.conn);
+        let before = output.len();
+        client.codec.send_headers(head, end, output);
+        let sent = (output.len() - before) as u64;
+        let stats = &self.clusters[client.cluster as usize].config.stats;
+        cx.stats.add(stats.upstream_cx_tx_bytes_total, sent);
+    }
+
+    /// Sends a piece of the body, which is emptied. Says whether the caller may send more; if not,
+    /// [`What::Drained`] follows.
+    pub fn send_data(&mut self, attempt: AttemptKey, data: &mut Buffer, end: bool, cx: &mut Cx<'_>) -> bool {
+        let Some(key) = self.client_of(attempt) else {
+            data.clear();
+            return true;
+        };
+        let client = self.clients.get_mut(key).expect("bound connections live");
+        let output = cx.io.output(client.conn);
+        let before = output.len();
+        client.codec.send_data(data, end, output);
+        let sent = (output.len() - before) as u64;
+        let stats = &self.clusters[client.cluster as usize].config.stats;
+        cx.stats.add(stats.upstream_cx_tx_bytes_total, sent);
+        let backed_up = cx.io.is_backed_up(client.conn);
+        if backed_up && !client.backed_up {
+            cx.stats.inc(stats.upstream_flow_control_backed_up_total);
+        }
+        client.backed_up |= backed_up;
+        !client.backed_up
+    }
+
+    /// Ends the request with trailers.
+    pub fn send_trailers(&mut self, attempt: AttemptKey, trailers: &HeaderMap, cx: &mut Cx<'_>) {
+        let Some(key) = self.client_of(attempt) else { return };
+        let client = self.clients.get_mut(key).expect("bound connections live");
+        client.codec.send_trailers(trailers, cx.io.output(client.conn));
+    }
+
+    /// Stops reading the response (its reader is slow).
+    pub fn pause(&mut self, attempt: AttemptKey, cx: &mut Cx<'_>) {
+        let Some(key) = self.client_of(attempt) else { return };
+        let client = self.clients.get_mut(key).expect("bound connections live");
+        if !client.paused {
+            client.paused = true;
+            let stats = &self.clusters[client.cluster as usize].config.stats;
+            cx.stats.inc(stats.upstream_flow_control_paused_reading_total);
+        }
+    }
+
+    /// Reads the response again.
+    pub fn resume(&mut self, attempt: AttemptKey, cx: &mut Cx<'_>) {
+        let Some(key) = self.client_of(attempt) else { return };
+        let client = self.clients.get_mut(key).expect("bound connections live");
+        if client.paused {
+            client.paused = false;
+            let stats = &self.clusters[client.cluster as usize].config.stats;
+            cx.stats.inc(stats.upstream_flow_control_resumed_reading_total);
+            cx.reactor.defer(Task::resume(Owner::Upstream(key.raw())).expect("upstream connections have an owner"));
+        }
+    }
+
+    /// Gives up an attempt: nothing more is heard of it. A connection in use for it is closed.
+    pub fn abandon(&mut self, attempt: AttemptKey, cx: &mut Cx<'_>) {
+        let Some(state) = self.attempts.get(attempt) else { return };
+        let (cluster, host, client) = (state.cluster, state.host, state.client);
+        cx.stats.inc(self.stats(cluster).upstream_rq_cancelled);
+        match client {
+            None => self.stop_waiting(attempt, cx),
+            Some(client) => {
+                cx.stats.inc(self.stats(cluster).upstream_rq_tx_reset);
+                self.detach(cluster, host, cx);
+                self.close(client, Close::Now, By::Us, cx);
+            }
+        }
+        self.attempts.remove(attempt);
+    }
+
+    /// Counts the status that a request ended with: the host's own, or the one given in its place.
+    pub fn charge(&mut self, cluster: ClusterId, status: u16, cx: &mut Cx<'_>) {
+        let stats = self.stats(cluster.0);
+        cx.stats.inc(stats.upstream_rq_completed);
+        cx.stats.inc_status(stats.upstream_rq_code, status);
+        cx.stats.inc(match status / 100 {
+            1 => stats.upstream_rq_1xx,
+            2 => stats.upstream_rq_2xx,
+            3 => stats.upstream_rq_3xx,
+            4 => stats.upstream_rq_4xx,
+            _ => stats.upstream_rq_5xx,
+        });
+    }
+
+    fn client_of(&self, attempt: AttemptKey) -> Option<ClientKey> {
+        self.attempts.get(attempt)?.client
+    }
+
+    /// Reads and parses until there is nothing more, the reader is slow, or others must have their turn.
+    pub(super) fn pump(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
+        self.tell_drained(key, cx);
+        let mut budget = READ_BUDGET;
+        loop {
+            if !self.parse(key, cx) {
+                return;
+            }
+            let Some(client) = self.clients.get_mut(key) else { return };
+            if client.paused {
+                return;
+            }
+            if budget == 0 {
+                let resume = Task::resume(Owner::Upstream(key.raw()));
+                cx.reactor.defer(resume.expect("upstream connections have an owner"));
+                return;
+            }
+            let cluster = client.cluster;
+            match cx.io.read(client.conn) {
+                Read::Data(n) => {
+                    budget = budget.saturating_sub(n);
+                    cx.stats.add(self.stats(cluster).upstream_cx_rx_bytes_total, n as u64);
+                }
+                Read::Empty => return,
+                Read::Eof => return self.on_eof(key, cx),
+                Read::Failed => return self.break_off(key, None, cx),
+            }
+        }
+    }
+
+    /// Turns what was read into events. False when the connection is gone.
+    fn parse(&mut self, key: ClientKey, cx: &mut Cx<'_>) -> bool {
+        loop {
+            let Some(client) = self.clients.get_mut(key) else { return false };
+            if matches!(client.state, State::Connecting { .. }) {
+                return true;
+            }
+            let input = cx.io.input(client.conn);
+            if input.is_empty() {
+                return true;
+            }
+            match client.codec.poll(input) {
+                Ok(Some(event)) => self.on_response(key, event, cx),
+                Ok(None) => return true,
+                Err(error) => {
+                    self.break_off(key, Some(error.details()), cx);
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn on_response(&mut self, key: ClientKey, event: ResponseEvent, cx: &mut Cx<'_>) {
+        let Some(client) = self.clients.get(key) else { return };
+        let State::Busy(attempt) = client.state else { return };
+        let cluster = client.cluster;
+        let (what, end) = match event {
+            ResponseEvent::Informational { head } => (What::Informational(head), false),
+            ResponseEvent::Headers { head, end } => {
+                self.charge(ClusterId(cluster), head.status, cx);
+                (What::Headers { head, end }, end)
+            }
+            ResponseEvent::Data { data, end } => (What::Data { data, end }, end),
+            ResponseEvent::Trailers { trailers } => (What::Trailers(trailers), true),
+        };
+        let requester = self.attempts.get(attempt).expect("a busy connection has its attempt").requester;
+        self.events.push_back(Event { requester, attempt, what });
+        if end {
+            self.on_complete(key, attempt, cx);
+        }
+    }
+
+    /// The response is complete: the attempt is over, the connection may be used again.
+    fn on_complete(&mut self, key: ClientKey, attempt: AttemptKey, cx: &mut Cx<'_>) {
+        self.attempts.remove(attempt);
+        let client = self.clients.get_mut(key).expect("the caller has just used it");
+        let (cluster, host) = (client.cluster, client.host);
+        client.used = true;
+        client.paused = false;
+        client.backed_up = false;
+        let reusable = client.codec.keep_alive() && client.codec.is_idle();
+        let conn = client.conn;
+        self.detach(cluster, host, cx);
+        let client = self.clients.get_mut(key).expect("detaching touches only accounts");
+        client.state = State::Idle { deadline: None };
+        if !reusable {
+            if !client.codec.keep_alive() {
+                cx.stats.inc(self.stats(cluster).upstream_cx_close_notify);
+            }
+            self.close(key, Close::Now, By::Us, cx);
+        } else if cx.io.input(conn).is_empty() {
+            self.give(key, cx);
+        } else {
+            // Bytes that belong to no response: whoever sent them, nothing after them can be trusted.
+            cx.stats.inc(self.stats(cluster).upstream_cx_protocol_error);
+            self.close(key, Close::Now, By::Us, cx);
+        }
+    }
+
+    fn on_eof(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        match client.codec.finish() {
+            Ok(Some(event)) => {
+                self.on_response(key, event, cx);
+                // The response may have ended here and the connection with it; if not, it was cut short.
+                self.break_off(key, None, cx);
+            }
+            Ok(None) | Err(_) => self.break_off(key, None, cx),
+        }
+    }
+
+    /// The connection is of no more use: broken by the peer, or by us because of what the peer said.
+    fn break_off(&mut self, key: ClientKey, protocol: Option<&'static str>, cx: &mut Cx<'_>) {
+        let Some(client) = self.clients.get(key) else { return };
+        let (cluster, host, used) = (client.cluster, client.host, client.used);
+        let by = if protocol.is_some() { By::Us } else { By::Them };
+        if protocol.is_some() {
+            cx.stats.inc(self.stats(cluster).upstream_cx_protocol_error);
+        }
+        if let State::Busy(attempt) = client.state {
+            if protocol.is_none() {
+                cx.stats.inc(self.stats(cluster).upstream_rq_rx_reset);
+            }
+            self.detach(cluster, host, cx);
+            self.fail(
+                attempt,
+                match protocol {
+                    Some(details) => Failure::Protocol { details },
+                    None => Failure::Terminated { reused: used },
+                },
+            );
+        }
+        self.close(key, Close::Now, by, cx);
+    }
+
+    fn tell_drained(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        if !client.backed_up || cx.io.is_backed_up(client.conn) {
+            return;
+        }
+        client.backed_up = false;
+        if let State::Busy(attempt) = client.state
+            && let Some(state) = self.attempts.get(attempt)
+        {
+            let event = Event { requester: state.requester, attempt, what: What::Drained };
+            cx.stats.inc(self.stats(state.cluster).upstream_flow_control_drained_total);
+            self.events.push_back(event);
+        }
+    }
+}
+

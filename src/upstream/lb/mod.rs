@@ -1,0 +1,46 @@
+//! Load balancing: which host of a cluster takes the next request.
+//!
+//! One file per policy. A balancer belongs to one worker and keeps what it needs between picks; live numbers
+//! of the hosts come from the shared gates.
+
+mod edf;
+mod least_request;
+mod round_robin;
+
+use super::circuit::SharedCluster;
+use super::config::{ClusterConfig, LoadBalancing};
+use crate::io::Rng;
+
+/// The state of one cluster's policy on one worker.
+#[derive(Debug)]
+pub(super) enum Balancer {
+    RoundRobin(round_robin::RoundRobin),
+    LeastRequest(least_request::LeastRequest),
+    Random,
+}
+
+impl Balancer {
+    pub(super) fn new(cluster: &ClusterConfig, rng: &mut Rng) -> Self {
+        let weights: Vec<u32> = cluster.hosts.iter().map(|host| host.weight).collect();
+        match cluster.policy {
+            LoadBalancing::RoundRobin => Self::RoundRobin(round_robin::RoundRobin::new(&weights, rng)),
+            LoadBalancing::LeastRequest { choices } => {
+                Self::LeastRequest(least_request::LeastRequest::new(&weights, choices, rng))
+            }
+            LoadBalancing::Random => Self::Random,
+        }
+    }
+
+    /// The index of the host to use; `None` when the cluster has no hosts.
+    pub(super) fn pick(&mut self, shared: &SharedCluster, rng: &mut Rng) -> Option<usize> {
+        let hosts = shared.hosts.len();
+        match (hosts, self) {
+            (0, _) => None,
+            (1, _) => Some(0),
+            (_, Self::RoundRobin(balancer)) => Some(balancer.pick()),
+            (_, Self::LeastRequest(balancer)) => Some(balancer.pick(|host| shared.hosts[host].now(), rng)),
+            // As in Envoy, weights play no part here.
+            (_, Self::Random) => Some(rng.below(hosts as u64) as usize),
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! The cluster manager of one worker: picks hosts, keeps the pools filled, makes and closes connections.
+//!
+//! What goes over a connection that carries an attempt is in `exchange`. Pools are per host and worker; circuit
+//! breakers and the load of hosts are shared by all workers.
+
+use super::attempt::{Attempt, AttemptKey, Begin, Event, Failure, What};
+use super::circuit::{SharedCluster, SharedClusters};
+use super::client::{Client, ClientKey, State};
+use super::config::{ClusterConfig, ClusterId, ClusterTable};
+use super::lb::Balancer;
+use super::pool::{Pool, Waiting};
+use crate::io::{Close, Cx, Layer, Notice, Owner, Rng, Task, Wake};
+use crate::stats::ClusterStats;
+use nuncio_codec::h1;
+use nuncio_reactor::{Address, RawKey, Slab, SlabKey};
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+/// The cluster subsystem of one worker.
+#[derive(Debug)]
+pub struct Upstream {
+    pub(super) clusters: Vec<Cluster>,
+    pub(super) shared: SharedClusters,
+    pub(super) clients: Slab<ClientKey, Client>,
+    pub(super) attempts: Slab<AttemptKey, Attempt>,
+    pub(super) events: VecDeque<Event>,
+}
+
+/// One cluster on one worker.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    pub(super) config: Arc<ClusterConfig>,
+    balancer: Balancer,
+    /// One for each host.
+    pub(super) pools: Box<[Pool]>,
+}
+
+/// Who ended a connection.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    Us,
+    Them,
+}
+
+impl Upstream {
+    /// Clusters without connections.
+    pub fn new(table: &ClusterTable, shared: SharedClusters, rng: &mut Rng) -> Self {
+        let clusters = table
+            .clusters
+            .iter()
+            .map(|config| Cluster {
+                config: Arc::clone(config),
+                balancer: Balancer::new(config, rng),
+                pools: config.hosts.iter().map(|_| Pool::default()).collect(),
+            })
+            .collect();
+        Self { clusters, shared, clients: Slab::new(), attempts: Slab::new(), events: VecDeque::new() }
+    }
+
+    /// Picks a host and a connection to it for one try of a request. `fresh` asks for a connection that has
+    /// never been used.
+    pub fn begin(&mut self, id: ClusterId, requester: RawKey, fresh: bool, cx: &mut Cx<'_>) -> Begin {
+        let cluster = &mut self.clusters[id.0 as usize];
+        let shared = &self.shared.0[id.0 as usize];
+        let stats = &cluster.config.stats;
+        let Some(host) = cluster.balancer.pick(shared, cx.rng) else {
+            cx.stats.inc(stats.upstream_cx_none_healthy);
+            return Begin::Refused(Failure::NoHealthyHost);
+        };
+        let attempt = Attempt { requester, cluster: id.0, host: host as u32, client: None };
+        let pool = &mut cluster.pools[host];
+        if !fresh && let Some(client) = pool.idle.pop() {
+            if !shared.requests.enter(shared.limits.max_requests) {
+                pool.idle.push(client);
+                cx.stats.inc(stats.upstream_rq_pending_overflow);
+                return Begin::Refused(Failure::Overflow);
+            }
+            let key = self.attempts.insert(attempt);
+            self.attach(key, client, cx);
+            return Begin::Ready(key);
+        }
+        if !shared.pending.enter(shared.limits.max_pending_requests) {
+            cx.stats.inc(stats.upstream_rq_pending_overflow);
+            return Begin::Refused(Failure::Overflow);
+        }
+        let key = self.attempts.insert(attempt);
+        pool.waiting.push_back(Waiting { attempt: key, fresh });
+        cx.stats.inc(stats.upstream_rq_pending_total);
+        cx.stats.move_gauge(stats.upstream_rq_pending_active, 1);
+        match self.fill(id.0, host as u32, fresh, cx) {
+            Ok(()) => Begin::Waiting(key),
+            Err(failure) => {
+                self.stop_waiting(key, cx);
+                self.attempts.remove(key);
+                Begin::Refused(failure)
+            }
+        }
+    }
+
+    /// The next thing that happened to an attempt.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The configuration of a cluster.
+    pub fn cluster(&self, id: ClusterId) -> &ClusterConfig {
+        &self.clusters[id.0 as usize].config
+    }
+
+    /// The address of the host that an attempt goes to.
+    pub fn host_address(&self, key: AttemptKey) -> Option<&Address> {
+        let attempt = self.attempts.get(key)?;
+        let cluster = &self.clusters[attempt.cluster as usize];
+        Some(&cluster.config.hosts[attempt.host as usize].address)
+    }
+
+    /// Upstream connections and attempts that exist now.
+    pub fn live(&self) -> (usize, usize) {
+        (self.clients.len(), self.attempts.len())
+    }
+
+    /// Closes every connection that carries nothing, as at the end of a worker's life.
+    pub fn close_idle(&mut self, cx: &mut Cx<'_>) {
+        for key in self.clients.keys() {
+            if self.clients.get(key).is_some_and(|client| matches!(client.state, State::Idle { .. })) {
+                self.close(key, Close::Now, By::Us, cx);
+            }
+        }
+    }
+
+    /// Something happened on an upstream connection's socket.
+    pub fn on_socket(&mut self, key: RawKey, notice: Notice, cx: &mut Cx<'_>) {
+        let key = ClientKey::from_raw(key);
+        match notice {
+            Notice::Ready => self.pump(key, cx),
+            Notice::Connected => self.on_connected(key, cx),
+            Notice::ConnectFailed(error) => {
+                self.on_connect_failed(key, Failure::ConnectFailed(reason(&error)), cx);
+            }
+        }
+    }
+
+    /// An upstream connection asked to be looked at again.
+    pub fn on_task(&mut self, task: Task, cx: &mut Cx<'_>) {
+        let key = ClientKey::from_raw(task.key);
+        match task.wake {
+            Wake::Resume => self.pump(key, cx),
+            Wake::Alarm => self.on_alarm(key, cx),
+        }
+    }
+
+    fn on_connected(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        self.clusters[client.cluster as usize].pools[client.host as usize].connecting -= 1;
+        client.state = State::Idle { deadline: None };
+        self.give(key, cx);
+    }
+
+    fn on_connect_failed(&mut self, key: ClientKey, failure: Failure, cx: &mut Cx<'_>) {
+        let Some(client) = self.clients.get(key) else { return };
+        let (cluster, host) = (client.cluster, client.host);
+        let stats = self.stats(cluster);
+        cx.stats.inc(stats.upstream_cx_connect_fail);
+        if failure == Failure::ConnectTimeout {
+            cx.stats.inc(stats.upstream_cx_connect_timeout);
+        }
+        let eject = stats.upstream_rq_pending_failure_eject;
+        self.close_quietly(key, Close::Now, if failure == Failure::ConnectTimeout { By::Us } else { By::Them }, cx);
+        // As in Envoy: who waits for this host must not wait for ever behind one that does not answer.
+        while let Some(attempt) = self.pool(cluster, host).next_waiting(false) {
+            cx.stats.inc(eject);
+            self.left_queue(cluster, cx);
+            self.fail(attempt, failure.clone());
+        }
+    }
+
+    fn on_alarm(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        client.alarm.rang();
+        let now = cx.reactor.now();
+        match client.state {
+            State::Connecting { deadline } if now >= deadline => {
+                self.on_connect_failed(key, Failure::ConnectTimeout, cx);
+            }
+            State::Idle { deadline: Some(deadline) } if now >= deadline => {
+                let cluster = client.cluster;
+                cx.stats.inc(self.stats(cluster).upstream_cx_idle_timeout);
+                self.close(key, Close::Now, By::Us, cx);
+            }
+            State::Connecting { deadline } | State::Idle { deadline: Some(deadline) } => {
+                client.alarm.by(deadline, alarm(key), cx.reactor);
+            }
+            // Armed again when the connection is free.
+            State::Busy(_) | State::Idle { deadline: None } => {}
+        }
+    }
+
+    /// Gives a free connection to who waits for one, or puts it into the pool.
+    pub(super) fn give(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        let (cluster, host) = (client.cluster as usize, client.host as usize);
+        let shared = &self.shared.0[cluster];
+        let Cluster { config, pools, .. } = &mut self.clusters[cluster];
+        let pool = &mut pools[host];
+        while let Some(attempt) = pool.next_waiting(client.used) {
+            shared.pending.leave();
+            cx.stats.move_gauge(config.stats.upstream_rq_pending_active, -1);
+            if shared.requests.enter(shared.limits.max_requests) {
+                self.attach(attempt, key, cx);
+                let requester = self.attempts.get(attempt).expect("waiting attempts live").requester;
+                self.events.push_back(Event { requester, attempt, what: What::Ready });
+                return;
+            }
+            cx.stats.inc(config.stats.upstream_rq_pending_overflow);
+            if let Some(Attempt { requester, .. }) = self.attempts.remove(attempt) {
+                self.events.push_back(Event { requester, attempt, what: What::Failed(Failure::Overflow) });
+            }
+        }
+        let deadline = config.idle_timeout.map(|timeout| cx.reactor.now() + timeout);
+        if let Some(deadline) = deadline {
+            client.alarm.by(deadline, alarm(key), cx.reactor);
+        }
+        client.state = State::Idle { deadline };
+        pool.idle.push(key);
+        cx.io.rest(client.conn);
+    }
+
+    /// Binds an attempt, already let in by the request breaker, to a free connection.
+    fn attach(&mut self, attempt: AttemptKey, client: ClientKey, cx: &mut Cx<'_>) {
+        self.clients.get_mut(client).expect("pooled connections live").state = State::Busy(attempt);
+        let bound = self.attempts.get_mut(attempt).expect("the attempt was just made or waits");
+        bound.client = Some(client);
+        let (cluster, host) = (bound.cluster as usize, bound.host as usize);
+        self.shared.0[cluster].hosts[host].enter_anyway();
+        let stats = &self.clusters[cluster].config.stats;
+        cx.stats.inc(stats.upstream_rq_total);
+        cx.stats.move_gauge(stats.upstream_rq_active, 1);
+    }
+
+    /// Undoes [`Self::attach`]'s accounts.
+    pub(super) fn detach(&mut self, cluster: u32, host: u32, cx: &mut Cx<'_>) {
+        let shared = &self.shared.0[cluster as usize];
+        shared.requests.leave();
+        shared.hosts[host as usize].leave();
+        cx.stats.move_gauge(self.stats(cluster).upstream_rq_active, -1);
+    }
+
+    /// Ends an attempt that has no connection any more.
+    pub(super) fn fail(&mut self, attempt: AttemptKey, failure: Failure) {
+        if let Some(Attempt { requester, .. }) = self.attempts.remove(attempt) {
+            self.events.push_back(Event { requester, attempt, what: What::Failed(failure) });
+        }
+    }
+
+    /// Takes an attempt out of its pool's queue.
+    pub(super) fn stop_waiting(&mut self, key: AttemptKey, cx: &mut Cx<'_>) {
+        let Some(attempt) = self.attempts.get(key) else { return };
+        let (cluster, host) = (attempt.cluster, attempt.host);
+        if self.pool(cluster, host).forget_waiting(key) {
+            self.left_queue(cluster, cx);
+        }
+    }
+
+    fn left_queue(&mut self, cluster: u32, cx: &mut Cx<'_>) {
+        self.shared.0[cluster as usize].pending.leave();
+        cx.stats.move_gauge(self.stats(cluster).upstream_rq_pending_active, -1);
+    }
+
+    /// Makes a connection if those who wait need one. An error means that none could be started and that
+    /// there is no other connection to wait for.
+    fn fill(&mut self, cluster: u32, host: u32, fresh: bool, cx: &mut Cx<'_>) -> Result<(), Failure> {
+        let shared: &SharedCluster = &self.shared.0[cluster as usize];
+        let Cluster { config, pools, .. } = &mut self.clusters[cluster as usize];
+        let pool = &mut pools[host as usize];
+        if !pool.wants_connection() {
+            return Ok(());
+        }
+        // A host may always have one connection, or a request could wait for ever.
+        if !shared.connections.enter(shared.limits.max_connections) {
+            cx.stats.inc(config.stats.upstream_cx_overflow);
+            if pool.total > 0 && !fresh {
+                return Ok(());
+            }
+            shared.connections.enter_anyway();
+        }
+        let key = self.clients.insert_with(|key| Client {
+            conn: SlabKey::from_raw(key.raw()),
+            cluster,
+            host,
+            state: State::Connecting { deadline: cx.reactor.now() + config.connect_timeout },
+            codec: h1::Client::new(h1::ClientSettings {
+                max_headers_bytes: config.max_response_headers,
+                ..h1::ClientSettings::default()
+            }),
+            alarm: Default::default(),
+            used: false,
+            paused: false,
+            backed_up: false,
+        });
+        cx.stats.inc(config.stats.upstream_cx_total);
+        let address = &config.hosts[host as usize].address;
+        match cx.io.connect(address, Owner::Upstream(key.raw()), config.buffer_limit, cx.reactor) {
+            Ok(conn) => {
+                let client = self.clients.get_mut(key).expect("just inserted");
+                client.conn = conn;
+                let deadline = cx.reactor.now() + config.connect_timeout;
+                client.alarm.by(deadline, alarm(key), cx.reactor);
+                pool.connecting += 1;
+                pool.total += 1;
+                cx.stats.inc(config.stats.upstream_cx_http1_total);
+                cx.stats.move_gauge(config.stats.upstream_cx_active, 1);
+                Ok(())
+            }
+            Err(error) => {
+                self.clients.remove(key);
+                shared.connections.leave();
+                cx.stats.inc(config.stats.upstream_cx_connect_fail);
+                if pool.total > 0 { Ok(()) } else { Err(Failure::ConnectFailed(reason(&error))) }
+            }
+        }
+    }
+
+    /// Closes a connection, and makes another if somebody still waits for one.
+    pub(super) fn close(&mut self, key: ClientKey, how: Close, by: By, cx: &mut Cx<'_>) {
+        let Some(client) = self.clients.get(key) else { return };
+        let (cluster, host) = (client.cluster, client.host);
+        self.close_quietly(key, how, by, cx);
+        if let Err(failure) = self.fill(cluster, host, false, cx) {
+            while let Some(attempt) = self.pool(cluster, host).next_waiting(false) {
+                self.left_queue(cluster, cx);
+                self.fail(attempt, failure.clone());
+            }
+        }
+    }
+
+    fn close_quietly(&mut self, key: ClientKey, how: Close, by: By, cx: &mut Cx<'_>) {
+        let Some(mut client) = self.clients.remove(key) else { return };
+        client.alarm.stop(cx.reactor);
+        cx.io.close(client.conn, how, None, cx.reactor);
+        self.shared.0[client.cluster as usize].connections.leave();
+        let Cluster { config, pools, .. } = &mut self.clusters[client.cluster as usize];
+        let pool = &mut pools[client.host as usize];
+        pool.total -= 1;
+        let stats = &config.stats;
+        cx.stats.inc(stats.upstream_cx_destroy);
+        cx.stats.move_gauge(stats.upstream_cx_active, -1);
+        let (ended, with_request) = match by {
+            By::Us => (stats.upstream_cx_destroy_local, stats.upstream_cx_destroy_local_with_active_rq),
+            By::Them => (stats.upstream_cx_destroy_remote, stats.upstream_cx_destroy_remote_with_active_rq),
+        };
+        cx.stats.inc(ended);
+        match client.state {
+            State::Connecting { .. } => pool.connecting -= 1,
+            State::Idle { .. } => pool.forget_idle(key),
+            State::Busy(_) => {
+                cx.stats.inc(stats.upstream_cx_destroy_with_active_rq);
+                cx.stats.inc(with_request);
+            }
+        }
+    }
+
+    pub(super) fn pool(&mut self, cluster: u32, host: u32) -> &mut Pool {
+        &mut self.clusters[cluster as usize].pools[host as usize]
+    }
+
+    pub(super) fn stats(&self, cluster: u32) -> &ClusterStats {
+        &self.clusters[cluster as usize].config.stats
+    }
+}
+
+fn alarm(key: ClientKey) -> Task {
+    Task { layer: Layer::Upstream, wake: Wake::Alarm, key: key.raw() }
+}
+
+/// The system's words for an error, without Rust's number behind them.
+fn reason(error: &io::Error) -> Cow<'static, str> {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned().into()
+}

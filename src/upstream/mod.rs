@@ -1,0 +1,19 @@
+//! The cluster subsystem: clusters, their hosts, load balancing, circuit breakers, connection pools.
+//!
+//! A layer above asks for an *attempt* (one try of a request on one host) with [`Upstream::begin`] and gets a
+//! key: at once with a connection, or later. What then happens to the attempt comes back as [`Event`]s that
+//! the caller pulls with [`Upstream::next_event`]; nothing here knows who the caller is beyond an opaque key.
+
+mod attempt;
+mod circuit;
+mod client;
+pub mod compile;
+pub mod config;
+mod exchange;
+mod lb;
+mod manager;
+mod pool;
+
+pub use attempt::{AttemptKey, Begin, Event, Failure, What};
+pub use circuit::SharedClusters;
+pub use manager::Upstream;

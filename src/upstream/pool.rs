@@ -1,0 +1,86 @@
+//! The HTTP/1 connections of one worker to one host: which are free, and who waits for one.
+//!
+//! Only the book-keeping; connections are made and closed by the cluster manager. One exchange at a time on a
+//! connection (no pipelining), the most recently used one first, so that surplus connections age out.
+
+use super::attempt::AttemptKey;
+use super::client::ClientKey;
+use std::collections::VecDeque;
+
+/// An attempt that waits for a connection.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Waiting {
+    pub(super) attempt: AttemptKey,
+    /// It must get a connection that was never used.
+    pub(super) fresh: bool,
+}
+
+/// One worker's pool for one host.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    /// Connections without an exchange, the last used at the end.
+    pub(super) idle: Vec<ClientKey>,
+    /// In order of arrival.
+    pub(super) waiting: VecDeque<Waiting>,
+    /// Connections being made.
+    pub(super) connecting: usize,
+    /// All connections.
+    pub(super) total: usize,
+}
+
+impl Pool {
+    /// Who gets a connection that has just become free; `used` when it has carried an exchange.
+    pub(super) fn next_waiting(&mut self, used: bool) -> Option<AttemptKey> {
+        let at = self.waiting.iter().position(|waiting| !(used && waiting.fresh))?;
+        self.waiting.remove(at).map(|waiting| waiting.attempt)
+    }
+
+    /// An attempt no longer waits; says whether it did.
+    pub(super) fn forget_waiting(&mut self, attempt: AttemptKey) -> bool {
+        let before = self.waiting.len();
+        self.waiting.retain(|waiting| waiting.attempt != attempt);
+        self.waiting.len() != before
+    }
+
+    /// An idle connection is gone.
+    pub(super) fn forget_idle(&mut self, client: ClientKey) {
+        if let Some(at) = self.idle.iter().rposition(|idle| *idle == client) {
+            self.idle.remove(at);
+        }
+    }
+
+    /// Whether those who wait outnumber the connections being made for them.
+    pub(super) fn wants_connection(&self) -> bool {
+        self.waiting.len() > self.connecting
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nuncio_reactor::{RawKey, SlabKey};
+
+    fn attempt(n: u64) -> AttemptKey {
+        AttemptKey::from_raw(RawKey::from_bits((1 << 32) | n))
+    }
+
+    #[test]
+    fn a_used_connection_is_not_given_to_who_needs_a_fresh_one() {
+        let mut pool = Pool::default();
+        pool.waiting.push_back(Waiting { attempt: attempt(1), fresh: true });
+        pool.waiting.push_back(Waiting { attempt: attempt(2), fresh: false });
+        assert!(pool.wants_connection());
+        assert_eq!(pool.next_waiting(true), Some(attempt(2)));
+        assert_eq!(pool.next_waiting(true), None);
+        assert_eq!(pool.next_waiting(false), Some(attempt(1)));
+        assert!(!pool.wants_connection());
+    }
+
+    #[test]
+    fn who_gives_up_is_forgotten() {
+        let mut pool = Pool::default();
+        pool.waiting.push_back(Waiting { attempt: attempt(1), fresh: false });
+        assert!(pool.forget_waiting(attempt(1)));
+        assert!(!pool.forget_waiting(attempt(1)));
+    }
+}
