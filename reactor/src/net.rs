@@ -1,0 +1,382 @@
+//! Addresses and sockets.
+//!
+//! A [`Socket`] is a descriptor that never blocks, with exactly the calls that an event loop needs; each method is
+//! one system call unless it says otherwise.
+
+use crate::sys;
+use socket2::{Domain, Protocol, SockAddr, Type};
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where a socket is bound or connected to. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// IPv4 or IPv6.
+    Inet(SocketAddr),
+    /// A unix socket.
+    Unix(UnixAddress),
+}
+
+/// The name of a unix socket.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum UnixAddress {
+    /// A file.
+    Path(Arc<Path>),
+    /// A name in Linux's abstract namespace.
+    Abstract(Arc<[u8]>),
+    /// None, as of a client that was not bound.
+    Unnamed,
+}
+
+impl Address {
+    /// A unix socket from its textual form: a path, or `@name` for the abstract namespace.
+    pub fn unix(text: &str) -> Self {
+        Self::Unix(match text.strip_prefix('@') {
+            Some(name) => UnixAddress::Abstract(name.as_bytes().into()),
+            None => UnixAddress::Path(PathBuf::from(text).into()),
+        })
+    }
+
+    fn to_system(&self) -> io::Result<SockAddr> {
+        match self {
+            Self::Inet(address) => Ok((*address).into()),
+            Self::Unix(UnixAddress::Path(path)) => SockAddr::unix(path),
+            Self::Unix(UnixAddress::Abstract(name)) => {
+                let mut path = vec![0];
+                path.extend_from_slice(name);
+                SockAddr::unix(Path::new(std::ffi::OsStr::from_bytes(&path)))
+            }
+            Self::Unix(UnixAddress::Unnamed) => {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "a unix socket without a name"))
+            }
+        }
+    }
+
+    fn from_system(address: &SockAddr) -> Self {
+        if let Some(address) = address.as_socket() {
+            return Self::Inet(address);
+        }
+        Self::Unix(match (address.as_pathname(), address.as_abstract_namespace()) {
+            (Some(path), _) => UnixAddress::Path(path.into()),
+            (None, Some(name)) => UnixAddress::Abstract(name.into()),
+            (None, None) => UnixAddress::Unnamed,
+        })
+    }
+
+    fn domain(&self) -> Domain {
+        match self {
+            Self::Inet(address) => Domain::for_address(*address),
+            Self::Unix(_) => Domain::UNIX,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(address) => address.fmt(out),
+            Self::Unix(UnixAddress::Path(path)) => path.display().fmt(out),
+            Self::Unix(UnixAddress::Abstract(name)) => write!(out, "@{}", String::from_utf8_lossy(name)),
+            Self::Unix(UnixAddress::Unnamed) => out.write_str("unix"),
+        }
+    }
+}
+
+/// How a listening socket is made.
+#[derive(Clone, Debug, Default)]
+pub struct ListenOptions {
+    /// SO_REUSEPORT: several sockets on one address, among which the kernel spreads connections.
+    pub reuse_port: bool,
+    /// Length of the accept queue; `None` is the system's maximum.
+    pub backlog: Option<u32>,
+    /// TCP_NODELAY, which accepted sockets inherit.
+    pub nodelay: bool,
+    /// Permission bits of a unix socket's file.
+    pub mode: Option<u32>,
+}
+
+/// How a connection is made.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectOptions {
+    /// TCP_NODELAY.
+    pub nodelay: bool,
+}
+
+/// A stream socket that never blocks.
+#[derive(Debug)]
+pub struct Socket(OwnedFd);
+
+impl Socket {
+    /// Binds and listens. A unix socket's file that nobody listens on any more is replaced.
+    ///
+    /// # Errors
+    /// The system's, for the step that failed.
+    pub fn listen(address: &Address, options: &ListenOptions) -> io::Result<Self> {
+        let socket = Self::stream(address)?;
+        match address {
+            Address::Inet(inet) => {
+                socket.set_reuse_address(true)?;
+                socket.set_reuse_port(options.reuse_port)?;
+                socket.set_tcp_nodelay(options.nodelay)?;
+                if inet.is_ipv6() && !inet.ip().is_unspecified() {
+                    socket.set_only_v6(true)?;
+                }
+            }
+            Address::Unix(UnixAddress::Path(path)) => remove_stale(path, address)?,
+            Address::Unix(_) => {}
+        }
+        socket.bind(&address.to_system()?)?;
+        if let (Address::Unix(UnixAddress::Path(path)), Some(mode)) = (address, options.mode) {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+        }
+        let backlog = options.backlog.unwrap_or_else(system_backlog);
+        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        Ok(Self(socket.into()))
+    }
+
+    /// Starts to connect. Whether it succeeded is known when the socket becomes writable: see
+    /// [`Self::take_error`].
+    ///
+    /// # Errors
+    /// If it fails at once.
+    pub fn connect(address: &Address, options: &ConnectOptions) -> io::Result<Self> {
+        let socket = Self::stream(address)?;
+        if options.nodelay && matches!(address, Address::Inet(_)) {
+            socket.set_tcp_nodelay(true)?;
+        }
+        match socket.connect(&address.to_system()?) {
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+            _ => Ok(Self(socket.into())),
+        }
+    }
+
+    fn stream(address: &Address) -> io::Result<socket2::Socket> {
+        let protocol = matches!(address, Address::Inet(_)).then_some(Protocol::TCP);
+        // One call sets both flags on Linux.
+        socket2::Socket::new_raw(address.domain(), Type::STREAM.nonblocking().cloexec(), protocol)
+    }
+
+    /// The next connection and its peer.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none.
+    pub fn accept(&self) -> io::Result<(Self, Address)> {
+        let (fd, peer) = sys::accept(self)?;
+        Ok((Self(fd), Address::from_system(&peer)))
+    }
+
+    /// The error that the socket has met since this was last asked (SO_ERROR).
+    ///
+    /// # Errors
+    /// That error.
+    pub fn take_error(&self) -> io::Result<()> {
+        self.options().take_error()?.map_or(Ok(()), Err)
+    }
+
+    /// Reads; 0 is the end.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is nothing.
+    #[inline]
+    pub fn recv(&self, room: &mut [u8]) -> io::Result<usize> {
+        sys::recv(self, room)
+    }
+
+    /// Reads into several pieces; 0 is the end.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is nothing.
+    #[inline]
+    pub fn recv_vectored(&self, room: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        match room {
+            [one] => sys::recv(self, one),
+            many => sys::recv_vectored(self, many),
+        }
+    }
+
+    /// Writes several pieces; raises no SIGPIPE.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the socket takes nothing.
+    #[inline]
+    pub fn send_vectored(&self, data: &[IoSlice<'_>]) -> io::Result<usize> {
+        match data {
+            [one] => sys::send(self, one),
+            many => sys::send_vectored(self, many),
+        }
+    }
+
+    /// Finishes sending; reading goes on.
+    ///
+    /// # Errors
+    /// If the peer is gone.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        self.options().shutdown(std::net::Shutdown::Write)
+    }
+
+    /// Makes closing the socket reset the connection (SO_LINGER with time 0).
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn reset_on_close(&self) -> io::Result<()> {
+        self.options().set_linger(Some(std::time::Duration::ZERO))
+    }
+
+    /// Where the socket is bound.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_address(&self) -> io::Result<Address> {
+        Ok(Address::from_system(&self.options().local_addr()?))
+    }
+
+    /// Where the socket is connected to.
+    ///
+    /// # Errors
+    /// If it is not connected.
+    pub fn peer_address(&self) -> io::Result<Address> {
+        Ok(Address::from_system(&self.options().peer_addr()?))
+    }
+
+    /// A second descriptor of the same socket.
+    ///
+    /// # Errors
+    /// If there are no more descriptors.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self(self.0.try_clone()?))
+    }
+
+    fn options(&self) -> socket2::SockRef<'_> {
+        socket2::SockRef::from(&self.0)
+    }
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl From<OwnedFd> for Socket {
+    fn from(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+}
+
+/// Removes the file of a unix socket that nobody listens on.
+fn remove_stale(path: &Path, address: &Address) -> io::Result<()> {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    if !is_socket {
+        // Nothing is there, or something that is not ours to remove: binding will tell.
+        return Ok(());
+    }
+    match Socket::connect(address, &ConnectOptions::default()) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        _ => Ok(()),
+    }
+}
+
+/// `net.core.somaxconn`, as Envoy uses it; 128 where it cannot be read.
+fn system_backlog() -> u32 {
+    let text = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
+    text.trim().parse().unwrap_or(128)
+}
+
+#[cfg(test)]
+#[cfg(not(miri))]
+mod tests {
+    use super::*;
+
+    fn wait<T>(mut attempt: impl FnMut() -> io::Result<T>) -> T {
+        loop {
+            match attempt() {
+                Ok(value) => return value,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::yield_now(),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    fn exchange(address: &Address) {
+        let listener = Socket::listen(address, &ListenOptions { nodelay: true, ..ListenOptions::default() }).expect("listen");
+        let address = listener.local_address().expect("bound");
+        assert_eq!(listener.accept().expect_err("nobody yet").kind(), io::ErrorKind::WouldBlock);
+        let client = Socket::connect(&address, &ConnectOptions { nodelay: true }).expect("connect");
+        let (server, _) = wait(|| listener.accept());
+        client.take_error().expect("connected");
+        assert_eq!(client.peer_address().expect("connected"), address);
+        assert_eq!(client.send_vectored(&[IoSlice::new(b"ab"), IoSlice::new(b"c")]).expect("sent"), 3);
+        let (mut one, mut two) = ([0; 1], [0; 8]);
+        let n = wait(|| server.recv_vectored(&mut [IoSliceMut::new(&mut one), IoSliceMut::new(&mut two)]));
+        assert_eq!((n, &one, &two[..2]), (3, b"a", &b"bc"[..]));
+        client.shutdown_write().expect("shut");
+        assert_eq!(wait(|| server.recv(&mut two)), 0);
+        server.reset_on_close().expect("linger");
+    }
+
+    #[test]
+    fn inet_and_unix_sockets_carry_bytes() {
+        exchange(&Address::Inet("127.0.0.1:0".parse().expect("address")));
+        exchange(&Address::Inet("[::1]:0".parse().expect("address")));
+        exchange(&Address::unix(&format!("@nuncio-net-test-{}", std::process::id())));
+        let path = std::env::temp_dir().join(format!("nuncio-net-test-{}.sock", std::process::id()));
+        let address = Address::unix(path.to_str().expect("a plain path"));
+        exchange(&address);
+        // The file is left over; nobody listens: it is replaced.
+        exchange(&address);
+        let listening = Socket::listen(&address, &ListenOptions { mode: Some(0o600), ..ListenOptions::default() }).expect("listen");
+        let mode = std::fs::metadata(&path).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let second = Socket::listen(&address, &ListenOptions::default()).expect_err("somebody listens");
+        assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
+        drop(listening);
+        std::fs::remove_file(&path).expect("ours");
+        // A file that is no socket is left alone.
+        std::fs::write(&path, "text").expect("written");
+        Socket::listen(&address, &ListenOptions::default()).expect_err("a file is in the way");
+        assert_eq!(std::fs::read_to_string(&path).expect("still there"), "text");
+        std::fs::remove_file(&path).expect("ours");
+    }
+
+    #[test]
+    fn reuse_port_lets_several_listen() {
+        let options = ListenOptions { reuse_port: true, ..ListenOptions::default() };
+        let first = Socket::listen(&Address::Inet("127.0.0.1:0".parse().expect("address")), &options).expect("listen");
+        let address = first.local_address().expect("bound");
+        Socket::listen(&address, &options).expect("a second one");
+        Socket::listen(&address, &ListenOptions::default()).expect_err("not without the option");
+    }
+
+    #[test]
+    fn a_refused_connection_says_so() {
+        let address = {
+            let any = Address::Inet("127.0.0.1:0".parse().expect("address"));
+            Socket::listen(&any, &ListenOptions::default()).expect("listen").local_address().expect("bound")
+        };
+        let error = match Socket::connect(&address, &ConnectOptions::default()) {
+            Err(error) => error,
+            Ok(socket) => loop {
+                if let Err(error) = socket.take_error() {
+                    break error;
+                }
+            },
+        };
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn addresses_in_words() {
+        for text in ["127.0.0.1:80", "[::1]:80"] {
+            assert_eq!(Address::Inet(text.parse().expect("address")).to_string(), text);
+        }
+        for text in ["/run/x.sock", "@name"] {
+            assert_eq!(Address::unix(text).to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The system calls that safe crates lack: all `unsafe` of this crate, each behind a safe function.
+
+use socket2::SockAddr;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::{self, MaybeUninit};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+fn check_size(result: libc::ssize_t) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+/// accept4(2): one call gives a non-blocking, close-on-exec socket and its peer's address.
+pub(crate) fn accept(listener: &impl AsRawFd) -> io::Result<(OwnedFd, SockAddr)> {
+    // SAFETY: `try_init` gives storage and length that accept4 may fill, and the address is used only if it
+    // succeeds; a descriptor that accept4 returns is open and owned by nobody else.
+    unsafe {
+        SockAddr::try_init(|storage, length| {
+            let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+            let fd = check(libc::accept4(listener.as_raw_fd(), storage.cast(), length, flags))?;
+            Ok(OwnedFd::from_raw_fd(fd))
+        })
+    }
+}
+
+/// recv(2).
+pub(crate) fn recv(socket: &impl AsRawFd, room: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the pointer and length describe memory that is borrowed mutably for the call.
+    check_size(unsafe { libc::recv(socket.as_raw_fd(), room.as_mut_ptr().cast(), room.len(), 0) })
+}
+
+/// readv(2).
+pub(crate) fn recv_vectored(socket: &impl AsRawFd, room: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    let count = room.len().min(libc::UIO_MAXIOV as usize) as libc::c_int;
+    // SAFETY: `IoSliceMut` has the layout of iovec by its documentation, each describes memory that is borrowed
+    // mutably for the call, and `count` does not exceed their number.
+    check_size(unsafe { libc::readv(socket.as_raw_fd(), room.as_mut_ptr().cast(), count) })
+}
+
+/// send(2), without SIGPIPE.
+pub(crate) fn send(socket: &impl AsRawFd, data: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_NOSIGNAL;
+    // SAFETY: the pointer and length describe memory that is borrowed for the call.
+    check_size(unsafe { libc::send(socket.as_raw_fd(), data.as_ptr().cast(), data.len(), flags) })
+}
+
+/// sendmsg(2), without SIGPIPE.
+pub(crate) fn send_vectored(socket: &impl AsRawFd, data: &[IoSlice<'_>]) -> io::Result<usize> {
+    // SAFETY: msghdr is plain data for which all zeroes is a valid value.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_iov = data.as_ptr().cast_mut().cast();
+    message.msg_iovlen = data.len().min(libc::UIO_MAXIOV as usize) as _;
+    // SAFETY: `IoSlice` has the layout of iovec by its documentation; sendmsg only reads through the pointers,
+    // which are borrowed for the call.
+    check_size(unsafe { libc::sendmsg(socket.as_raw_fd(), &message, libc::MSG_NOSIGNAL) })
+}
+
+/// Blocks signals in this thread and gives a descriptor that they can be read from.
+pub(crate) fn signalfd(signals: &[i32]) -> io::Result<OwnedFd> {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the set before anything reads it; the other calls get a pointer to that
+    // set; the descriptor that signalfd returns is open and owned by nobody else.
+    unsafe {
+        check(libc::sigemptyset(set.as_mut_ptr()))?;
+        for signal in signals {
+            check(libc::sigaddset(set.as_mut_ptr(), *signal))?;
+        }
+        match libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut()) {
+            0 => {}
+            error => return Err(io::Error::from_raw_os_error(error)),
+        }
+        let flags = libc::SFD_NONBLOCK | libc::SFD_CLOEXEC;
+        Ok(OwnedFd::from_raw_fd(check(libc::signalfd(-1, set.as_ptr(), flags))?))
+    }
+}
+
+/// The next signal from a descriptor of [`signalfd`]; `None` when there is none.
+pub(crate) fn next_signal(fd: &OwnedFd) -> Option<i32> {
+    let mut info = MaybeUninit::<libc::signalfd_siginfo>::uninit();
+    let size = size_of_val(&info);
+    // SAFETY: the pointer and size describe `info`; it is read only if the kernel has filled all of it, and it is
+    // plain data.
+    unsafe {
+        let n = libc::read(fd.as_raw_fd(), info.as_mut_ptr().cast(), size);
+        (n == size as libc::ssize_t).then(|| info.assume_init().ssi_signo as i32)
+    }
+}
+
+/// Number of CPUs that this thread may run on.
+pub(crate) fn affinity() -> io::Result<usize> {
+    // SAFETY: cpu_set_t is plain data for which all zeroes is a valid value; the kernel fills at most the size
+    // that it is given.
+    unsafe {
+        let mut set: libc::cpu_set_t = mem::zeroed();
+        check(libc::sched_getaffinity(0, size_of_val(&set), &mut set))?;
+        Ok(libc::CPU_COUNT(&set) as usize)
+    }
+}
