@@ -1,0 +1,247 @@
+//! Writes heads: start lines, fields, trailers.
+//!
+//! The last gate before the wire: a name that is not a token and a value with CR, LF or NUL are
+//! never written, whoever put them into the map. Fields that describe the connection or the
+//! framing are skipped in the map; the codec that owns the connection writes its own. Bytes are
+//! collected on the stack and appended to the output in few, larger pieces.
+
+use crate::{
+    Buffer, HeaderId, HeaderMap,
+    h1::{
+        framing::{MAX_DIGITS, format_length},
+        head_parser::is_tchar,
+        settings::HeaderCase,
+    },
+};
+use memchr::memchr3;
+
+/// Stores a received field, with its spelling if that is to be kept.
+#[inline]
+pub(crate) fn append(headers: &mut HeaderMap, field: &httparse::Header<'_>, case: HeaderCase) {
+    match case {
+        HeaderCase::Preserve => headers.append_cased(field.name.as_bytes(), field.value),
+        _ => headers.append(field.name.as_bytes(), field.value),
+    }
+}
+
+/// Collects a head and appends it to the output. [`HeadWriter::end`] has to be called.
+pub(crate) struct HeadWriter<'a> {
+    out: &'a mut Buffer,
+    used: usize,
+    room: [u8; ROOM],
+}
+
+/// Most heads fit, and clearing it costs next to nothing.
+const ROOM: usize = 512;
+
+impl<'a> HeadWriter<'a> {
+    pub(crate) fn new(out: &'a mut Buffer) -> HeadWriter<'a> {
+        HeadWriter { out, used: 0, room: [0; ROOM] }
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        match self.room.get_mut(self.used..self.used + bytes.len()) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.used += bytes.len();
+            }
+            None => self.push_slow(bytes),
+        }
+    }
+
+    #[cold]
+    fn push_slow(&mut self, bytes: &[u8]) {
+        self.flush();
+        match self.room.get_mut(..bytes.len()) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.used = bytes.len();
+            }
+            None => self.out.append(bytes),
+        }
+    }
+
+    fn flush(&mut self) {
+        self.out.append(&self.room[..self.used]);
+        self.used = 0;
+    }
+
+    /// `HTTP-version SP status-code SP reason-phrase CRLF`; the phrase is the registered one.
+    pub(crate) fn status_line(&mut self, http_10: bool, status: u16) {
+        debug_assert!((100..1000).contains(&status), "the caller has put the status right");
+        if status == 200 && !http_10 {
+            return self.push(b"HTTP/1.1 200 OK\r\n");
+        }
+        self.push(if http_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
+        self.push(format_length(u64::from(status), &mut [0; MAX_DIGITS]));
+        self.push(b" ");
+        self.push(reason(status).as_bytes());
+        self.push(b"\r\n");
+    }
+
+    /// The fields of a head that are not the codec's own business. `content-length` is written if
+    /// `length` is given: with that number, where the map has it or else at the end.
+    pub(crate) fn fields(&mut self, headers: &HeaderMap, case: HeaderCase, mut length: Option<u64>) {
+        for header in headers.iter() {
+            match header.id {
+                id if is_connection_field(id) => {}
+                HeaderId::CONTENT_LENGTH => {
+                    if let Some(length) = length.take() {
+                        let digits = &mut [0; MAX_DIGITS];
+                        self.field(header.name, header.original, format_length(length, digits), case);
+                    }
+                }
+                _ => self.field(header.name, header.original, header.value, case),
+            }
+        }
+        if let Some(length) = length {
+            self.own(b"content-length", format_length(length, &mut [0; MAX_DIGITS]), case);
+        }
+    }
+
+    /// A field that the codec writes for itself.
+    pub(crate) fn own(&mut self, name: &[u8], value: &[u8], case: HeaderCase) {
+        self.field(name, None, value, case);
+    }
+
+    /// The fields of a trailer section, less those that no receiver may take from one.
+    pub(crate) fn trailers(&mut self, trailers: &HeaderMap, case: HeaderCase) {
+        for header in trailers.iter() {
+            if !is_barred_from_trailers(header.id) {
+                self.field(header.name, header.original, header.value, case);
+            }
+        }
+    }
+
+    /// The empty line; everything is in the output now.
+    pub(crate) fn end(mut self) {
+        self.push(b"\r\n");
+        self.flush();
+    }
+
+    #[inline]
+    fn field(&mut self, name: &[u8], original: Option<&[u8]>, value: &[u8], case: HeaderCase) {
+        if !name.iter().all(|&byte| is_tchar(byte)) || name.is_empty() || !is_safe_value(value) {
+            return;
+        }
+        match case {
+            HeaderCase::Lower => self.push(name),
+            HeaderCase::Proper => self.push_proper(name),
+            HeaderCase::Preserve => match original {
+                Some(original) if original.eq_ignore_ascii_case(name) => self.push(original),
+                _ => self.push(name),
+            },
+        }
+        self.push(b": ");
+        self.push(value);
+        self.push(b"\r\n");
+    }
+
+    fn push_proper(&mut self, name: &[u8]) {
+        let mut capital = true;
+        for &byte in name {
+            self.push(&[if capital { byte.to_ascii_uppercase() } else { byte }]);
+            capital = !byte.is_ascii_alphanumeric();
+        }
+    }
+}
+
+/// Fields that a codec never copies from a map: pseudo-headers and `host`, which go into the start
+/// line or are written first, and those that belong to one connection.
+#[inline]
+pub(crate) fn is_connection_field(id: HeaderId) -> bool {
+    matches!(
+        id,
+        HeaderId::METHOD
+            | HeaderId::PATH
+            | HeaderId::AUTHORITY
+            | HeaderId::SCHEME
+            | HeaderId::STATUS
+            | HeaderId::PROTOCOL
+            | HeaderId::HOST
+            | HeaderId::CONNECTION
+            | HeaderId::KEEP_ALIVE
+            | HeaderId::PROXY_CONNECTION
+            | HeaderId::TRANSFER_ENCODING
+            | HeaderId::UPGRADE
+    )
+}
+
+/// Fields that decide framing, routing or the connection, which a trailer section cannot have.
+pub(crate) fn is_barred_from_trailers(id: HeaderId) -> bool {
+    is_connection_field(id) || matches!(id, HeaderId::CONTENT_LENGTH | HeaderId::TE | HeaderId::TRAILER)
+}
+
+/// No CR, LF or NUL.
+#[inline]
+pub(crate) fn is_safe_value(value: &[u8]) -> bool {
+    memchr3(b'\r', b'\n', 0, value).is_none()
+}
+
+/// The reason phrase of a status, as Envoy writes it; `Unknown` for one that is not registered.
+pub fn reason(status: u16) -> &'static str {
+    match status {
+        100 => "Continue",
+        101 => "Switching Protocols",
+        102 => "Processing",
+        103 => "Early Hints",
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        203 => "Non-Authoritative Information",
+        204 => "No Content",
+        205 => "Reset Content",
+        206 => "Partial Content",
+        207 => "Multi-Status",
+        208 => "Already Reported",
+        226 => "IM Used",
+        300 => "Multiple Choices",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        305 => "Use Proxy",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Payload Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Entity",
+        423 => "Locked",
+        424 => "Failed Dependency",
+        425 => "Too Early",
+        426 => "Upgrade Required",
+        428 => "Precondition Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        506 => "Variant Also Negotiates",
+        507 => "Insufficient Storage",
+        508 => "Loop Detected",
+        510 => "Not Extended",
+        511 => "Network Authentication Required",
+        _ => "Unknown",
+    }
+}
