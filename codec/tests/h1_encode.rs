@@ -125,7 +125,7 @@ fn response_framing() {
                 (":status", "200"),
             ]),
             Body::None,
-            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nhost: z\r\ncontent-length: 0\r\n\r\n",
             true,
             false,
         ),
@@ -358,7 +358,7 @@ fn request_framing() {
         (request("POST", "/", &[("content-length", "1")]), Body::Data(&["hi"]), "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nh", true),
         (request("POST", "/", &[("content-length", "3")]), Body::None, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\n", true),
         (
-            request("GET", "/", &[("transfer-encoding", "x"), ("connection", "close"), ("te", "trailers"), (":scheme", "http")]),
+            request("GET", "/", &[("transfer-encoding", "x"), ("connection", "close"), ("te", "trailers"), (":scheme", "http"), ("host", "b")]),
             Body::Data(&["hi"]),
             "GET / HTTP/1.1\r\nhost: a\r\nte: trailers\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
             false,

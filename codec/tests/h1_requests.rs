@@ -384,8 +384,11 @@ fn tunnels() {
         (b"CONNECT a:80 HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", &["! 400 http1.body_disallowed", "close"]),
         (b"CONNECT a:80 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", CODING_501),
         (b"CONNECT a:80 HTTP/1.1\r\nTransfer-Encoding: foo\r\n\r\n", CODING),
+        (b"CONNECT a:80 HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", &["CONNECT - 1.1 [:authority=a:80] [connection=upgrade]", "close"]),
         // Requests for an upgrade that cannot be granted are plain requests.
         (b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", &["GET / 1.1 end", "open"]),
+        (b"GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: a\r\nUpgrade: b\r\n\r\n", &["GET / 1.1 [connection=upgrade] end", "open"]),
+        (b"GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: ,\r\n\r\n", &["GET / 1.1 [connection=upgrade] end", "open"]),
         (b"GET / HTTP/1.1\r\nConnection: upgrade\r\n\r\n", &["GET / 1.1 [connection=upgrade] end", "open"]),
         (
             b"GET / HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n\r\n",

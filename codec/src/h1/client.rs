@@ -168,7 +168,7 @@ impl Client {
         writer.push(b" ");
         writer.push(target);
         writer.push(b" HTTP/1.1\r\n");
-        writer.own(b"host", authority, case);
+        writer.host(authority, case);
         writer.fields(headers, case, length);
         if body == Some(Writer::Chunked) {
             writer.own(b"transfer-encoding", b"chunked", case);

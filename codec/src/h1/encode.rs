@@ -28,6 +28,8 @@ pub(crate) fn append(headers: &mut HeaderMap, field: &httparse::Header<'_>, case
 pub(crate) struct HeadWriter<'a> {
     out: &'a mut Buffer,
     used: usize,
+    /// `host` has been written: one in the map is not.
+    has_host: bool,
     room: [u8; ROOM],
 }
 
@@ -36,7 +38,7 @@ const ROOM: usize = 512;
 
 impl<'a> HeadWriter<'a> {
     pub(crate) fn new(out: &'a mut Buffer) -> HeadWriter<'a> {
-        HeadWriter { out, used: 0, room: [0; ROOM] }
+        HeadWriter { out, used: 0, has_host: false, room: [0; ROOM] }
     }
 
     #[inline]
@@ -80,12 +82,19 @@ impl<'a> HeadWriter<'a> {
         self.push(b"\r\n");
     }
 
+    /// `Host`, which goes first (RFC 9110 section 7.2).
+    pub(crate) fn host(&mut self, authority: &[u8], case: HeaderCase) {
+        self.own(b"host", authority, case);
+        self.has_host = true;
+    }
+
     /// The fields of a head that are not the codec's own business. `content-length` is written if
     /// `length` is given: with that number, where the map has it or else at the end.
     pub(crate) fn fields(&mut self, headers: &HeaderMap, case: HeaderCase, mut length: Option<u64>) {
         for header in headers.iter() {
             match header.id {
                 id if is_connection_field(id) => {}
+                HeaderId::HOST if self.has_host => {}
                 HeaderId::CONTENT_LENGTH => {
                     if let Some(length) = length.take() {
                         let digits = &mut [0; MAX_DIGITS];
@@ -147,8 +156,8 @@ impl<'a> HeadWriter<'a> {
     }
 }
 
-/// Fields that a codec never copies from a map: pseudo-headers and `host`, which go into the start
-/// line or are written first, and those that belong to one connection.
+/// Fields that a codec never copies from a map: pseudo-headers, which go into the start line, and
+/// those that belong to one connection.
 #[inline]
 pub(crate) fn is_connection_field(id: HeaderId) -> bool {
     matches!(
@@ -159,7 +168,6 @@ pub(crate) fn is_connection_field(id: HeaderId) -> bool {
             | HeaderId::SCHEME
             | HeaderId::STATUS
             | HeaderId::PROTOCOL
-            | HeaderId::HOST
             | HeaderId::CONNECTION
             | HeaderId::KEEP_ALIVE
             | HeaderId::PROXY_CONNECTION
@@ -170,7 +178,8 @@ pub(crate) fn is_connection_field(id: HeaderId) -> bool {
 
 /// Fields that decide framing, routing or the connection, which a trailer section cannot have.
 pub(crate) fn is_barred_from_trailers(id: HeaderId) -> bool {
-    is_connection_field(id) || matches!(id, HeaderId::CONTENT_LENGTH | HeaderId::TE | HeaderId::TRAILER)
+    is_connection_field(id)
+        || matches!(id, HeaderId::HOST | HeaderId::CONTENT_LENGTH | HeaderId::TE | HeaderId::TRAILER)
 }
 
 /// No CR, LF or NUL.

@@ -394,7 +394,8 @@ impl Server {
         self.http_10 = http_10;
         self.head = facts.head;
         self.connect = facts.connect;
-        self.upgrade = !facts.connect && keep_upgrade(&mut headers, options, http_10, framing);
+        let plain = !http_10 && !facts.connect && framing == Framing::Empty;
+        self.upgrade = keep_upgrade(&mut headers, options.upgrade && plain);
         self.close |= last || !options.persistent(http_10);
         self.receive = match framing {
             _ if self.connect || self.upgrade => Receive::Held,
@@ -448,17 +449,23 @@ fn single_host<'a>(fields: &[httparse::Header<'a>]) -> Result<Option<&'a [u8]>, 
 }
 
 /// Can this request be given a 101? If not, `upgrade` is taken out of its headers, so that no
-/// later hop switches protocols behind our back. Not with HTTP/1.0 (RFC 9110 section 7.8), not with
-/// a body (a server may ignore any upgrade), and never to h2c: its frames would pass unseen.
-fn keep_upgrade(headers: &mut HeaderMap, options: Options, http_10: bool, framing: Framing) -> bool {
+/// later hop switches protocols behind our back. `possible`: the connection option is there, and
+/// the request is none of CONNECT, HTTP/1.0 (RFC 9110 section 7.8), with a body (a server may
+/// ignore any upgrade). Never if the field is empty or occurs twice, nor for h2c: its frames would
+/// pass unseen.
+fn keep_upgrade(headers: &mut HeaderMap, possible: bool) -> bool {
     if !headers.contains(HeaderId::UPGRADE) {
         return false;
     }
-    let h2c = connection::tokens(headers, HeaderId::UPGRADE).any(|token| token.eq_ignore_ascii_case(b"h2c"));
+    let single = headers.get_all(HeaderId::UPGRADE).count() == 1;
+    let mut protocols = connection::tokens(headers, HeaderId::UPGRADE).peekable();
+    let named = protocols.peek().is_some();
+    let h2c = protocols.any(|protocol| protocol.eq_ignore_ascii_case(b"h2c"));
+    drop(protocols);
     if h2c {
         headers.remove_name(b"http2-settings");
     }
-    let keep = options.upgrade && !h2c && !http_10 && framing == Framing::Empty;
+    let keep = possible && single && named && !h2c;
     if !keep {
         headers.remove(HeaderId::UPGRADE);
     }

@@ -1,0 +1,190 @@
+//! A warm worker serves HTTP/1 without touching the allocator: counted, not timed.
+//!
+//! Run with `--ignored --nocapture` in a release build this file also prints what the codec costs
+//! per message; those numbers are for people and are not asserted.
+
+mod h1_support;
+
+use h1_support::{request, response};
+use nuncio_codec::{
+    Buffer, RequestHead, ResponseHead,
+    h1::{Client, ClientSettings, RequestEvent, ResponseEvent, Server, ServerSettings, strip_hop_by_hop},
+};
+use std::{hint::black_box, time::Instant};
+
+/// An allocator that counts what the current thread asks of it.
+mod sys {
+    use std::{
+        alloc::{GlobalAlloc, Layout, System},
+        cell::Cell,
+    };
+
+    thread_local! {
+        static COUNT: Cell<u64> = const { Cell::new(0) };
+    }
+
+    struct Counting;
+
+    // SAFETY: every call is handed to the system allocator unchanged; counting allocates nothing,
+    // since the cell needs neither lazy initialisation nor a destructor.
+    unsafe impl GlobalAlloc for Counting {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            COUNT.with(|count| count.set(count.get() + 1));
+            // SAFETY: the caller's promises are passed on.
+            unsafe { System.alloc(layout) }
+        }
+
+        unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+            // SAFETY: the caller's promises are passed on.
+            unsafe { System.dealloc(memory, layout) }
+        }
+
+        unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+            COUNT.with(|count| count.set(count.get() + 1));
+            // SAFETY: the caller's promises are passed on.
+            unsafe { System.realloc(memory, layout, size) }
+        }
+    }
+
+    #[global_allocator]
+    static ALLOCATOR: Counting = Counting;
+
+    /// Allocations made by this thread so far.
+    pub(super) fn count() -> u64 {
+        COUNT.with(Cell::get)
+    }
+}
+
+const GET: &[u8] = b"GET /index.html HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: wrk/4.2.0\r\nAccept: text/html\r\n\r\n";
+const POST: &[u8] =
+    b"POST /form HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nX-Custom: 1\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n";
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\nContent-Type: text/plain\r\nDate: Mon, 23 Nov 2026 14:50:54 GMT\r\nServer: nginx\r\nConnection: keep-alive\r\n\r\nHello, world!";
+
+/// A proxy's codecs, both connections idle between exchanges.
+struct Proxy {
+    server: Server,
+    client: Client,
+    from_client: Buffer,
+    to_upstream: Buffer,
+    from_upstream: Buffer,
+    to_client: Buffer,
+}
+
+impl Proxy {
+    fn new() -> Proxy {
+        Proxy {
+            server: Server::new(ServerSettings::default()),
+            client: Client::new(ClientSettings::default()),
+            from_client: Buffer::new(),
+            to_upstream: Buffer::new(),
+            from_upstream: Buffer::new(),
+            to_client: Buffer::new(),
+        }
+    }
+
+    fn exchange(&mut self, request: &[u8], response: &[u8]) {
+        self.from_client.append(request);
+        while let Some(event) = self.server.poll(&mut self.from_client).unwrap() {
+            match event {
+                RequestEvent::Headers { mut head, end } => {
+                    strip_hop_by_hop(&mut head.headers, false);
+                    self.client.send_headers(&head, end, &mut self.to_upstream).unwrap();
+                }
+                RequestEvent::Data { mut data, end } => self.client.send_data(&mut data, end, &mut self.to_upstream),
+                RequestEvent::Trailers { .. } => unreachable!("not enabled"),
+            }
+        }
+        self.to_upstream.clear();
+        self.from_upstream.append(response);
+        while let Some(event) = self.client.poll(&mut self.from_upstream).unwrap() {
+            match event {
+                ResponseEvent::Headers { mut head, end } => {
+                    strip_hop_by_hop(&mut head.headers, false);
+                    self.server.send_headers(&head, end, &mut self.to_client);
+                }
+                ResponseEvent::Data { mut data, end } => self.server.send_data(&mut data, end, &mut self.to_client),
+                ResponseEvent::Informational { .. } | ResponseEvent::Trailers { .. } => unreachable!("none is sent"),
+            }
+        }
+        assert!(self.server.is_idle() && self.client.is_idle());
+        assert!(!self.to_client.is_empty());
+        self.to_client.clear();
+    }
+}
+
+#[test]
+fn a_warm_exchange_allocates_nothing() {
+    for request in [GET, POST] {
+        let mut proxy = Proxy::new();
+        for _ in 0..3 {
+            proxy.exchange(request, OK);
+        }
+        let before = sys::count();
+        for _ in 0..100 {
+            proxy.exchange(request, OK);
+        }
+        assert_eq!(sys::count() - before, 0);
+    }
+}
+
+fn time(what: &str, mut run: impl FnMut()) {
+    const ROUNDS: u32 = 300_000;
+    for _ in 0..ROUNDS / 10 {
+        run();
+    }
+    let start = Instant::now();
+    for _ in 0..ROUNDS {
+        run();
+    }
+    println!("{what}: {} ns", start.elapsed().as_nanos() / u128::from(ROUNDS));
+}
+
+fn responded(server: &mut Server, head: &ResponseHead, out: &mut Buffer) {
+    server.send_headers(head, true, out);
+    assert!(server.is_idle());
+    out.clear();
+}
+
+#[test]
+#[ignore = "prints timings"]
+fn timings() {
+    let mut input = Buffer::new();
+    let mut out = Buffer::new();
+    let mut server = Server::new(ServerSettings::default());
+    let empty = response(200, &[]);
+    time("append only", || {
+        input.append(black_box(GET));
+        input.clear();
+    });
+    time("decode GET (3 headers), answer with an empty head", || {
+        input.append(black_box(GET));
+        black_box(server.poll(&mut input).unwrap());
+        responded(&mut server, &empty, &mut out);
+    });
+    let long = response(
+        200,
+        &[
+            ("content-length", "0"),
+            ("content-type", "text/plain"),
+            ("date", "Mon, 23 Nov 2026 14:50:54 GMT"),
+            ("server", "envoy"),
+            ("x-envoy-upstream-service-time", "0"),
+        ],
+    );
+    time("decode GET (3 headers), answer with 5 headers", || {
+        input.append(black_box(GET));
+        black_box(server.poll(&mut input).unwrap());
+        responded(&mut server, &long, &mut out);
+    });
+    let head: RequestHead = request("GET", "/index.html", &[("user-agent", "wrk"), ("accept", "text/html")]);
+    let mut client = Client::new(ClientSettings::default());
+    time("encode GET, decode response with 5 headers and 13 bytes", || {
+        client.send_headers(&head, true, &mut out).unwrap();
+        out.clear();
+        input.append(black_box(OK));
+        while black_box(client.poll(&mut input).unwrap()).is_some() {}
+    });
+    let mut proxy = Proxy::new();
+    time("whole exchange through both codecs, GET", || proxy.exchange(GET, OK));
+    time("whole exchange through both codecs, chunked POST", || proxy.exchange(POST, OK));
+}
