@@ -25,7 +25,8 @@ fn main() -> ExitCode {
 
 fn serve(flags: &Flags) -> Result<(), String> {
     let embedded = !flags.has_configuration();
-    let snapshot = compile::load(&flags.source(QUICKSTART)).map_err(|diagnostics| diagnostics.to_string())?;
+    let mut snapshot = compile::load(&flags.source(QUICKSTART)).map_err(|diagnostics| diagnostics.to_string())?;
+    flags.name_node(&mut snapshot.node);
     if flags.mode == Mode::Validate {
         println!("configuration '{}' OK", flags.configuration_name());
         return Ok(());
@@ -53,6 +54,7 @@ fn serve(flags: &Flags) -> Result<(), String> {
     if embedded {
         print_quickstart();
     }
+    log::info!("starting main dispatch loop");
     server.run().map_err(|error| format!("nuncio: {error}"))
 }
 

@@ -9,7 +9,7 @@ use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Owner, Read, Task, Wake};
 use crate::router::Cause;
 use crate::upstream::Upstream;
 use nuncio_codec::h1::{self, RequestEvent};
-use nuncio_reactor::{Address, SlabKey, Socket, Time, slab_key};
+use nuncio_reactor::{SlabKey, Socket, Time, slab_key};
 use std::time::Duration;
 
 slab_key! {
@@ -31,7 +31,6 @@ pub(super) struct ServerConnection {
     pub(super) conn: ConnKey,
     pub(super) manager: ManagerId,
     pub(super) codec: h1::Server,
-    pub(super) peer: Address,
     pub(super) stream: Option<StreamKey>,
     pub(super) alarm: Alarm,
     /// Since when there is no request.
@@ -46,23 +45,22 @@ pub(super) struct ServerConnection {
 
 impl Http {
     /// Takes over an accepted connection.
-    pub fn accept(&mut self, socket: Socket, peer: Address, manager: ManagerId, cx: &mut Cx<'_>) {
+    pub fn accept(&mut self, socket: Socket, manager: ManagerId, cx: &mut Cx<'_>) {
         let limit = self.managers[manager.0 as usize].buffer_limit;
         // A socket that cannot be registered is closed by being dropped.
         if let Ok(conn) = cx.io.adopt(socket, Owner::Nobody, limit, cx.reactor) {
-            self.open(conn, peer, manager, cx);
+            self.open(conn, manager, cx);
         }
     }
 
     /// Starts HTTP on a connection.
-    pub(crate) fn open(&mut self, conn: ConnKey, peer: Address, manager: ManagerId, cx: &mut Cx<'_>) {
+    pub(crate) fn open(&mut self, conn: ConnKey, manager: ManagerId, cx: &mut Cx<'_>) {
         let Manager { config, listener, .. } = &self.managers[manager.0 as usize];
         let now = cx.reactor.now();
         let key = self.connections.insert(ServerConnection {
             conn,
             manager,
             codec: h1::Server::new(config.http1),
-            peer,
             stream: None,
             alarm: Alarm::default(),
             idle_since: now,
@@ -92,6 +90,10 @@ impl Http {
             self.parse(key, upstream, cx);
             let Some(connection) = self.connections.get_mut(key) else { return };
             if connection.paused {
+                // Nothing is read, so a reset must be noticed in another way.
+                if cx.io.is_broken(connection.conn) {
+                    self.on_remote_close(key, upstream, cx);
+                }
                 return;
             }
             if connection.codec.request_complete() && cx.io.input(connection.conn).len() >= PIPELINE_LIMIT {

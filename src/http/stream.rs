@@ -74,6 +74,10 @@ impl Http {
         let stream = self.streams.get_mut(key).expect("just begun");
         stream.request_end = end;
         if let Some(cause) = header_rules::refusal(&stream.request) {
+            // What follows a refused upgrade is not HTTP.
+            if let Cause::UpgradeRefused = cause {
+                self.connections.get_mut(connection).expect("it sent the request").codec.set_close();
+            }
             return self.end(key, cause, upstream, cx);
         }
         let expects = header_rules::take_expectation(&mut stream.request);

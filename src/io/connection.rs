@@ -96,6 +96,8 @@ struct Connection {
     /// The peer has shut down its sending side; what it sent before may still be unread.
     peer_finished: bool,
     failed: bool,
+    /// The system has reported an error; what came before it may still be unread.
+    reset: bool,
     /// Listed in `Io::dirty`.
     dirty: bool,
     /// The owner is to be told when output falls below the low watermark.
@@ -193,6 +195,7 @@ impl Io {
         let connection = self.connections.get_mut(key)?;
         connection.readable |= ready.is_readable() || ready.is_read_closed() || ready.is_error();
         connection.peer_finished |= ready.is_read_closed();
+        connection.reset |= ready.is_error() && connection.phase == Phase::Open;
         if ready.is_writable() && !connection.writable {
             connection.writable = true;
             if !connection.output.is_empty() && !connection.dirty {
@@ -275,6 +278,11 @@ impl Io {
         let above = connection.marks.is_above();
         connection.backed_up |= above;
         above
+    }
+
+    /// Whether the connection is known to be broken, as by a reset from the peer.
+    pub fn is_broken(&self, key: ConnKey) -> bool {
+        self.connections.get(key).is_none_or(|connection| connection.failed || connection.reset)
     }
 
     /// Whether the peer may have sent something that was not read.
@@ -425,6 +433,7 @@ impl Connection {
             writable: phase != Phase::Connecting,
             peer_finished: false,
             failed: false,
+            reset: false,
             dirty: false,
             backed_up: false,
             discarded: 0,

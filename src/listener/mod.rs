@@ -41,8 +41,6 @@ struct Listening {
 pub struct Accepted {
     /// Its socket.
     pub socket: Socket,
-    /// Its peer.
-    pub peer: Address,
     /// Where it goes.
     pub manager: ManagerId,
 }
@@ -102,7 +100,7 @@ impl Listeners {
         let Some(listening) = self.sockets.get(ListenerKey::from_raw(key)) else { return };
         for _ in 0..ACCEPT_BATCH {
             match listening.socket.accept() {
-                Ok((socket, peer)) => accepted.push(Accepted { socket, peer, manager: listening.manager }),
+                Ok((socket, _)) => accepted.push(Accepted { socket, manager: listening.manager }),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if is_peers_fault(&error) => {}
                 Err(error) => {
@@ -121,8 +119,8 @@ impl Listeners {
     pub fn close(&mut self, accepted: &mut Vec<Accepted>) {
         for key in self.sockets.keys() {
             if let Some(Listening { socket, manager }) = self.sockets.remove(key) {
-                while let Ok((socket, peer)) = socket.accept() {
-                    accepted.push(Accepted { socket, peer, manager });
+                while let Ok((socket, _)) = socket.accept() {
+                    accepted.push(Accepted { socket, manager });
                 }
             }
         }

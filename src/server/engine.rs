@@ -7,7 +7,7 @@
 
 use crate::access_log::Logger;
 use crate::http::Http;
-use crate::io::{Cx, Io, Layer, Mail, Notice, Owner, Reactor, Rng, Task, TokenKind};
+use crate::io::{Io, Layer, Mail, Notice, Owner, Reactor, Rng, Task, TokenKind};
 use crate::listener::{Accepted, Listeners};
 use crate::stats::Block;
 use crate::upstream::config::ClusterTable;
@@ -43,7 +43,7 @@ pub(super) enum Outside {
 /// Layers and the layers below them, borrowed apart.
 macro_rules! cx {
     ($engine:expr) => {
-        &mut Cx {
+        &mut crate::io::Cx {
             reactor: &mut $engine.reactor,
             io: &mut $engine.io,
             stats: &$engine.stats,
@@ -170,8 +170,8 @@ impl Engine {
     }
 
     fn hand_over(&mut self) {
-        for Accepted { socket, peer, manager } in self.accepted.drain(..) {
-            self.http.accept(socket, peer, manager, cx!(self));
+        for Accepted { socket, manager } in self.accepted.drain(..) {
+            self.http.accept(socket, manager, cx!(self));
         }
     }
 }

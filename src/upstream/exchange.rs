@@ -23,7 +23,10 @@ impl Upstream {
         let client = self.clients.get_mut(key).expect("bound connections live");
         let output = cx.io.output(client.conn);
         let before = output.len();
-        client.codec.send_headers(head, end, output);
+        if let Err(error) = client.codec.send_headers(head, end, output) {
+            // Nothing was written, but what was to be sent is not fit to be sent to anybody.
+            return self.break_off(key, Some(error.details()), cx);
+        }
         let sent = (output.len() - before) as u64;
         let stats = &self.clusters[client.cluster as usize].config.stats;
         cx.stats.add(stats.upstream_cx_tx_bytes_total, sent);

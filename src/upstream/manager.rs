@@ -9,7 +9,7 @@ use super::client::{Client, ClientKey, State};
 use super::config::{ClusterConfig, ClusterId, ClusterTable};
 use super::lb::Balancer;
 use super::pool::{Pool, Waiting};
-use crate::io::{Close, Cx, Layer, Notice, Owner, Rng, Task, Wake};
+use crate::io::{Alarm, Close, Cx, Layer, Notice, Owner, Rng, Task, Wake};
 use crate::stats::ClusterStats;
 use nuncio_codec::h1;
 use nuncio_reactor::{Address, RawKey, Slab, SlabKey};
@@ -285,41 +285,39 @@ impl Upstream {
             }
             shared.connections.enter_anyway();
         }
-        let key = self.clients.insert_with(|key| Client {
-            conn: SlabKey::from_raw(key.raw()),
+        cx.stats.inc(config.stats.upstream_cx_total);
+        let address = &config.hosts[host as usize].address;
+        let conn = match cx.io.connect(address, Owner::Nobody, config.buffer_limit, cx.reactor) {
+            Ok(conn) => conn,
+            Err(error) => {
+                shared.connections.leave();
+                cx.stats.inc(config.stats.upstream_cx_connect_fail);
+                return if pool.total > 0 { Ok(()) } else { Err(Failure::ConnectFailed(reason(&error))) };
+            }
+        };
+        let deadline = cx.reactor.now() + config.connect_timeout;
+        let key = self.clients.insert(Client {
+            conn,
             cluster,
             host,
-            state: State::Connecting { deadline: cx.reactor.now() + config.connect_timeout },
+            state: State::Connecting { deadline },
             codec: h1::Client::new(h1::ClientSettings {
                 max_headers_bytes: config.max_response_headers,
                 ..h1::ClientSettings::default()
             }),
-            alarm: Default::default(),
+            alarm: Alarm::default(),
             used: false,
             paused: false,
             backed_up: false,
         });
-        cx.stats.inc(config.stats.upstream_cx_total);
-        let address = &config.hosts[host as usize].address;
-        match cx.io.connect(address, Owner::Upstream(key.raw()), config.buffer_limit, cx.reactor) {
-            Ok(conn) => {
-                let client = self.clients.get_mut(key).expect("just inserted");
-                client.conn = conn;
-                let deadline = cx.reactor.now() + config.connect_timeout;
-                client.alarm.by(deadline, alarm(key), cx.reactor);
-                pool.connecting += 1;
-                pool.total += 1;
-                cx.stats.inc(config.stats.upstream_cx_http1_total);
-                cx.stats.move_gauge(config.stats.upstream_cx_active, 1);
-                Ok(())
-            }
-            Err(error) => {
-                self.clients.remove(key);
-                shared.connections.leave();
-                cx.stats.inc(config.stats.upstream_cx_connect_fail);
-                if pool.total > 0 { Ok(()) } else { Err(Failure::ConnectFailed(reason(&error))) }
-            }
-        }
+        cx.io.set_owner(conn, Owner::Upstream(key.raw()));
+        let client = self.clients.get_mut(key).expect("just inserted");
+        client.alarm.by(deadline, alarm(key), cx.reactor);
+        pool.connecting += 1;
+        pool.total += 1;
+        cx.stats.inc(config.stats.upstream_cx_http1_total);
+        cx.stats.move_gauge(config.stats.upstream_cx_active, 1);
+        Ok(())
     }
 
     /// Closes a connection, and makes another if somebody still waits for one.

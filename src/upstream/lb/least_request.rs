@@ -8,7 +8,7 @@ use crate::io::Rng;
 
 /// The state of the policy.
 #[derive(Debug)]
-pub(in crate::upstream) enum LeastRequest {
+pub(super) enum LeastRequest {
     Equal { hosts: usize, choices: u32 },
     Weighted { edf: Edf, weights: Box<[u32]> },
 }

@@ -13,7 +13,10 @@ use crate::io::Rng;
 
 /// The state of one cluster's policy on one worker.
 #[derive(Debug)]
-pub(super) enum Balancer {
+pub(super) struct Balancer(Policy);
+
+#[derive(Debug)]
+enum Policy {
     RoundRobin(round_robin::RoundRobin),
     LeastRequest(least_request::LeastRequest),
     Random,
@@ -22,25 +25,25 @@ pub(super) enum Balancer {
 impl Balancer {
     pub(super) fn new(cluster: &ClusterConfig, rng: &mut Rng) -> Self {
         let weights: Vec<u32> = cluster.hosts.iter().map(|host| host.weight).collect();
-        match cluster.policy {
-            LoadBalancing::RoundRobin => Self::RoundRobin(round_robin::RoundRobin::new(&weights, rng)),
+        Self(match cluster.policy {
+            LoadBalancing::RoundRobin => Policy::RoundRobin(round_robin::RoundRobin::new(&weights, rng)),
             LoadBalancing::LeastRequest { choices } => {
-                Self::LeastRequest(least_request::LeastRequest::new(&weights, choices, rng))
+                Policy::LeastRequest(least_request::LeastRequest::new(&weights, choices, rng))
             }
-            LoadBalancing::Random => Self::Random,
-        }
+            LoadBalancing::Random => Policy::Random,
+        })
     }
 
     /// The index of the host to use; `None` when the cluster has no hosts.
     pub(super) fn pick(&mut self, shared: &SharedCluster, rng: &mut Rng) -> Option<usize> {
         let hosts = shared.hosts.len();
-        match (hosts, self) {
+        match (hosts, &mut self.0) {
             (0, _) => None,
             (1, _) => Some(0),
-            (_, Self::RoundRobin(balancer)) => Some(balancer.pick()),
-            (_, Self::LeastRequest(balancer)) => Some(balancer.pick(|host| shared.hosts[host].now(), rng)),
+            (_, Policy::RoundRobin(balancer)) => Some(balancer.pick()),
+            (_, Policy::LeastRequest(balancer)) => Some(balancer.pick(|host| shared.hosts[host].now(), rng)),
             // As in Envoy, weights play no part here.
-            (_, Self::Random) => Some(rng.below(hosts as u64) as usize),
+            (_, Policy::Random) => Some(rng.below(hosts as u64) as usize),
         }
     }
 }

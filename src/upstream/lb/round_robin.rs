@@ -5,7 +5,7 @@ use crate::io::Rng;
 
 /// The state of the policy.
 #[derive(Debug)]
-pub(in crate::upstream) enum RoundRobin {
+pub(super) enum RoundRobin {
     Equal { hosts: usize, next: usize },
     Weighted { edf: Edf, weights: Box<[u32]> },
 }

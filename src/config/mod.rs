@@ -1,0 +1,16 @@
+//! Loading configuration: text to schema messages, with a place for every complaint.
+//!
+//! Text (YAML, or JSON as its subset) becomes a tree that knows where everything stands ([`yaml`]), which is
+//! checked against the schema ([`walk`]) and becomes messages. What the messages mean is checked by the layers, in
+//! their `compile` modules, which report to a [`Cx`]. All errors are collected; none stops the search for others.
+
+mod cx;
+mod diagnostics;
+mod source;
+mod walk;
+mod yaml;
+
+pub use cx::Cx;
+pub(crate) use cx::is;
+pub use diagnostics::{Diagnostic, Diagnostics};
+pub use source::{Source, bootstrap};

@@ -1,0 +1,69 @@
+//! Where configuration comes from, and the way from its text to the bootstrap message.
+
+use super::diagnostics::Diagnostics;
+use super::{walk, yaml};
+use crate::api::envoy::config::bootstrap::v3::Bootstrap;
+use crate::api::pool;
+use prost::{Message, Name};
+use prost_reflect::DynamicMessage;
+use std::path::PathBuf;
+
+/// Where configuration comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// `--config-path`.
+    pub path: Option<PathBuf>,
+    /// `--config-yaml`, merged over the file.
+    pub yaml: Option<String>,
+    /// What is used when neither is given, with its name.
+    pub embedded: Option<(&'static str, &'static str)>,
+}
+
+impl Source {
+    /// A text without a file.
+    pub fn text(yaml: &str) -> Self {
+        Self { yaml: Some(yaml.to_owned()), ..Self::default() }
+    }
+
+    fn texts(&self, diagnostics: &mut Diagnostics) -> Vec<(usize, String)> {
+        let mut texts = Vec::new();
+        if let Some(path) = &self.path {
+            let name = path.display().to_string();
+            match std::fs::read_to_string(path) {
+                Ok(text) => texts.push((diagnostics.add_text(&name, &text), text)),
+                Err(error) => {
+                    diagnostics.add_text(&name, "");
+                    diagnostics.error_at("", None, format!("cannot read {name}: {error}"));
+                }
+            }
+        }
+        if let Some(text) = &self.yaml {
+            texts.push((diagnostics.add_text("--config-yaml", text), text.clone()));
+        }
+        if let (Some((name, text)), None, None) = (self.embedded, &self.path, &self.yaml) {
+            texts.push((diagnostics.add_text(name, text), text.to_owned()));
+        }
+        texts
+    }
+}
+
+/// Reads and checks the text; the message means something only if there was no complaint.
+pub fn bootstrap(source: &Source, diagnostics: &mut Diagnostics) -> Bootstrap {
+    let descriptor = pool().get_message_by_name(&Bootstrap::full_name()).expect("the schema has it");
+    let mut merged = DynamicMessage::new(descriptor.clone());
+    for (index, (text, content)) in source.texts(diagnostics).into_iter().enumerate() {
+        match yaml::parse(&content) {
+            Ok(node) => {
+                let message = walk::message(&node, &descriptor, text, index == 0, diagnostics);
+                // The way in which protobuf merges: single fields replace, repeated ones are appended.
+                merged.merge(&message.encode_to_vec()[..]).expect("just encoded with the same schema");
+            }
+            Err((message, place)) => {
+                let place =
+                    place.map(|(line, column)| super::diagnostics::Place { text, line, column });
+                diagnostics.error_at("", place, message);
+            }
+        }
+    }
+    merged.transcode_to().expect("the type was generated from the same schema")
+}

@@ -1,0 +1,405 @@
+//! A tree of YAML against the schema: the JSON mapping of protobuf, with a place for every complaint.
+//!
+//! Names are accepted as in the schema (`snake_case`) and as JSON names (`lowerCamelCase`). Nothing is ignored: a
+//! field that the schema does not have is an error that lists those that it has.
+
+use super::diagnostics::Diagnostics;
+use super::yaml::{Node, Value};
+use crate::api::{TYPE_URL, pool};
+use prost::Message;
+use prost_reflect::{
+    Cardinality, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value as Field,
+};
+use std::collections::HashMap;
+
+struct Walk<'a> {
+    diagnostics: &'a mut Diagnostics,
+    text: usize,
+    /// Whether list indices in paths are those of the final message.
+    places: bool,
+    path: String,
+}
+
+/// Turns a tree into a message; what is wrong with it is left out and complained about.
+pub(super) fn message(
+    node: &Node,
+    descriptor: &MessageDescriptor,
+    text: usize,
+    places: bool,
+    diagnostics: &mut Diagnostics,
+) -> DynamicMessage {
+    let mut walk = Walk { diagnostics, text, places, path: String::new() };
+    match &node.value {
+        Value::Null => DynamicMessage::new(descriptor.clone()),
+        _ => walk.message(node, descriptor).unwrap_or_else(|| DynamicMessage::new(descriptor.clone())),
+    }
+}
+
+impl Walk<'_> {
+    fn error(&mut self, node: &Node, message: String) {
+        self.diagnostics.error_at(&self.path, node.place(self.text), message);
+    }
+
+    fn below<R>(&mut self, part: &str, node: &Node, work: impl FnOnce(&mut Self) -> R) -> R {
+        let length = self.path.len();
+        if length > 0 && !part.starts_with('[') {
+            self.path.push('.');
+        }
+        self.path.push_str(part);
+        if let Some(place) = node.place(self.text)
+            && (self.places || !self.path.contains('['))
+        {
+            self.diagnostics.place(&self.path, place);
+        }
+        let result = work(self);
+        self.path.truncate(length);
+        result
+    }
+
+    fn message(&mut self, node: &Node, descriptor: &MessageDescriptor) -> Option<DynamicMessage> {
+        match descriptor.full_name() {
+            "google.protobuf.Duration" => return self.duration(node, descriptor),
+            "google.protobuf.Any" => return self.any(node, descriptor),
+            name if name.starts_with("google.protobuf.") && name.ends_with("Value") => {
+                let field = descriptor.get_field_by_name("value").expect("wrappers have a value");
+                let mut message = DynamicMessage::new(descriptor.clone());
+                message.set_field(&field, self.scalar(node, &field.kind())?);
+                return Some(message);
+            }
+            _ => {}
+        }
+        let Value::Map(entries) = &node.value else {
+            let (name, kind) = (descriptor.name(), node.value.kind());
+            self.error(node, format!("expected a mapping with the fields of {name}, found {kind}"));
+            return None;
+        };
+        Some(self.fields(entries, descriptor, false))
+    }
+
+    fn fields(&mut self, entries: &[(Node, Node)], descriptor: &MessageDescriptor, any: bool) -> DynamicMessage {
+        let mut message = DynamicMessage::new(descriptor.clone());
+        let mut seen: HashMap<u32, String> = HashMap::new();
+        let mut chosen: HashMap<String, String> = HashMap::new();
+        for (key, value) in entries {
+            let Value::String(name) = &key.value else {
+                self.error(key, format!("expected the name of a field, found {}", key.value.kind()));
+                continue;
+            };
+            if any && name == "@type" {
+                continue;
+            }
+            let found = descriptor.get_field_by_name(name).or_else(|| descriptor.get_field_by_json_name(name));
+            let Some(field) = found else {
+                self.unknown_field(key, name, descriptor);
+                continue;
+            };
+            if let Some(other) = seen.insert(field.number(), name.clone()) {
+                self.error(key, format!("`{name}` is given twice, the first time as `{other}`"));
+                continue;
+            }
+            if matches!(value.value, Value::Null) {
+                continue;
+            }
+            if let Some(oneof) = field.containing_oneof()
+                && let Some(other) = chosen.insert(oneof.name().to_owned(), name.clone())
+            {
+                self.error(key, format!("`{name}` and `{other}` exclude each other: only one may be set"));
+                continue;
+            }
+            if let Some(value) = self.below(field.name(), value, |walk| walk.field(value, &field)) {
+                message.set_field(&field, value);
+            }
+        }
+        message
+    }
+
+    fn unknown_field(&mut self, key: &Node, name: &str, descriptor: &MessageDescriptor) {
+        let mut known: Vec<String> = descriptor.fields().map(|field| field.name().to_owned()).collect();
+        known.sort();
+        let hint = nearest(name, &known).map_or_else(String::new, |name| format!(" Did you mean `{name}`?"));
+        let list = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let message = descriptor.name();
+        self.below(name, key, |walk| {
+            walk.error(key, format!("unknown or unsupported field `{name}` in {message}.{hint} Supported: {list}"));
+        });
+    }
+
+    fn field(&mut self, node: &Node, field: &FieldDescriptor) -> Option<Field> {
+        if field.is_map() {
+            return self.map(node, field);
+        }
+        if field.cardinality() != Cardinality::Repeated {
+            return self.single(node, &field.kind());
+        }
+        let Value::List(items) = &node.value else {
+            self.error(node, format!("expected a list, found {}", node.value.kind()));
+            return None;
+        };
+        let mut values = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let kind = field.kind();
+            // An element that cannot be read keeps its place, so that the paths of the others stay right.
+            let value = self.below(&format!("[{index}]"), item, |walk| walk.single(item, &kind));
+            values.push(value.unwrap_or_else(|| Field::default_value(&kind)));
+        }
+        Some(Field::List(values))
+    }
+
+    fn map(&mut self, node: &Node, field: &FieldDescriptor) -> Option<Field> {
+        let Kind::Message(entry) = field.kind() else { return None };
+        let Value::Map(entries) = &node.value else {
+            self.error(node, format!("expected a mapping, found {}", node.value.kind()));
+            return None;
+        };
+        let kind = entry.map_entry_value_field().kind();
+        let mut map = HashMap::new();
+        for (key, value) in entries {
+            let Value::String(name) = &key.value else {
+                self.error(key, format!("expected a string as key, found {}", key.value.kind()));
+                continue;
+            };
+            if let Some(value) = self.below(name, value, |walk| walk.single(value, &kind)) {
+                map.insert(MapKey::String(name.clone()), value);
+            }
+        }
+        Some(Field::Map(map))
+    }
+
+    fn single(&mut self, node: &Node, kind: &Kind) -> Option<Field> {
+        match kind {
+            Kind::Message(descriptor) => self.message(node, descriptor).map(Field::Message),
+            Kind::Enum(descriptor) => self.enumeration(node, descriptor),
+            scalar => self.scalar(node, scalar),
+        }
+    }
+
+    fn scalar(&mut self, node: &Node, kind: &Kind) -> Option<Field> {
+        let value = match (kind, &node.value) {
+            (Kind::Bool, Value::Bool(value)) => Some(Field::Bool(*value)),
+            (Kind::String, Value::String(value)) => Some(Field::String(value.clone())),
+            (Kind::String, Value::Int(_) | Value::Float(_) | Value::Bool(_)) => {
+                let kind = node.value.kind();
+                self.error(node, format!("expected a string, found {kind}: put it in quotes"));
+                return None;
+            }
+            (Kind::Bytes, Value::String(value)) => match base64(value) {
+                Some(bytes) => Some(Field::Bytes(bytes.into())),
+                None => {
+                    self.error(node, "not valid base64".to_owned());
+                    return None;
+                }
+            },
+            (Kind::Double, value) => number(value).map(Field::F64),
+            (Kind::Float, value) => number(value).map(|value| Field::F32(value as f32)),
+            (Kind::Uint32 | Kind::Fixed32, value) => return self.integer(node, value, 0, u32::MAX.into(), |n| Field::U32(n as u32)),
+            (Kind::Uint64 | Kind::Fixed64, value) => return self.integer(node, value, 0, u64::MAX.into(), |n| Field::U64(n as u64)),
+            (Kind::Int32 | Kind::Sint32 | Kind::Sfixed32, value) => {
+                return self.integer(node, value, i32::MIN.into(), i32::MAX.into(), |n| Field::I32(n as i32));
+            }
+            (Kind::Int64 | Kind::Sint64 | Kind::Sfixed64, value) => {
+                return self.integer(node, value, i64::MIN.into(), i64::MAX.into(), |n| Field::I64(n as i64));
+            }
+            _ => None,
+        };
+        if value.is_none() {
+            let wanted = match kind {
+                Kind::Bool => "true or false",
+                Kind::String => "a string",
+                Kind::Bytes => "bytes in base64",
+                _ => "a number",
+            };
+            self.error(node, format!("expected {wanted}, found {}", node.value.kind()));
+        }
+        value
+    }
+
+    /// An integer; as in JSON also in a string, or as a fraction without a fractional part.
+    fn integer(&mut self, node: &Node, value: &Value, least: i128, most: i128, make: fn(i128) -> Field) -> Option<Field> {
+        let number = match value {
+            Value::Int(number) => Some(*number),
+            Value::Float(number) if number.fract() == 0.0 && number.abs() < 1e18 => Some(*number as i128),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        match number {
+            Some(number) if (least..=most).contains(&number) => Some(make(number)),
+            Some(number) => {
+                self.error(node, format!("{number} is out of range: {least} to {most}"));
+                None
+            }
+            None => {
+                self.error(node, format!("expected a whole number, found {}", value.kind()));
+                None
+            }
+        }
+    }
+
+    fn enumeration(&mut self, node: &Node, descriptor: &EnumDescriptor) -> Option<Field> {
+        let found = match &node.value {
+            Value::String(name) => descriptor.get_value_by_name(name),
+            Value::Int(number) => i32::try_from(*number).ok().and_then(|number| descriptor.get_value(number)),
+            _ => None,
+        };
+        if let Some(value) = found {
+            return Some(Field::EnumNumber(value.number()));
+        }
+        let known: Vec<String> = descriptor.values().map(|value| value.name().to_owned()).collect();
+        let shown = match &node.value {
+            Value::String(name) => format!("`{name}`"),
+            Value::Int(number) => number.to_string(),
+            other => other.kind().to_owned(),
+        };
+        let (name, list) = (descriptor.name(), known.join(", "));
+        self.error(node, format!("{shown} is not a supported value of {name}; supported: {list}"));
+        None
+    }
+
+    fn duration(&mut self, node: &Node, descriptor: &MessageDescriptor) -> Option<DynamicMessage> {
+        let parsed = match &node.value {
+            Value::String(text) => parse_duration(text),
+            _ => None,
+        };
+        let Some((seconds, nanos)) = parsed else {
+            self.error(node, "expected a duration in seconds, such as \"0.25s\"".to_owned());
+            return None;
+        };
+        let mut message = DynamicMessage::new(descriptor.clone());
+        message.set_field_by_name("seconds", Field::I64(seconds));
+        message.set_field_by_name("nanos", Field::I32(nanos));
+        Some(message)
+    }
+
+    fn any(&mut self, node: &Node, descriptor: &MessageDescriptor) -> Option<DynamicMessage> {
+        let Value::Map(entries) = &node.value else {
+            self.error(node, format!("expected a mapping with an \"@type\", found {}", node.value.kind()));
+            return None;
+        };
+        let is_type = |entry: &&(Node, Node)| matches!(&entry.0.value, Value::String(key) if key == "@type");
+        let Some((_, kind)) = entries.iter().find(is_type) else {
+            self.error(node, "\"@type\" is missing: it says which extension is configured".to_owned());
+            return None;
+        };
+        let Value::String(url) = &kind.value else {
+            self.error(kind, format!("expected a type URL, found {}", kind.value.kind()));
+            return None;
+        };
+        let name = url.rsplit('/').next().unwrap_or_default();
+        let Some(inner) = pool().get_message_by_name(name).filter(|_| url.contains('/')) else {
+            self.unknown_type(kind, url);
+            return None;
+        };
+        let content = self.fields(entries, &inner, true);
+        let mut message = DynamicMessage::new(descriptor.clone());
+        message.set_field_by_name("type_url", Field::String(format!("{TYPE_URL}{name}")));
+        message.set_field_by_name("value", Field::Bytes(content.encode_to_vec().into()));
+        Some(message)
+    }
+
+    fn unknown_type(&mut self, node: &Node, url: &str) {
+        let mut known: Vec<String> = pool()
+            .all_messages()
+            .map(|message| message.full_name().to_owned())
+            .filter(|name| name.starts_with("envoy.extensions.") && !name.contains(".HttpConnectionManager."))
+            .filter(|name| !name.ends_with(".HttpFilter"))
+            .collect();
+        known.sort();
+        let name = url.rsplit('/').next().unwrap_or_default();
+        let hint = nearest(name, &known).map_or_else(String::new, |name| format!(" Did you mean `{TYPE_URL}{name}`?"));
+        let list = known.join(", ");
+        self.error(node, format!("unknown or unsupported extension type `{url}`.{hint} Supported: {list}"));
+    }
+}
+
+/// `-1.5s` as seconds and nanoseconds (both of the same sign).
+fn parse_duration(text: &str) -> Option<(i64, i32)> {
+    let text = text.strip_suffix('s')?;
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !plain(whole) || !plain(fraction) || fraction.len() > 9 {
+        return None;
+    }
+    // The range of google.protobuf.Duration: about 10,000 years.
+    let seconds: i64 = whole.parse().ok().filter(|seconds| *seconds <= 315_576_000_000)?;
+    let nanos: i32 = format!("{fraction:0<9}").parse().ok()?;
+    Some(if negative { (-seconds, -nanos) } else { (seconds, nanos) })
+}
+
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Int(number) => Some(*number as f64),
+        Value::Float(number) => Some(*number),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+/// Standard or URL-safe base64, with or without padding, as protobuf's JSON mapping takes it.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    use base64::Engine;
+    let text = text.trim_end_matches('=').replace('-', "+").replace('_', "/");
+    base64::engine::general_purpose::STANDARD_NO_PAD.decode(text).ok()
+}
+
+/// The known name that a mistyped one is probably meant to be.
+fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
+    let plain = |text: &str| text.replace(['_', '-'], "").to_lowercase();
+    let wanted = plain(name);
+    let (distance, best) = known.iter().map(|known| (strsim::levenshtein(&wanted, &plain(known)), known)).min()?;
+    (distance <= wanted.len().max(3) / 3).then_some(best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, expected) in [
+            ("1s", Some((1, 0))),
+            ("0.25s", Some((0, 250_000_000))),
+            ("1.000000001s", Some((1, 1))),
+            ("-1.5s", Some((-1, -500_000_000))),
+            ("0s", Some((0, 0))),
+            ("1", None),
+            ("s", None),
+            (".5s", None),
+            ("1.s", None),
+            ("1.0000000001s", None),
+            ("1e3s", None),
+            ("1 s", None),
+            ("+1s", None),
+            ("999999999999s", None),
+        ] {
+            assert_eq!(parse_duration(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn bytes_in_base64() {
+        for (text, expected) in [
+            ("", Some(&b""[..])),
+            ("aGk=", Some(b"hi")),
+            ("aGk", Some(b"hi")),
+            ("_-8", Some(b"\xff\xef")),
+            ("/+8=", Some(b"\xff\xef")),
+            ("a", None),
+            ("a$==", None),
+        ] {
+            assert_eq!(base64(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn near_names() {
+        let known = ["route_config".to_owned(), "stat_prefix".to_owned()];
+        for (name, expected) in
+            [("routeconfig", Some("route_config")), ("stat_perfix", Some("stat_prefix")), ("zzz", None)]
+        {
+            assert_eq!(nearest(name, &known), expected, "{name}");
+        }
+    }
+}

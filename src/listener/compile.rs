@@ -1,0 +1,65 @@
+//! `envoy.config.listener.v3.Listener` to [`ListenerConfig`].
+
+use super::config::{FilterChain, ListenerConfig, NetworkTerminal};
+use crate::api::envoy::config::listener::v3 as proto;
+use crate::api::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+use crate::config::{Cx, is};
+use crate::http;
+use crate::stats::ListenerStats;
+use crate::upstream::compile::{BUFFER_LIMIT, address};
+use prost::Name;
+use proto::filter::ConfigType;
+use std::sync::Arc;
+
+/// Compiles a listener.
+pub fn listener(proto: &proto::Listener, cx: &mut Cx<'_>) -> Option<ListenerConfig> {
+    let address = match cx.required("address", &proto.address) {
+        Some(address) => cx.field("address", |cx| self::address(address, cx)),
+        None => None,
+    };
+    if proto.filter_chains.len() != 1 {
+        let count = proto.filter_chains.len();
+        cx.error_at("filter_chains", format!("exactly one filter chain is supported, found {count}"));
+    }
+    if proto.tcp_backlog_size == Some(0) {
+        cx.error_at("tcp_backlog_size", "the queue must have room for at least one connection");
+    }
+    let chains = cx.each("filter_chains", &proto.filter_chains, |cx, chain| filter_chain(chain, cx));
+    let (address, mode) = address?;
+    let name = if proto.name.is_empty() { address.to_string() } else { proto.name.clone() };
+    let scope = if proto.stat_prefix.is_empty() { address.to_string() } else { proto.stat_prefix.clone() };
+    Some(ListenerConfig {
+        name,
+        address,
+        mode,
+        reuse_port: proto.enable_reuse_port.unwrap_or(true),
+        backlog: proto.tcp_backlog_size,
+        buffer_limit: proto.per_connection_buffer_limit_bytes.unwrap_or(BUFFER_LIMIT),
+        filter_chain: chains.into_iter().next()?,
+        stats: ListenerStats::register(cx.registry, &format!("listener.{}.", scope.replace(':', "_"))),
+    })
+}
+
+fn filter_chain(chain: &proto::FilterChain, cx: &mut Cx<'_>) -> Option<FilterChain> {
+    if chain.filters.len() != 1 {
+        cx.error_at(
+            "filters",
+            format!("exactly one network filter, {}, is supported", HttpConnectionManager::full_name()),
+        );
+    }
+    let terminals = cx.each("filters", &chain.filters, |cx, filter| {
+        let Some(ConfigType::TypedConfig(any)) = &filter.config_type else {
+            cx.error("`typed_config` is required");
+            return None;
+        };
+        cx.field("typed_config", |cx| {
+            if !is::<HttpConnectionManager>(any) {
+                cx.wrong_extension(any, "network filter", &[&HttpConnectionManager::full_name()]);
+                return None;
+            }
+            let hcm = cx.unpack::<HttpConnectionManager>(any)?;
+            http::compile::hcm(&hcm, cx).map(|hcm| NetworkTerminal::Http(Arc::new(hcm)))
+        })
+    });
+    Some(FilterChain { name: chain.name.clone(), terminal: terminals.into_iter().next()? })
+}

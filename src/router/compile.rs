@@ -1,0 +1,330 @@
+//! `envoy.config.route.v3.RouteConfiguration` to [`RouteConfig`].
+
+use super::config::{
+    Action, ClusterChoice, DirectResponse, Forward, HeaderMatch, HeaderTest, PathMatch, Redirect, RedirectPath, Route,
+    RouteConfig, RouteMatch, StringMatch, StringPattern, VirtualHost,
+};
+use super::table::DomainTable;
+use crate::api::envoy::config::core::v3::{DataSource, data_source::Specifier};
+use crate::api::envoy::config::route::v3 as proto;
+use crate::api::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher, string_matcher::MatchPattern};
+use crate::config::Cx;
+use crate::upstream::config::ClusterId;
+use nuncio_codec::{HeaderKey, is_field_value};
+use proto::header_matcher::HeaderMatchSpecifier;
+use proto::redirect_action::{PathRewriteSpecifier, RedirectResponseCode, SchemeRewriteSpecifier};
+use proto::route_action::{ClusterSpecifier, HostRewriteSpecifier};
+use proto::route_match::PathSpecifier;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Largest compiled regular expression, in bytes.
+const REGEX_LIMIT: usize = 1 << 20;
+
+/// Compiles a route configuration.
+pub fn route_config(config: &proto::RouteConfiguration, cx: &mut Cx<'_>) -> Option<RouteConfig> {
+    let body_limit = config.max_direct_response_body_size_bytes.unwrap_or(4096) as usize;
+    let mut names = HashMap::new();
+    let virtual_hosts: Vec<_> = cx.each("virtual_hosts", &config.virtual_hosts, |cx, host| {
+        let name = cx.text("name", &host.name);
+        if names.insert(host.name.clone(), ()).is_some() && name.is_some() {
+            cx.error_at("name", format!("there is another virtual host called `{}`", host.name));
+        }
+        if host.domains.is_empty() {
+            cx.error("`domains` is required: at least one domain, or \"*\" for all");
+        }
+        let routes = cx.each("routes", &host.routes, |cx, route| self::route(route, body_limit, cx));
+        Some(VirtualHost { name: host.name.clone(), routes })
+    });
+    let domains = config
+        .virtual_hosts
+        .iter()
+        .enumerate()
+        .flat_map(|(at, host)| host.domains.iter().map(move |domain| (at, domain.as_str())));
+    let domains = match DomainTable::build(domains) {
+        Ok(domains) => domains,
+        Err(errors) => {
+            for error in errors {
+                let domains = &config.virtual_hosts[error.vhost].domains;
+                // The last one: it is the repeated one.
+                let at = domains.iter().rposition(|domain| *domain == error.domain).unwrap_or_default();
+                let field = format!("virtual_hosts[{}].domains[{at}]", error.vhost);
+                cx.error_at(&field, format!("`{}`: {}", error.domain, error.reason));
+            }
+            return None;
+        }
+    };
+    Some(RouteConfig { name: config.name.clone(), virtual_hosts, domains })
+}
+
+fn route(route: &proto::Route, body_limit: usize, cx: &mut Cx<'_>) -> Option<Route> {
+    let matcher = match cx.required("match", &route.r#match) {
+        Some(matcher) => cx.field("match", |cx| route_match(matcher, cx)),
+        None => None,
+    };
+    let action = match &route.action {
+        None => {
+            cx.error("a route needs one of `route`, `redirect`, `direct_response`");
+            None
+        }
+        Some(proto::route::Action::Route(action)) => cx.field("route", |cx| forward(action, cx)).map(Action::Forward),
+        Some(proto::route::Action::Redirect(action)) => {
+            cx.field("redirect", |cx| redirect(action, cx)).map(Action::Redirect)
+        }
+        Some(proto::route::Action::DirectResponse(action)) => {
+            cx.field("direct_response", |cx| direct(action, body_limit, cx)).map(Action::Direct)
+        }
+    };
+    Some(Route { name: route.name.clone(), matcher: matcher?, action: action? })
+}
+
+fn route_match(matcher: &proto::RouteMatch, cx: &mut Cx<'_>) -> Option<RouteMatch> {
+    let headers = cx.each("headers", &matcher.headers, |cx, header| header_match(header, cx));
+    let path = match &matcher.path_specifier {
+        None => {
+            cx.error("one of `prefix`, `path`, `safe_regex`, `path_separated_prefix` is required");
+            None
+        }
+        Some(PathSpecifier::Prefix(prefix)) => Some(PathMatch::Prefix(prefix.as_bytes().into())),
+        Some(PathSpecifier::Path(path)) => Some(PathMatch::Exact(path.as_bytes().into())),
+        Some(PathSpecifier::SafeRegex(matcher)) => {
+            cx.field("safe_regex", |cx| regex(matcher, cx)).map(PathMatch::Regex)
+        }
+        Some(PathSpecifier::PathSeparatedPrefix(prefix)) => {
+            let valid = prefix.len() > 1
+                && prefix.starts_with('/')
+                && !prefix.ends_with('/')
+                && !prefix.contains(['?', '#']);
+            if !valid {
+                cx.error_at(
+                    "path_separated_prefix",
+                    format!("`{prefix}` must begin with `/`, not end with `/`, and have no `?` or `#` in it"),
+                );
+            }
+            Some(PathMatch::SeparatedPrefix(prefix.as_bytes().into()))
+        }
+    };
+    Some(RouteMatch { path: path?, case_sensitive: matcher.case_sensitive.unwrap_or(true), headers })
+}
+
+fn header_match(matcher: &proto::HeaderMatcher, cx: &mut Cx<'_>) -> Option<HeaderMatch> {
+    let name = header_name(&matcher.name, cx);
+    let literal = |pattern| HeaderTest::String(StringMatch { pattern, ignore_case: false });
+    let test = match &matcher.header_match_specifier {
+        None => Some(HeaderTest::Present(true)),
+        Some(HeaderMatchSpecifier::PresentMatch(present)) => Some(HeaderTest::Present(*present)),
+        Some(HeaderMatchSpecifier::RangeMatch(range)) => Some(HeaderTest::Range { start: range.start, end: range.end }),
+        Some(HeaderMatchSpecifier::ExactMatch(text)) => Some(literal(StringPattern::Exact(text.as_bytes().into()))),
+        Some(HeaderMatchSpecifier::PrefixMatch(text)) => {
+            non_empty("prefix_match", text, cx).map(|text| literal(StringPattern::Prefix(text)))
+        }
+        Some(HeaderMatchSpecifier::SuffixMatch(text)) => {
+            non_empty("suffix_match", text, cx).map(|text| literal(StringPattern::Suffix(text)))
+        }
+        Some(HeaderMatchSpecifier::ContainsMatch(text)) => {
+            non_empty("contains_match", text, cx).map(|text| literal(StringPattern::Contains(text)))
+        }
+        Some(HeaderMatchSpecifier::SafeRegexMatch(matcher)) => cx
+            .field("safe_regex_match", |cx| regex(matcher, cx))
+            .map(|regex| literal(StringPattern::Regex(regex))),
+        Some(HeaderMatchSpecifier::StringMatch(matcher)) => {
+            cx.field("string_match", |cx| string_match(matcher, cx)).map(HeaderTest::String)
+        }
+    };
+    Some(HeaderMatch {
+        name: name?,
+        test: test?,
+        invert: matcher.invert_match,
+        treat_missing_as_empty: matcher.treat_missing_header_as_empty,
+    })
+}
+
+fn header_name(name: &str, cx: &mut Cx<'_>) -> Option<HeaderKey> {
+    let name = cx.text("name", name)?;
+    // HTTP/1's name for what is kept as :authority.
+    let name = if name.eq_ignore_ascii_case("host") { ":authority" } else { name };
+    HeaderKey::new(name).map_err(|error| cx.error_at("name", format!("`{name}` is {error}"))).ok()
+}
+
+fn non_empty(field: &str, text: &str, cx: &mut Cx<'_>) -> Option<Box<[u8]>> {
+    cx.text(field, text).map(|text| text.as_bytes().into())
+}
+
+fn string_match(matcher: &StringMatcher, cx: &mut Cx<'_>) -> Option<StringMatch> {
+    let pattern = match &matcher.match_pattern {
+        None => {
+            cx.error("one of `exact`, `prefix`, `suffix`, `contains`, `safe_regex` is required");
+            None
+        }
+        Some(MatchPattern::Exact(text)) => Some(StringPattern::Exact(text.as_bytes().into())),
+        Some(MatchPattern::Prefix(text)) => non_empty("prefix", text, cx).map(StringPattern::Prefix),
+        Some(MatchPattern::Suffix(text)) => non_empty("suffix", text, cx).map(StringPattern::Suffix),
+        Some(MatchPattern::Contains(text)) => non_empty("contains", text, cx).map(StringPattern::Contains),
+        Some(MatchPattern::SafeRegex(matcher)) => {
+            cx.field("safe_regex", |cx| regex(matcher, cx)).map(StringPattern::Regex)
+        }
+    };
+    if matcher.ignore_case && matches!(pattern, Some(StringPattern::Regex(_))) {
+        cx.error_at("ignore_case", "has no effect on `safe_regex`: begin the expression with `(?i)` instead");
+    }
+    Some(StringMatch { pattern: pattern?, ignore_case: matcher.ignore_case })
+}
+
+/// A regular expression that must match the whole.
+fn regex(matcher: &RegexMatcher, cx: &mut Cx<'_>) -> Option<regex::bytes::Regex> {
+    let text = cx.text("regex", &matcher.regex)?;
+    // Checked alone first, so that the message shows what was written.
+    let checked = regex::bytes::RegexBuilder::new(text).size_limit(REGEX_LIMIT).build();
+    let built = checked
+        .and_then(|_| regex::bytes::RegexBuilder::new(&format!("^(?:{text})$")).size_limit(REGEX_LIMIT).build());
+    match built {
+        Ok(regex) => Some(regex),
+        Err(error) => {
+            let text = error.to_string();
+            let last = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            cx.error_at("regex", format!("`{}` is not a valid regular expression: {last}", matcher.regex));
+            None
+        }
+    }
+}
+
+fn forward(action: &proto::RouteAction, cx: &mut Cx<'_>) -> Option<Forward> {
+    let cluster = match &action.cluster_specifier {
+        None => {
+            cx.error("one of `cluster`, `weighted_clusters` is required");
+            None
+        }
+        Some(ClusterSpecifier::Cluster(name)) => cx.field("cluster", |cx| cluster(name, cx)).map(ClusterChoice::One),
+        Some(ClusterSpecifier::WeightedClusters(weighted)) => {
+            cx.field("weighted_clusters", |cx| self::weighted(weighted, cx))
+        }
+    };
+    let host_rewrite = match &action.host_rewrite_specifier {
+        None => None,
+        Some(HostRewriteSpecifier::HostRewriteLiteral(host)) => header_text("host_rewrite_literal", host, cx),
+    };
+    let prefix_rewrite = header_text("prefix_rewrite", &action.prefix_rewrite, cx);
+    Some(Forward {
+        cluster: cluster?,
+        timeout: cx.limit("timeout", action.timeout.as_ref(), Some(Duration::from_secs(15))),
+        prefix_rewrite,
+        host_rewrite,
+    })
+}
+
+/// A text that goes into a request line or header: `None` if it is empty.
+fn header_text(field: &str, text: &str, cx: &mut Cx<'_>) -> Option<Box<[u8]>> {
+    if !is_field_value(text.as_bytes()) || text.contains([' ', '\t']) {
+        cx.error_at(field, "there must be no spaces or control characters in it");
+    }
+    (!text.is_empty()).then(|| text.as_bytes().into())
+}
+
+fn cluster(name: &str, cx: &mut Cx<'_>) -> Option<ClusterId> {
+    if name.is_empty() {
+        cx.error("the name of a cluster is required");
+        return None;
+    }
+    let found = cx.clusters.find(name);
+    if found.is_none() && !cx.broken_clusters.iter().any(|broken| broken == name) {
+        let known: Vec<_> = cx.clusters.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        cx.error(format!("there is no cluster `{name}`; clusters: {known}"));
+    }
+    found
+}
+
+fn weighted(weighted: &proto::WeightedCluster, cx: &mut Cx<'_>) -> Option<ClusterChoice> {
+    if weighted.clusters.is_empty() {
+        cx.error("`clusters` is required: at least one cluster");
+    }
+    let entries = cx.each("clusters", &weighted.clusters, |cx, entry| {
+        let id = cx.field("name", |cx| cluster(&entry.name, cx))?;
+        Some((entry.weight.unwrap_or(0), id))
+    });
+    let total: u64 = weighted.clusters.iter().map(|entry| u64::from(entry.weight.unwrap_or(0))).sum();
+    if !weighted.clusters.is_empty() && (total == 0 || total > u64::from(u32::MAX)) {
+        cx.error_at("clusters", format!("the sum of all weights is {total}; it must be from 1 to 4294967295"));
+    }
+    let entries: Vec<_> = entries.into_iter().filter(|(weight, _)| *weight > 0).collect();
+    (!entries.is_empty()).then_some(ClusterChoice::Weighted { total, entries })
+}
+
+fn redirect(action: &proto::RedirectAction, cx: &mut Cx<'_>) -> Option<Redirect> {
+    let text = |field: &str, text: &str, cx: &mut Cx<'_>| -> Option<Box<str>> {
+        header_text(field, text, cx).map(|_| text.into())
+    };
+    let scheme = match &action.scheme_rewrite_specifier {
+        Some(SchemeRewriteSpecifier::HttpsRedirect(true)) => Some("https".into()),
+        Some(SchemeRewriteSpecifier::HttpsRedirect(false)) | None => None,
+        Some(SchemeRewriteSpecifier::SchemeRedirect(scheme)) => text("scheme_redirect", scheme, cx),
+    };
+    let path = match &action.path_rewrite_specifier {
+        None => RedirectPath::Keep,
+        Some(PathRewriteSpecifier::PathRedirect(path)) => {
+            text("path_redirect", path, cx).map_or(RedirectPath::Keep, RedirectPath::Replace)
+        }
+        Some(PathRewriteSpecifier::PrefixRewrite(prefix)) => {
+            text("prefix_rewrite", prefix, cx).map_or(RedirectPath::Keep, RedirectPath::Prefix)
+        }
+    };
+    let port = u16::try_from(action.port_redirect).unwrap_or_else(|_| {
+        cx.error_at("port_redirect", format!("{} is not a port: 0 to 65535", action.port_redirect));
+        0
+    });
+    let status = match action.response_code() {
+        RedirectResponseCode::MovedPermanently => 301,
+        RedirectResponseCode::Found => 302,
+        RedirectResponseCode::SeeOther => 303,
+        RedirectResponseCode::TemporaryRedirect => 307,
+        RedirectResponseCode::PermanentRedirect => 308,
+    };
+    Some(Redirect {
+        scheme,
+        host: text("host_redirect", &action.host_redirect, cx),
+        port: (port != 0).then_some(port),
+        path,
+        status,
+        strip_query: action.strip_query,
+    })
+}
+
+fn direct(action: &proto::DirectResponseAction, limit: usize, cx: &mut Cx<'_>) -> Option<DirectResponse> {
+    let status = u16::try_from(action.status).ok().filter(|status| (200..600).contains(status));
+    if status.is_none() {
+        cx.error_at("status", format!("{} is not a status from 200 to 599", action.status));
+    }
+    let body = match &action.body {
+        Some(source) => cx.field("body", |cx| data(source, cx)).unwrap_or_default(),
+        None => Vec::new(),
+    };
+    if body.len() > limit {
+        cx.error_at(
+            "body",
+            format!(
+                "the body has {} bytes; `max_direct_response_body_size_bytes` of the route configuration allows {limit}",
+                body.len()
+            ),
+        );
+    }
+    Some(DirectResponse { status: status?, body: body.into() })
+}
+
+/// The bytes of a data source.
+fn data(source: &DataSource, cx: &mut Cx<'_>) -> Option<Vec<u8>> {
+    match &source.specifier {
+        None => {
+            cx.error("one of `filename`, `inline_bytes`, `inline_string`, `environment_variable` is required");
+            None
+        }
+        Some(Specifier::InlineString(text)) => Some(text.clone().into_bytes()),
+        Some(Specifier::InlineBytes(bytes)) => Some(bytes.clone()),
+        Some(Specifier::Filename(path)) => std::fs::read(path)
+            .map_err(|error| cx.error_at("filename", format!("cannot read {path}: {error}")))
+            .ok(),
+        Some(Specifier::EnvironmentVariable(name)) => {
+            let value = std::env::var(name).map(String::into_bytes);
+            value.map_err(|_| cx.error_at("environment_variable", format!("`{name}` is not set"))).ok()
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! A whole configuration: from its source to a [`Snapshot`].
+
+use super::snapshot::{Node, Snapshot};
+use crate::api::envoy::config::bootstrap::v3::Bootstrap;
+use crate::config::{Cx, Diagnostics, Source, bootstrap};
+use crate::stats::{ListenerManagerStats, Registry, ServerStats};
+use crate::{admin, listener, upstream};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Loads, checks and compiles a configuration.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load(source: &Source) -> Result<Snapshot, Diagnostics> {
+    let mut diagnostics = Diagnostics::default();
+    let proto = bootstrap(source, &mut diagnostics);
+    let mut registry = Registry::new();
+    let parts = compile(&proto, &mut Cx::new(&mut diagnostics, &mut registry));
+    let (clusters, listeners, admin) = parts;
+    let server_stats = ServerStats::register(&mut registry, "server.");
+    let listener_manager_stats = ListenerManagerStats::register(&mut registry, "listener_manager.");
+    let (admin_stats, admin_listener_stats) = admin::register(&mut registry);
+    if !diagnostics.is_empty() {
+        return Err(diagnostics);
+    }
+    let node = proto.node.unwrap_or_default();
+    Ok(Snapshot {
+        node: Node { id: node.id, cluster: node.cluster, zone: node.locality.unwrap_or_default().zone },
+        admin,
+        listeners,
+        clusters,
+        registry,
+        server_stats,
+        listener_manager_stats,
+        admin_stats,
+        admin_listener_stats,
+    })
+}
+
+type Parts = (
+    upstream::config::ClusterTable,
+    Vec<Arc<listener::config::ListenerConfig>>,
+    Option<admin::config::AdminConfig>,
+);
+
+/// Clusters first, since routes name them.
+fn compile(proto: &Bootstrap, cx: &mut Cx<'_>) -> Parts {
+    let resources = proto.static_resources.clone().unwrap_or_default();
+    let mut names = HashMap::new();
+    let listeners = cx.field("static_resources", |cx| {
+        let clusters = cx.each("clusters", &resources.clusters, |cx, cluster| {
+            if names.insert(cluster.name.clone(), ()).is_some() && !cluster.name.is_empty() {
+                cx.error_at("name", format!("there is another cluster called `{}`", cluster.name));
+            }
+            let compiled = upstream::compile::cluster(cluster, cx);
+            if compiled.is_none() {
+                cx.broken_clusters.push(cluster.name.clone());
+            }
+            compiled.map(Arc::new)
+        });
+        cx.clusters.clusters = clusters;
+        let mut names = HashMap::new();
+        cx.each("listeners", &resources.listeners, |cx, listener| {
+            let listener = listener::compile::listener(listener, cx)?;
+            if names.insert(listener.name.clone(), ()).is_some() {
+                cx.error_at("name", format!("there is another listener called `{}`", listener.name));
+            }
+            Some(Arc::new(listener))
+        })
+    });
+    let admin = proto.admin.as_ref().and_then(|admin| cx.field("admin", |cx| admin::compile::admin(admin, cx)));
+    (cx.clusters.clone(), listeners, admin)
+}

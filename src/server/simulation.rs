@@ -1,0 +1,542 @@
+//! A deterministic simulation of the whole engine: clients and upstreams on in-memory connections, a fake clock,
+//! random splits, pauses and deaths, all from one seed.
+//!
+//! Nothing here looks at transcripts. What must hold is: every byte of a body arrives as it was sent, a response
+//! belongs to its request, every stream ends exactly once, and in the end nothing is left: no stream, no
+//! connection, no attempt, no timer, no block of buffer memory.
+
+use super::engine::{Engine, Outside, cx};
+use super::snapshot::Snapshot;
+use crate::access_log::{FlusherHandle, Logger};
+use crate::io::memory::{End, Net, pair};
+use crate::io::{ConnKey, Owner, Reactor, Rng, TokenKind};
+use crate::http::ManagerId;
+use crate::listener::http_config;
+use crate::stats::{Block, Merged};
+use crate::upstream::SharedClusters;
+use nuncio_codec::h1::{self, RequestEvent, ResponseEvent};
+use nuncio_codec::{Buffer, HeaderId, HeaderMap, Method, RequestHead, ResponseHead, Version, buffer};
+use nuncio_reactor::{Clock, Options, Readiness};
+use std::time::Duration;
+
+const CONFIG: &str = r#"
+static_resources:
+  listeners:
+  - name: main
+    per_connection_buffer_limit_bytes: 20000
+    address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: sim
+          stream_idle_timeout: 30s
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes:
+              - {match: {prefix: "/direct"}, direct_response: {status: 200, body: {inline_string: "direct"}}}
+              - {match: {prefix: "/"}, route: {cluster: up, timeout: 15s}}
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+  clusters:
+  - name: up
+    type: STATIC
+    connect_timeout: 5s
+    per_connection_buffer_limit_bytes: 20000
+    load_assignment:
+      cluster_name: up
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 1}}}
+        - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 2}}}
+"#;
+
+/// What a client asks for, written into the path so that the upstream knows it too.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+struct Exchange {
+    id: u32,
+    request_bytes: usize,
+    response_bytes: usize,
+    request_chunked: bool,
+    response_chunked: bool,
+    /// What the upstream does wrong: see [`UpstreamPeer::answer`].
+    fault: u8,
+}
+
+impl Exchange {
+    fn random(id: u32, rng: &mut Rng) -> Self {
+        let size = |rng: &mut Rng| match rng.below(5) {
+            0 => 0,
+            1..=3 => rng.below(600) as usize,
+            _ => rng.below(150_000) as usize,
+        };
+        Self {
+            id,
+            request_bytes: if rng.below(2) == 0 { 0 } else { size(rng) },
+            response_bytes: size(rng),
+            request_chunked: rng.below(2) == 0,
+            response_chunked: rng.below(2) == 0,
+            fault: if rng.below(12) == 0 { 1 + rng.below(5) as u8 } else { 0 },
+        }
+    }
+
+    fn path(self) -> String {
+        format!(
+            "/{}/{}/{}/{}/{}",
+            self.id,
+            self.request_bytes,
+            self.response_bytes,
+            u8::from(self.response_chunked),
+            self.fault
+        )
+    }
+
+    fn parse(path: &[u8]) -> Self {
+        let text = std::str::from_utf8(path).expect("our own path");
+        let mut parts = text[1..].split('/').map(|part| part.parse::<usize>().expect("our own path"));
+        let mut next = || part(parts.next());
+        let (id, request_bytes, response_bytes) = (next() as u32, next(), next());
+        Self {
+            id,
+            request_bytes,
+            response_bytes,
+            request_chunked: false,
+            response_chunked: next() == 1,
+            fault: next() as u8,
+        }
+    }
+}
+
+fn part(part: Option<usize>) -> usize {
+    part.expect("our own path")
+}
+
+/// The byte at a place of a body: different for each exchange and direction.
+fn byte(id: u32, response: bool, at: usize) -> u8 {
+    (id as usize).wrapping_mul(31).wrapping_add(at.wrapping_mul(7)).wrapping_add(usize::from(response) * 131) as u8
+}
+
+fn body(id: u32, response: bool, length: usize) -> Vec<u8> {
+    (0..length).map(|at| byte(id, response, at)).collect()
+}
+
+/// Checks a body as it arrives.
+fn check(id: u32, response: bool, from: usize, data: &Buffer) {
+    let mut at = from;
+    for chunk in data.chunks() {
+        for &got in chunk {
+            assert_eq!(got, byte(id, response, at), "exchange {id}, response {response}, byte {at}");
+            at += 1;
+        }
+    }
+}
+
+/// A client: sends its exchanges, sometimes pipelined, and checks what comes back.
+struct ClientPeer {
+    end: Option<End>,
+    key: ConnKey,
+    codec: h1::Client,
+    todo: Vec<Exchange>,
+    current: Option<(Exchange, usize)>,
+    status: u16,
+    outgoing: Vec<u8>,
+    input: Buffer,
+    /// Dies at a random moment.
+    doomed: bool,
+}
+
+struct UpstreamPeer {
+    end: Option<End>,
+    key: ConnKey,
+    codec: h1::Server,
+    current: Option<(Exchange, usize)>,
+    outgoing: Vec<u8>,
+    input: Buffer,
+    close_after: bool,
+    reset_after: bool,
+    silent: bool,
+}
+
+struct Simulation {
+    engine: Engine,
+    snapshot: Snapshot,
+    manager: ManagerId,
+    rng: Rng,
+    clients: Vec<ClientPeer>,
+    upstreams: Vec<UpstreamPeer>,
+    outside: Vec<Outside>,
+    completed: u32,
+    refused: u32,
+}
+
+fn number(map: &mut HeaderMap, id: HeaderId, n: usize) {
+    map.append_id(id, n.to_string().as_bytes());
+}
+
+impl ClientPeer {
+    fn start_next(&mut self) {
+        if self.current.is_some() || !self.codec.is_idle() {
+            return;
+        }
+        let Some(exchange) = self.todo.pop() else { return };
+        let mut headers = HeaderMap::new();
+        let post = exchange.request_bytes > 0;
+        let method = if post { Method::Post } else { Method::Get };
+        headers.append(b":method", if post { b"POST" } else { b"GET" });
+        headers.append(b":path", exchange.path().as_bytes());
+        headers.append(b":authority", b"sim");
+        if post && !exchange.request_chunked {
+            number(&mut headers, HeaderId::CONTENT_LENGTH, exchange.request_bytes);
+        }
+        let head = RequestHead { version: Version::Http11, method, headers };
+        let mut out = Buffer::new();
+        self.codec.send_headers(&head, !post, &mut out).expect("a valid request");
+        if post {
+            let mut data = Buffer::new();
+            data.append(&body(exchange.id, false, exchange.request_bytes));
+            self.codec.send_data(&mut data, true, &mut out);
+        }
+        self.outgoing.extend(out.to_vec());
+        self.current = Some((exchange, 0));
+        self.status = 0;
+    }
+
+    /// Says whether an exchange was completed, and with what status.
+    fn poll(&mut self) -> Option<u16> {
+        while let Some(event) = self.codec.poll(&mut self.input).expect("the proxy speaks HTTP") {
+            let (exchange, got) = self.current.as_mut().expect("a response belongs to a request");
+            let end = match event {
+                ResponseEvent::Informational { .. } => false,
+                ResponseEvent::Headers { head, end } => {
+                    self.status = head.status;
+                    end
+                }
+                ResponseEvent::Data { data, end } => {
+                    if self.status == 200 {
+                        check(exchange.id, true, *got, &data);
+                    }
+                    *got += data.len();
+                    end
+                }
+                ResponseEvent::Trailers { .. } => true,
+            };
+            if end {
+                let (exchange, got) = self.current.take().expect("checked above");
+                if self.status == 200 {
+                    assert_eq!(got, exchange.response_bytes, "{exchange:?}");
+                }
+                return Some(self.status);
+            }
+        }
+        None
+    }
+}
+
+impl UpstreamPeer {
+    fn poll(&mut self, rng: &mut Rng) {
+        while !self.silent && !self.close_after && !self.reset_after {
+            let Some(event) = self.codec.poll(&mut self.input).expect("the proxy speaks HTTP") else { return };
+            let end = match event {
+                RequestEvent::Headers { head, end } => {
+                    let exchange = Exchange::parse(head.path());
+                    self.current = Some((exchange, 0));
+                    if exchange.fault == 4 {
+                        // An answer before the request is complete.
+                        self.answer(exchange, rng);
+                        return;
+                    }
+                    end
+                }
+                RequestEvent::Data { data, end } => {
+                    let (exchange, got) = self.current.as_mut().expect("data belongs to a request");
+                    check(exchange.id, false, *got, &data);
+                    *got += data.len();
+                    end
+                }
+                RequestEvent::Trailers { .. } => true,
+            };
+            if end {
+                let (exchange, got) = self.current.take().expect("checked above");
+                assert_eq!(got, exchange.request_bytes, "{exchange:?}");
+                self.answer(exchange, rng);
+            }
+        }
+    }
+
+    fn answer(&mut self, exchange: Exchange, rng: &mut Rng) {
+        let mut headers = HeaderMap::new();
+        if !exchange.response_chunked {
+            number(&mut headers, HeaderId::CONTENT_LENGTH, exchange.response_bytes);
+        }
+        let head = ResponseHead { version: Version::Http11, status: 200, headers };
+        let mut out = Buffer::new();
+        let last = rng.below(20) == 0;
+        if last {
+            self.codec.set_close();
+        }
+        self.codec.send_headers(&head, exchange.response_bytes == 0, &mut out);
+        if exchange.response_bytes > 0 {
+            let mut data = Buffer::new();
+            data.append(&body(exchange.id, true, exchange.response_bytes));
+            self.codec.send_data(&mut data, true, &mut out);
+        }
+        let mut bytes = out.to_vec();
+        match exchange.fault {
+            // Closes instead of answering, closes in the middle, resets in the middle, never answers.
+            1 => {
+                bytes.clear();
+                self.close_after = true;
+            }
+            2 => {
+                bytes.truncate(rng.below(bytes.len() as u64) as usize);
+                self.close_after = true;
+            }
+            3 => {
+                bytes.truncate(rng.below(bytes.len() as u64) as usize);
+                self.reset_after = true;
+            }
+            5 => {
+                bytes.clear();
+                self.silent = true;
+            }
+            _ => self.close_after = last,
+        }
+        self.outgoing.extend(bytes);
+    }
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Self {
+        let snapshot = super::compile::load(&crate::config::Source::text(CONFIG)).expect("a valid configuration");
+        let reactor = Reactor::new(Options { clock: Clock::fake(), ..Options::default() }).expect("a reactor");
+        let stats = Block::new(&snapshot.registry);
+        let shared = SharedClusters::new(&snapshot.clusters);
+        let logger = Logger::new(FlusherHandle::nowhere());
+        let mut engine =
+            Engine::new(reactor, &snapshot.clusters, shared, stats, logger, Rng::seeded(seed ^ 0x5eed));
+        let mut rng = Rng::seeded(seed);
+        engine.io.memory = Some(Net::new(1 + rng.below(40_000) as usize));
+        let listener = &snapshot.listeners[0];
+        let manager = engine.http.add_manager(http_config(listener), &listener.stats, listener.buffer_limit);
+        Self {
+            engine,
+            snapshot,
+            manager,
+            rng,
+            clients: Vec::new(),
+            upstreams: Vec::new(),
+            outside: Vec::new(),
+            completed: 0,
+            refused: 0,
+        }
+    }
+
+    fn add_client(&mut self, first_id: u32) {
+        let (ours, theirs) = pair(1 + self.rng.below(40_000) as usize);
+        let listener = &self.snapshot.listeners[0];
+        let key = self.engine.io.adopt_memory(ours, Owner::Nobody, listener.buffer_limit);
+        let engine = &mut self.engine;
+        engine.http.open(key, self.manager, cx!(engine));
+        let count = 1 + self.rng.below(4) as u32;
+        self.clients.push(ClientPeer {
+            end: Some(theirs),
+            key,
+            codec: h1::Client::new(h1::ClientSettings::default()),
+            todo: (0..count).map(|n| Exchange::random(first_id * 8 + n, &mut self.rng)).collect(),
+            current: None,
+            status: 0,
+            outgoing: Vec::new(),
+            input: Buffer::new(),
+            doomed: self.rng.below(10) == 0,
+        });
+    }
+
+    /// Tells the engine to look at a connection and lets it work.
+    fn poke(&mut self, key: ConnKey) {
+        let ready = Readiness::empty().with_readable().with_writable();
+        self.engine.on_io(TokenKind::Connection(key), ready);
+        self.turn();
+    }
+
+    fn turn(&mut self) {
+        self.engine.finish_turn();
+        self.engine.turn(&mut self.outside).expect("the engine turns");
+        while let Some((_, key, end)) = self.engine.io.memory.as_mut().expect("simulated").next_dialed() {
+            match self.rng.below(40) {
+                0 => end.refuse(),
+                _ => {}
+            }
+            self.upstreams.push(UpstreamPeer {
+                end: Some(end),
+                key,
+                codec: h1::Server::new(h1::ServerSettings::default()),
+                current: None,
+                outgoing: Vec::new(),
+                input: Buffer::new(),
+                close_after: false,
+                reset_after: false,
+                silent: false,
+            });
+        }
+    }
+
+    fn step_client(&mut self, at: usize) {
+        let most = 1 + self.rng.below(5000) as usize;
+        let action = self.rng.below(3);
+        let client = &mut self.clients[at];
+        let Some(end) = &client.end else { return };
+        if client.doomed && self.rng.below(60) == 0 {
+            if action == 0 {
+                end.reset();
+            }
+            client.end = None;
+        } else if end.at_end() || end.is_dead() {
+            // The proxy has closed: a close-delimited or refused exchange ends here.
+            if end.at_end() {
+                if client.current.is_some() {
+                    self.refused += 1;
+                }
+                client.end = None;
+            } else {
+                let taken = end.take(most);
+                client.input.append(&taken);
+                if client.poll().is_some() {
+                    self.completed += 1;
+                }
+                if end_is_drained(client) {
+                    client.end = None;
+                }
+            }
+        } else {
+            client.start_next();
+            let end = client.end.as_ref().expect("checked above");
+            let n = most.min(client.outgoing.len());
+            let sent = end.put(&client.outgoing[..n]);
+            client.outgoing.drain(..sent);
+            if action != 0 {
+                let taken = end.take(most);
+                client.input.append(&taken);
+                if client.poll().is_some() {
+                    self.completed += 1;
+                    if !client.codec.keep_alive() {
+                        client.end = None;
+                    }
+                }
+            }
+            if client.todo.is_empty() && client.current.is_none() {
+                client.end = None;
+            }
+        }
+        let key = self.clients[at].key;
+        self.poke(key);
+    }
+
+    fn step_upstream(&mut self, at: usize) {
+        let most = 1 + self.rng.below(5000) as usize;
+        let upstream = &mut self.upstreams[at];
+        let Some(end) = &upstream.end else { return };
+        if self.rng.below(3) != 0 {
+            let taken = end.take(most);
+            upstream.input.append(&taken);
+            upstream.poll(&mut self.rng);
+        }
+        let end = upstream.end.as_ref().expect("checked above");
+        let n = most.min(upstream.outgoing.len());
+        let sent = end.put(&upstream.outgoing[..n]);
+        upstream.outgoing.drain(..sent);
+        let said_all = upstream.outgoing.is_empty();
+        if (end.at_end() || end.is_dead()) || (said_all && upstream.close_after) {
+            upstream.end = None;
+        } else if said_all && upstream.reset_after {
+            end.reset();
+            upstream.end = None;
+        }
+        let key = self.upstreams[at].key;
+        self.poke(key);
+    }
+
+    fn run(&mut self, connections: u32) {
+        for n in 0..connections {
+            self.add_client(n);
+        }
+        let mut steps = 0u32;
+        while self.clients.iter().any(|client| client.end.is_some()) {
+            steps += 1;
+            assert!(steps < 5_000_000, "no end in sight");
+            if self.rng.below(2) == 0 {
+                let at = self.rng.below(self.clients.len() as u64) as usize;
+                self.step_client(at);
+            } else if !self.upstreams.is_empty() {
+                let at = self.rng.below(self.upstreams.len() as u64) as usize;
+                self.step_upstream(at);
+            }
+            if self.rng.below(50) == 0 {
+                let millis = self.rng.below(100);
+                self.engine.reactor.advance(Duration::from_millis(millis));
+                self.turn();
+            }
+            self.upstreams.retain(|upstream| upstream.end.is_some());
+        }
+        // All clients are gone: what they left behind must come to its end.
+        for at in 0..self.clients.len() {
+            let key = self.clients[at].key;
+            self.poke(key);
+        }
+        self.engine.stop();
+        self.upstreams.clear();
+        for _ in 0..3 {
+            self.engine.reactor.advance(Duration::from_secs(3));
+            self.turn();
+        }
+    }
+
+    fn assert_nothing_left(&self) {
+        assert_eq!(self.engine.http.live(), (0, 0), "connections and streams");
+        assert_eq!(self.engine.upstream.live(), (0, 0), "upstream connections and attempts");
+        assert!(self.engine.io.is_empty(), "sockets");
+        assert_eq!(self.engine.reactor.armed(), 0, "timers");
+        let stats = Merged::of(&self.snapshot.registry, std::slice::from_ref(&self.engine.stats));
+        let value = |name: &str| stats.value(name).unwrap_or_else(|| panic!("no statistic {name}"));
+        assert_eq!(value("http.sim.downstream_rq_total"), value("http.sim.downstream_rq_completed"));
+        for gauge in [
+            "http.sim.downstream_rq_active",
+            "http.sim.downstream_cx_active",
+            "cluster.up.upstream_cx_active",
+            "cluster.up.upstream_rq_active",
+            "cluster.up.upstream_rq_pending_active",
+        ] {
+            assert_eq!(value(gauge), 0, "{gauge}");
+        }
+        assert_eq!(value("cluster.up.upstream_cx_total"), value("cluster.up.upstream_cx_destroy"));
+    }
+}
+
+fn end_is_drained(client: &ClientPeer) -> bool {
+    client.end.as_ref().is_none_or(End::at_end)
+}
+
+/// Thousands of exchanges over a range of seeds.
+#[test]
+fn bytes_arrive_streams_end_once_and_nothing_is_left() {
+    let (mut completed, mut refused) = (0, 0);
+    for seed in 0..150 {
+        let before = buffer::pool_stats();
+        {
+            let mut simulation = Simulation::new(seed);
+            simulation.run(12);
+            simulation.assert_nothing_left();
+            completed += simulation.completed;
+            refused += simulation.refused;
+        }
+        let after = buffer::pool_stats();
+        assert_eq!(before.small_outstanding, after.small_outstanding, "blocks left, seed {seed}");
+        assert_eq!(before.large_outstanding, after.large_outstanding, "blocks left, seed {seed}");
+    }
+    assert!(completed > 3000, "{completed} completed, {refused} refused");
+    assert!(refused > 0, "no fault was ever seen");
+}
