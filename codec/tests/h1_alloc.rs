@@ -90,7 +90,9 @@ impl Proxy {
                     strip_hop_by_hop(&mut head.headers, false);
                     self.client.send_headers(&head, end, &mut self.to_upstream).unwrap();
                 }
-                RequestEvent::Data { mut data, end } => self.client.send_data(&mut data, end, &mut self.to_upstream),
+                RequestEvent::Data { mut data, end } => {
+                    self.client.send_data(&mut data, end, &mut self.to_upstream)
+                }
                 RequestEvent::Trailers { .. } => unreachable!("not enabled"),
             }
         }
@@ -102,8 +104,12 @@ impl Proxy {
                     strip_hop_by_hop(&mut head.headers, false);
                     self.server.send_headers(&head, end, &mut self.to_client);
                 }
-                ResponseEvent::Data { mut data, end } => self.server.send_data(&mut data, end, &mut self.to_client),
-                ResponseEvent::Informational { .. } | ResponseEvent::Trailers { .. } => unreachable!("none is sent"),
+                ResponseEvent::Data { mut data, end } => {
+                    self.server.send_data(&mut data, end, &mut self.to_client)
+                }
+                ResponseEvent::Informational { .. } | ResponseEvent::Trailers { .. } => {
+                    unreachable!("none is sent")
+                }
             }
         }
         assert!(self.server.is_idle() && self.client.is_idle());

@@ -66,7 +66,14 @@ fn response_framing() {
     // request, response, body, wire, keep-alive, mismatch
     let cases: &[Case<'_>] = &[
         (GET, head(200, &[]), Body::None, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", true, false),
-        (GET, head(200, &[("content-length", "0")]), Body::None, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", true, false),
+        (
+            GET,
+            head(200, &[("content-length", "0")]),
+            Body::None,
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+            true,
+            false,
+        ),
         (
             GET,
             head(200, &[("a", "b"), ("content-length", "2"), ("c", "")]),
@@ -92,9 +99,30 @@ fn response_framing() {
             false,
         ),
         // Announced and real length differ.
-        (GET, head(200, &[("content-length", "2")]), Body::Data(&["okay"]), "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", false, true),
-        (GET, head(200, &[("content-length", "5")]), Body::Data(&["ok"]), "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nok", false, true),
-        (GET, head(200, &[("content-length", "5")]), Body::None, "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", false, true),
+        (
+            GET,
+            head(200, &[("content-length", "2")]),
+            Body::Data(&["okay"]),
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+            false,
+            true,
+        ),
+        (
+            GET,
+            head(200, &[("content-length", "5")]),
+            Body::Data(&["ok"]),
+            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nok",
+            false,
+            true,
+        ),
+        (
+            GET,
+            head(200, &[("content-length", "5")]),
+            Body::None,
+            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n",
+            false,
+            true,
+        ),
         // A length that is none is not passed on; of two, one is.
         (
             GET,
@@ -115,36 +143,102 @@ fn response_framing() {
         // Framing and connection fields of the map are not the codec's.
         (
             GET,
-            head(200, &[
-                ("transfer-encoding", "gzip"),
-                ("connection", "close"),
-                ("keep-alive", "5"),
-                ("proxy-connection", "x"),
-                ("upgrade", "y"),
-                ("host", "z"),
-                (":status", "200"),
-            ]),
+            head(
+                200,
+                &[
+                    ("transfer-encoding", "gzip"),
+                    ("connection", "close"),
+                    ("keep-alive", "5"),
+                    ("proxy-connection", "x"),
+                    ("upgrade", "y"),
+                    ("host", "z"),
+                    (":status", "200"),
+                ],
+            ),
             Body::None,
             "HTTP/1.1 200 OK\r\nhost: z\r\ncontent-length: 0\r\n\r\n",
             true,
             false,
         ),
         // HEAD: the framing of a GET, without the body.
-        (HEAD, head(200, &[("content-length", "5")]), Body::None, "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", true, false),
-        (HEAD, head(200, &[("content-length", "5")]), Body::Data(&["hello"]), "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", true, false),
-        (HEAD, head(200, &[]), Body::None, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", true, false),
+        (
+            HEAD,
+            head(200, &[("content-length", "5")]),
+            Body::None,
+            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n",
+            true,
+            false,
+        ),
+        (
+            HEAD,
+            head(200, &[("content-length", "5")]),
+            Body::Data(&["hello"]),
+            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n",
+            true,
+            false,
+        ),
+        (
+            HEAD,
+            head(200, &[]),
+            Body::None,
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+            true,
+            false,
+        ),
         (HEAD, head(204, &[]), Body::None, "HTTP/1.1 204 No Content\r\n\r\n", true, false),
         // No body by status.
         (GET, head(204, &[]), Body::None, "HTTP/1.1 204 No Content\r\n\r\n", true, false),
-        (GET, head(204, &[("content-length", "5")]), Body::Data(&["hello"]), "HTTP/1.1 204 No Content\r\n\r\n", true, false),
+        (
+            GET,
+            head(204, &[("content-length", "5")]),
+            Body::Data(&["hello"]),
+            "HTTP/1.1 204 No Content\r\n\r\n",
+            true,
+            false,
+        ),
         (GET, head(304, &[]), Body::None, "HTTP/1.1 304 Not Modified\r\n\r\n", true, false),
-        (GET, head(304, &[("content-length", "5")]), Body::None, "HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n", true, false),
-        (GET, head(205, &[]), Body::None, "HTTP/1.1 205 Reset Content\r\ncontent-length: 0\r\n\r\n", true, false),
+        (
+            GET,
+            head(304, &[("content-length", "5")]),
+            Body::None,
+            "HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n",
+            true,
+            false,
+        ),
+        (
+            GET,
+            head(205, &[]),
+            Body::None,
+            "HTTP/1.1 205 Reset Content\r\ncontent-length: 0\r\n\r\n",
+            true,
+            false,
+        ),
         (GET, head(299, &[]), Body::None, "HTTP/1.1 299 Unknown\r\ncontent-length: 0\r\n\r\n", true, false),
-        (GET, head(7, &[]), Body::None, "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n", true, false),
-        (GET, head(65535, &[]), Body::None, "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n", true, false),
+        (
+            GET,
+            head(7, &[]),
+            Body::None,
+            "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n",
+            true,
+            false,
+        ),
+        (
+            GET,
+            head(65535, &[]),
+            Body::None,
+            "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n",
+            true,
+            false,
+        ),
         // An upgrade nobody asked for.
-        (GET, head(101, &[("upgrade", "x")]), Body::None, "HTTP/1.1 101 Switching Protocols\r\nconnection: close\r\n\r\n", false, false),
+        (
+            GET,
+            head(101, &[("upgrade", "x")]),
+            Body::None,
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: close\r\n\r\n",
+            false,
+            false,
+        ),
         // Trailers are not enabled: the body just ends.
         (
             GET,
@@ -184,22 +278,57 @@ fn response_framing() {
     for (request, head, body, expected, keep_alive, mismatch) in cases {
         let mut server = server(ServerSettings::default(), request);
         assert_eq!(respond(&mut server, head, *body), *expected, "{request:?} {head:?}");
-        assert_eq!((server.keep_alive(), server.body_mismatch()), (*keep_alive, *mismatch), "{request:?} {head:?}");
+        assert_eq!(
+            (server.keep_alive(), server.body_mismatch()),
+            (*keep_alive, *mismatch),
+            "{request:?} {head:?}"
+        );
         assert_eq!(server.is_idle(), *keep_alive && server.request_complete());
     }
 }
 
 #[test]
 fn responses_to_http_10() {
-    let settings = ServerSettings { accept_http_10: true, enable_trailers: true, ..ServerSettings::default() };
+    let settings =
+        ServerSettings { accept_http_10: true, enable_trailers: true, ..ServerSettings::default() };
     let keep = "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
     let cases: &[(&str, ResponseHead, Body<'_>, &str, bool)] = &[
-        ("GET / HTTP/1.0\r\n\r\n", response(200, &[]), Body::None, "HTTP/1.0 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", false),
-        (keep, response(200, &[]), Body::None, "HTTP/1.0 200 OK\r\ncontent-length: 0\r\nconnection: keep-alive\r\n\r\n", true),
+        (
+            "GET / HTTP/1.0\r\n\r\n",
+            response(200, &[]),
+            Body::None,
+            "HTTP/1.0 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            false,
+        ),
+        (
+            keep,
+            response(200, &[]),
+            Body::None,
+            "HTTP/1.0 200 OK\r\ncontent-length: 0\r\nconnection: keep-alive\r\n\r\n",
+            true,
+        ),
         // No chunks in HTTP/1.0: the end of the connection ends the body.
-        (keep, response(200, &[]), Body::Data(&["o", "k"]), "HTTP/1.0 200 OK\r\nconnection: close\r\n\r\nok", false),
-        (keep, response(200, &[]), Body::Trailers(&["ok"], &[("t", "v")]), "HTTP/1.0 200 OK\r\nconnection: close\r\n\r\nok", false),
-        ("HEAD / HTTP/1.0\r\n\r\n", response(200, &[]), Body::None, "HTTP/1.0 200 OK\r\nconnection: close\r\n\r\n", false),
+        (
+            keep,
+            response(200, &[]),
+            Body::Data(&["o", "k"]),
+            "HTTP/1.0 200 OK\r\nconnection: close\r\n\r\nok",
+            false,
+        ),
+        (
+            keep,
+            response(200, &[]),
+            Body::Trailers(&["ok"], &[("t", "v")]),
+            "HTTP/1.0 200 OK\r\nconnection: close\r\n\r\nok",
+            false,
+        ),
+        (
+            "HEAD / HTTP/1.0\r\n\r\n",
+            response(200, &[]),
+            Body::None,
+            "HTTP/1.0 200 OK\r\nconnection: close\r\n\r\n",
+            false,
+        ),
     ];
     for (request, head, body, expected, keep_alive) in cases {
         let mut server = server(settings, request);
@@ -213,13 +342,19 @@ fn responses_to_http_10() {
 
 #[test]
 fn informational_responses_go_before_the_final_one_only() {
-    let mut server = server(ServerSettings::default(), "POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+    let mut server = server(
+        ServerSettings::default(),
+        "POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+    );
     let mut out = Buffer::new();
     server.send_informational(&response(100, &[]), &mut out);
     server.send_headers(&response(103, &[("link", "x")]), false, &mut out);
     server.send_informational(&response(101, &[]), &mut out);
     server.send_informational(&response(200, &[]), &mut out);
-    assert_eq!(text(&out), "HTTP/1.1 100 Continue\\r\\n\\r\\nHTTP/1.1 103 Early Hints\\r\\nlink: x\\r\\n\\r\\n");
+    assert_eq!(
+        text(&out),
+        "HTTP/1.1 100 Continue\\r\\n\\r\\nHTTP/1.1 103 Early Hints\\r\\nlink: x\\r\\n\\r\\n"
+    );
     assert!(!server.response_started());
     let mut input = buffer("hi");
     while server.poll(&mut input).unwrap().is_some() {}
@@ -234,7 +369,8 @@ fn informational_responses_go_before_the_final_one_only() {
 
 #[test]
 fn an_error_can_be_answered() {
-    let (mut server, mut input, mut out) = (Server::new(ServerSettings::default()), Buffer::new(), Buffer::new());
+    let (mut server, mut input, mut out) =
+        (Server::new(ServerSettings::default()), Buffer::new(), Buffer::new());
     input.append(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
     let error = server.poll(&mut input).unwrap_err();
     let body = reason(error.status());
@@ -249,12 +385,16 @@ fn an_error_can_be_answered() {
 
 #[test]
 fn a_request_that_never_completes_can_be_answered() {
-    let (mut server, mut input, mut out) = (Server::new(ServerSettings::default()), Buffer::new(), Buffer::new());
+    let (mut server, mut input, mut out) =
+        (Server::new(ServerSettings::default()), Buffer::new(), Buffer::new());
     input.append(b"GET / HTTP/1.1\r\nHo");
     assert!(matches!(server.poll(&mut input), Ok(None)));
     assert!(server.is_idle());
     server.send_headers(&response(408, &[]), true, &mut out);
-    assert_eq!(text(&out), "HTTP/1.1 408 Request Timeout\\r\\ncontent-length: 0\\r\\nconnection: close\\r\\n\\r\\n");
+    assert_eq!(
+        text(&out),
+        "HTTP/1.1 408 Request Timeout\\r\\ncontent-length: 0\\r\\nconnection: close\\r\\n\\r\\n"
+    );
     input.append(b"st: a\r\n\r\n");
     assert!(matches!(server.poll(&mut input), Ok(None)), "too late");
     assert!(!server.is_idle() && !server.keep_alive());
@@ -285,7 +425,8 @@ fn set_close_ends_the_exchange_in_progress_or_the_next() {
 
 #[test]
 fn pipelined_requests_wait_for_the_response() {
-    let (mut server, mut input, mut out) = (Server::new(ServerSettings::default()), Buffer::new(), Buffer::new());
+    let (mut server, mut input, mut out) =
+        (Server::new(ServerSettings::default()), Buffer::new(), Buffer::new());
     input.append(b"GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n");
     assert!(matches!(server.poll(&mut input), Ok(Some(RequestEvent::Headers { .. }))));
     assert!(matches!(server.poll(&mut input), Ok(None)));
@@ -320,9 +461,19 @@ fn end_of_input() {
 
 #[test]
 fn tunnels() {
-    let mut upgrade = server(ServerSettings::default(), "GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
-    let wire = respond(&mut upgrade, &response(101, &[("upgrade", "websocket"), ("connection", "x"), ("a", "b")]), Body::Data(&["raw", "!"]));
-    assert_eq!(wire, "HTTP/1.1 101 Switching Protocols\r\na: b\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\nraw!");
+    let mut upgrade = server(
+        ServerSettings::default(),
+        "GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+    );
+    let wire = respond(
+        &mut upgrade,
+        &response(101, &[("upgrade", "websocket"), ("connection", "x"), ("a", "b")]),
+        Body::Data(&["raw", "!"]),
+    );
+    assert_eq!(
+        wire,
+        "HTTP/1.1 101 Switching Protocols\r\na: b\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\nraw!"
+    );
     assert!(upgrade.in_tunnel() && !upgrade.keep_alive());
 
     let mut connect = server(ServerSettings::default(), "CONNECT a:80 HTTP/1.1\r\n\r\n");
@@ -330,7 +481,10 @@ fn tunnels() {
     assert_eq!(wire, "HTTP/1.1 200 OK\r\n\r\nraw");
     assert!(connect.in_tunnel() && !connect.keep_alive());
 
-    for request in ["CONNECT a:80 HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"] {
+    for request in [
+        "CONNECT a:80 HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+    ] {
         let mut refused = server(ServerSettings::default(), request);
         let wire = respond(&mut refused, &response(403, &[]), Body::None);
         assert_eq!(wire, "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
@@ -343,22 +497,87 @@ fn request_framing() {
     // method, headers, end, body; wire, mismatch
     type Case<'a> = (RequestHead, Body<'a>, &'a str, bool);
     let cases: &[Case<'_>] = &[
-        (request("GET", "/p?q", &[("x", "y")]), Body::None, "GET /p?q HTTP/1.1\r\nhost: a\r\nx: y\r\n\r\n", false),
+        (
+            request("GET", "/p?q", &[("x", "y")]),
+            Body::None,
+            "GET /p?q HTTP/1.1\r\nhost: a\r\nx: y\r\n\r\n",
+            false,
+        ),
         (request("HEAD", "/", &[]), Body::None, "HEAD / HTTP/1.1\r\nhost: a\r\n\r\n", false),
         (request("DELETE", "/", &[]), Body::None, "DELETE / HTTP/1.1\r\nhost: a\r\n\r\n", false),
         (request("TRACE", "/", &[]), Body::None, "TRACE / HTTP/1.1\r\nhost: a\r\n\r\n", false),
-        (request("POST", "/", &[]), Body::None, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n", false),
-        (request("PUT", "/", &[]), Body::None, "PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n", false),
-        (request("PATCH", "/", &[]), Body::None, "PATCH / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n", false),
-        (request("OPTIONS", "*", &[]), Body::None, "OPTIONS * HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n", false),
-        (request("PROPFIND", "/", &[]), Body::None, "PROPFIND / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n", false),
-        (request("GET", "/", &[("content-length", "0")]), Body::None, "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n", false),
-        (request("POST", "/", &[("content-length", "2")]), Body::Data(&["h", "i"]), "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhi", false),
-        (request("POST", "/", &[("content-length", "3")]), Body::Data(&["hi"]), "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nhi", true),
-        (request("POST", "/", &[("content-length", "1")]), Body::Data(&["hi"]), "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nh", true),
-        (request("POST", "/", &[("content-length", "3")]), Body::None, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\n", true),
         (
-            request("GET", "/", &[("transfer-encoding", "x"), ("connection", "close"), ("te", "trailers"), (":scheme", "http"), ("host", "b")]),
+            request("POST", "/", &[]),
+            Body::None,
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n",
+            false,
+        ),
+        (
+            request("PUT", "/", &[]),
+            Body::None,
+            "PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n",
+            false,
+        ),
+        (
+            request("PATCH", "/", &[]),
+            Body::None,
+            "PATCH / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n",
+            false,
+        ),
+        (
+            request("OPTIONS", "*", &[]),
+            Body::None,
+            "OPTIONS * HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n",
+            false,
+        ),
+        (
+            request("PROPFIND", "/", &[]),
+            Body::None,
+            "PROPFIND / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n",
+            false,
+        ),
+        (
+            request("GET", "/", &[("content-length", "0")]),
+            Body::None,
+            "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n",
+            false,
+        ),
+        (
+            request("POST", "/", &[("content-length", "2")]),
+            Body::Data(&["h", "i"]),
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhi",
+            false,
+        ),
+        (
+            request("POST", "/", &[("content-length", "3")]),
+            Body::Data(&["hi"]),
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nhi",
+            true,
+        ),
+        (
+            request("POST", "/", &[("content-length", "1")]),
+            Body::Data(&["hi"]),
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nh",
+            true,
+        ),
+        (
+            request("POST", "/", &[("content-length", "3")]),
+            Body::None,
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\n",
+            true,
+        ),
+        (
+            request(
+                "GET",
+                "/",
+                &[
+                    ("transfer-encoding", "x"),
+                    ("connection", "close"),
+                    ("te", "trailers"),
+                    (":scheme", "http"),
+                    ("host", "b"),
+                ],
+            ),
             Body::Data(&["hi"]),
             "GET / HTTP/1.1\r\nhost: a\r\nte: trailers\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
             false,
@@ -380,21 +599,29 @@ fn request_framing() {
     let settings = ClientSettings { enable_trailers: true, ..ClientSettings::default() };
     let (mut client, mut out) = (Client::new(settings), Buffer::new());
     client.send_headers(&request("POST", "/", &[]), false, &mut out).unwrap();
-    client.send_trailers(&headers(&[("t", "v"), ("content-length", "1"), ("trailer", "x"), ("host", "b")]), &mut out);
+    client.send_trailers(
+        &headers(&[("t", "v"), ("content-length", "1"), ("trailer", "x"), ("host", "b")]),
+        &mut out,
+    );
     assert!(text(&out).ends_with("\\r\\n\\r\\n0\\r\\nt: v\\r\\n\\r\\n"), "{}", text(&out));
 }
 
 #[test]
 fn client_tunnels_wait_for_the_upstream() {
     for (head, wire, answer) in [
-        (request("CONNECT", "a:80", &[]), "CONNECT a:80 HTTP/1.1\\r\\nhost: a:80\\r\\n\\r\\n", "HTTP/1.1 200 OK\r\n\r\n"),
+        (
+            request("CONNECT", "a:80", &[]),
+            "CONNECT a:80 HTTP/1.1\\r\\nhost: a:80\\r\\n\\r\\n",
+            "HTTP/1.1 200 OK\r\n\r\n",
+        ),
         (
             request("GET", "/", &[("upgrade", "websocket")]),
             "GET / HTTP/1.1\\r\\nhost: a\\r\\nconnection: Upgrade\\r\\nupgrade: websocket\\r\\n\\r\\n",
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
         ),
     ] {
-        let (mut client, mut input, mut out) = (Client::new(ClientSettings::default()), Buffer::new(), Buffer::new());
+        let (mut client, mut input, mut out) =
+            (Client::new(ClientSettings::default()), Buffer::new(), Buffer::new());
         client.send_headers(&head, true, &mut out).unwrap();
         assert_eq!(text(&out), wire);
         out.clear();
@@ -409,7 +636,8 @@ fn client_tunnels_wait_for_the_upstream() {
         assert!(client.request_complete() && early.is_empty());
     }
     // Refused: what was meant for the tunnel goes nowhere.
-    let (mut client, mut input, mut out) = (Client::new(ClientSettings::default()), Buffer::new(), Buffer::new());
+    let (mut client, mut input, mut out) =
+        (Client::new(ClientSettings::default()), Buffer::new(), Buffer::new());
     client.send_headers(&request("CONNECT", "a:80", &[]), false, &mut out).unwrap();
     out.clear();
     input.append(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
@@ -508,7 +736,7 @@ fn header_case() {
     let cases = [
         (HeaderCase::Lower, "host: a\r\nx-foo_bar.baz9q: 1\r\nx-cased: 2\r\ncontent-length: 0\r\n\r\n"),
         (HeaderCase::Proper, "Host: a\r\nX-Foo_Bar.Baz9q: 1\r\nX-Cased: 2\r\nContent-Length: 0\r\n\r\n"),
-        (HeaderCase::Preserve, "host: a\r\nx-foo_bar.baz9q: 1\r\nx-CASED: 2\r\nContent-LENGTH: 0\r\n\r\n"),
+        (HeaderCase::Preserve, "Host: a\r\nx-foo_bar.baz9q: 1\r\nx-CASED: 2\r\nContent-LENGTH: 0\r\n\r\n"),
     ];
     for (header_case, expected) in cases {
         let settings = ClientSettings { header_case, ..ClientSettings::default() };
@@ -526,7 +754,9 @@ fn header_case() {
 fn long_heads() {
     // Longer than what is collected on the stack, with pieces longer than that too.
     let (long, longer) = ("v".repeat(300), "w".repeat(5000));
-    let list: Vec<_> = (0..9).map(|index| (if index == 4 { "b" } else { "a" }, if index == 4 { &*longer } else { &*long })).collect();
+    let list: Vec<_> = (0..9)
+        .map(|index| (if index == 4 { "b" } else { "a" }, if index == 4 { &*longer } else { &*long }))
+        .collect();
     let mut server = server(ServerSettings::default(), GET);
     let wire = respond(&mut server, &response(200, &list), Body::None);
     let fields: String = list.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
@@ -539,13 +769,35 @@ fn hop_by_hop_fields() {
     let cases: &[(List<'_>, bool, List<'_>)] = &[
         (&[("a", "b")], false, &[("a", "b")]),
         (
-            &[("connection", "keep-alive"), ("keep-alive", "5"), ("proxy-connection", "x"), ("transfer-encoding", "chunked"), ("a", "b")],
+            &[
+                ("connection", "keep-alive"),
+                ("keep-alive", "5"),
+                ("proxy-connection", "x"),
+                ("transfer-encoding", "chunked"),
+                ("a", "b"),
+            ],
             false,
             &[("a", "b")],
         ),
-        (&[("connection", "Foo , close,,BAR"), ("foo", "1"), ("connection", "baz"), ("bar", "2"), ("baz", "3"), ("qux", "4")], false, &[("qux", "4")]),
         (
-            &[("connection", "content-length, Host, :path, te, transfer-encoding"), (":path", "/"), ("content-length", "5"), ("host", "a")],
+            &[
+                ("connection", "Foo , close,,BAR"),
+                ("foo", "1"),
+                ("connection", "baz"),
+                ("bar", "2"),
+                ("baz", "3"),
+                ("qux", "4"),
+            ],
+            false,
+            &[("qux", "4")],
+        ),
+        (
+            &[
+                ("connection", "content-length, Host, :path, te, transfer-encoding"),
+                (":path", "/"),
+                ("content-length", "5"),
+                ("host", "a"),
+            ],
             false,
             &[(":path", "/"), ("content-length", "5"), ("host", "a")],
         ),

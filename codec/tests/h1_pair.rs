@@ -38,7 +38,8 @@ const NAMES: &[&str] = &["accept", "x-a", "x-b", "cookie", "user-agent", "x-requ
 fn random_fields(random: &mut Random) -> Vec<(String, String)> {
     (0..random.below(12))
         .map(|_| {
-            let value: String = (0..random.below(60)).map(|_| char::from(b' ' + random.below(95) as u8)).collect();
+            let value: String =
+                (0..random.below(60)).map(|_| char::from(b' ' + random.below(95) as u8)).collect();
             (NAMES[random.below(NAMES.len())].to_owned(), value.trim().to_owned())
         })
         .collect()
@@ -191,14 +192,18 @@ impl Link {
             assert!(steps < 200_000, "stuck: {seen:?}");
             match random.below(6) {
                 0 if !request.done => self.write_request(random, &mut request),
-                1 if (seen.0.complete || early && !seen.0.start.is_empty()) && !answer.done => self.write_response(random, &mut answer),
+                1 if (seen.0.complete || early && !seen.0.start.is_empty()) && !answer.done => {
+                    self.write_response(random, &mut answer)
+                }
                 2 => deliver(random, &mut self.to_server, &mut self.server_input),
                 3 => deliver(random, &mut self.to_client, &mut self.client_input),
                 4 => match self.server.poll(&mut self.server_input).expect("a valid request") {
                     None => {}
                     Some(RequestEvent::Headers { mut head, end }) => {
                         strip_hop_by_hop(&mut head.headers, false);
-                        let text = |name: &[u8]| String::from_utf8(head.headers.get_name(name).unwrap().to_vec()).unwrap();
+                        let text = |name: &[u8]| {
+                            String::from_utf8(head.headers.get_name(name).unwrap().to_vec()).unwrap()
+                        };
                         seen.0.start = format!("{} {}", text(b":method"), text(b":path"));
                         seen.0.fields = list(&head.headers, &sent.0.fields);
                         seen.0.complete = end;
@@ -313,7 +318,7 @@ impl Link {
 fn what_goes_in_comes_out() {
     let mut exchanges = 0;
     let mut reused = 0;
-    for seed in 0..400 {
+    for seed in 0..1000 {
         let run = std::panic::catch_unwind(|| {
             let mut random = Random(seed);
             let mut link = Link::new();
@@ -366,7 +371,9 @@ fn pipelined_requests_come_out_one_by_one() {
                         ..Message::default()
                     }),
                     RequestEvent::Data { data, .. } => seen.last_mut().unwrap().body.extend(data.to_vec()),
-                    RequestEvent::Trailers { trailers } => assert_eq!(fields(&trailers).matches('[').count(), 2),
+                    RequestEvent::Trailers { trailers } => {
+                        assert_eq!(fields(&trailers).matches('[').count(), 2)
+                    }
                 }
                 if link.server.request_complete() {
                     assert!(!link.server.is_idle());

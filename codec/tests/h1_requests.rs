@@ -34,7 +34,10 @@ fn request_lines() {
     let cases: &[Case<'_>] = &[
         (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", &["GET / 1.1 [:authority=a] end", "open"]),
         (b"GET /p?q=1&r#f HTTP/1.1\r\nHost: a\r\n\r\n", &["GET /p?q=1&r#f 1.1 [:authority=a] end", "open"]),
-        (b"GET /\"<>\\^`{|}%00 HTTP/1.1\r\nHost: a\r\n\r\n", &["GET /\"<>\\^`{|}%00 1.1 [:authority=a] end", "open"]),
+        (
+            b"GET /\"<>\\^`{|}%00 HTTP/1.1\r\nHost: a\r\n\r\n",
+            &["GET /\"<>\\^`{|}%00 1.1 [:authority=a] end", "open"],
+        ),
         (b"PROPFIND / HTTP/1.1\r\nHost: a\r\n\r\n", &["PROPFIND / 1.1 [:authority=a] end", "open"]),
         (b"UNSUBSCRIBE / HTTP/1.1\r\nHost: a\r\n\r\n", &["UNSUBSCRIBE / 1.1 [:authority=a] end", "open"]),
         // RFC 9112 section 2.2: empty lines before the request line.
@@ -90,9 +93,15 @@ fn request_lines() {
 #[test]
 fn targets_and_hosts() {
     let cases: &[Case<'_>] = &[
-        (b"GET http://x:8/p HTTP/1.1\r\nHost: a\r\n\r\n", &["GET /p 1.1 [:scheme=http] [:authority=x:8] end", "open"]),
+        (
+            b"GET http://x:8/p HTTP/1.1\r\nHost: a\r\n\r\n",
+            &["GET /p 1.1 [:scheme=http] [:authority=x:8] end", "open"],
+        ),
         (b"GET HTTPS://x HTTP/1.1\r\n\r\n", &["GET / 1.1 [:scheme=https] [:authority=x] end", "open"]),
-        (b"GET http://u:p@x/ HTTP/1.1\r\nHost: a\r\n\r\n", &["GET / 1.1 [:scheme=http] [:authority=x] end", "open"]),
+        (
+            b"GET http://u:p@x/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            &["GET / 1.1 [:scheme=http] [:authority=x] end", "open"],
+        ),
         (b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", &["OPTIONS * 1.1 [:authority=a] end", "open"]),
         (b"GET * HTTP/1.1\r\nHost: a\r\n\r\n", URL),
         (b"GET http:///p HTTP/1.1\r\nHost: a\r\n\r\n", URL),
@@ -119,10 +128,17 @@ fn targets_and_hosts() {
     ];
     check(ServerSettings::default(), OK, cases);
     let plain = ServerSettings { allow_absolute_url: false, ..ServerSettings::default() };
-    check(plain, OK, &[
-        (b"GET http://x/p HTTP/1.1\r\nHost: a\r\n\r\n", &["GET http://x/p 1.1 [:authority=a] end", "open"]),
-        (b"GET p HTTP/1.1\r\nHost: a\r\n\r\n", MALFORMED),
-    ]);
+    check(
+        plain,
+        OK,
+        &[
+            (
+                b"GET http://x/p HTTP/1.1\r\nHost: a\r\n\r\n",
+                &["GET http://x/p 1.1 [:authority=a] end", "open"],
+            ),
+            (b"GET p HTTP/1.1\r\nHost: a\r\n\r\n", MALFORMED),
+        ],
+    );
 }
 
 #[test]
@@ -176,10 +192,22 @@ fn lengths() {
     }
     let cases: &[Case<'_>] = &[
         (b"POST / HTTP/1.1\r\nHost: a\r\n\r\n", &["POST / 1.1 [:authority=a] end", "open"]),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", &["POST / 1.1 [:authority=a] [content-length=0] end", "open"]),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 000\r\n\r\n", &["POST / 1.1 [:authority=a] [content-length=0] end", "open"]),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", &["GET / 1.1 [:authority=a] [content-length=2]", "data hi", "end", "open"]),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel", &["POST / 1.1 [:authority=a] [content-length=5]", "data hel", "open"]),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+            &["POST / 1.1 [:authority=a] [content-length=0] end", "open"],
+        ),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 000\r\n\r\n",
+            &["POST / 1.1 [:authority=a] [content-length=0] end", "open"],
+        ),
+        (
+            b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi",
+            &["GET / 1.1 [:authority=a] [content-length=2]", "data hi", "end", "open"],
+        ),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel",
+            &["POST / 1.1 [:authority=a] [content-length=5]", "data hel", "open"],
+        ),
         (
             b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9223372036854775807\r\n\r\nx",
             &["POST / 1.1 [:authority=a] [content-length=9223372036854775807]", "data x", "open"],
@@ -187,8 +215,22 @@ fn lengths() {
     ];
     check(ServerSettings::default(), OK, cases);
     for value in [
-        "", "+5", "-5", "0x5", "5 5", "5;", "5,5", "5, 5", "5,", "5.0", "1e1", "a", "9223372036854775808",
-        "18446744073709551616", "18446744073709551621", "\u{b2}",
+        "",
+        "+5",
+        "-5",
+        "0x5",
+        "5 5",
+        "5;",
+        "5,5",
+        "5, 5",
+        "5,",
+        "5.0",
+        "1e1",
+        "a",
+        "9223372036854775808",
+        "18446744073709551616",
+        "18446744073709551621",
+        "\u{b2}",
     ] {
         let wire = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {value}\r\n\r\nhello");
         check(ServerSettings::default(), OK, &[(wire.as_bytes(), MALFORMED)]);
@@ -199,11 +241,15 @@ fn lengths() {
         );
         check(ServerSettings::default(), OK, &[(wire.as_bytes(), MALFORMED)]);
     }
-    check(ServerSettings::default(), OK, &[
-        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length : 5\r\n\r\nhello", MALFORMED),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\x00\r\n\r\nhello", CHARACTERS),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n 6\r\n\r\nhello", MALFORMED),
-    ]);
+    check(
+        ServerSettings::default(),
+        OK,
+        &[
+            (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length : 5\r\n\r\nhello", MALFORMED),
+            (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\x00\r\n\r\nhello", CHARACTERS),
+            (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n 6\r\n\r\nhello", MALFORMED),
+        ],
+    );
 }
 
 #[test]
@@ -234,7 +280,9 @@ fn transfer_codings() {
         ("chunked\r\nContent-Length: 5, 5", MALFORMED),
     ];
     for (value, expected) in cases {
-        let wire = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {value}\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+        let wire = format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {value}\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+        );
         check(ServerSettings::default(), OK, &[(wire.as_bytes(), expected)]);
     }
     check(ServerSettings::default(), OK, &[
@@ -267,9 +315,15 @@ fn chunked_bodies() {
         "5\r\nhello\r\n0\r\nT: v\r\nContent-Length: 9\r\n\r\n",
     ];
     for body in good {
-        let wire = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n{body}GET / HTTP/1.1\r\n\r\n");
+        let wire = format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n{body}GET / HTTP/1.1\r\n\r\n"
+        );
         let head = HEAD.replace("chunked", "Chunked");
-        check(ServerSettings::default(), OK, &[(wire.as_bytes(), &[&head, "data hello", "end", "GET / 1.1 end", "open"])]);
+        check(
+            ServerSettings::default(),
+            OK,
+            &[(wire.as_bytes(), &[&head, "data hello", "end", "GET / 1.1 end", "open"])],
+        );
     }
     let bad: &[(&str, &[&str])] = &[
         ("0x5\r\nhello\r\n0\r\n\r\n", &[HEAD, "! 400 http1.codec_error", "close"]),
@@ -280,21 +334,35 @@ fn chunked_bodies() {
         ("5\r\nhello\n0\r\n\r\n", &[HEAD, "data hello", "! 400 http1.codec_error", "close"]),
         ("5\r\nhello\r\n0\r\nbad\r\n\r\n", &[HEAD, "data hello", "! 400 http1.codec_error", "close"]),
         ("5\r\nhello\r\n0\r\nT : v\r\n\r\n", &[HEAD, "data hello", "! 400 http1.codec_error", "close"]),
-        ("5\r\nhello\r\n0\r\nT: v\r\n folded\r\n\r\n", &[HEAD, "data hello", "! 400 http1.codec_error", "close"]),
-        ("5\r\nhello\r\n0\r\nT: \u{0}\r\n\r\n", &[HEAD, "data hello", "! 400 http1.invalid_characters", "close"]),
+        (
+            "5\r\nhello\r\n0\r\nT: v\r\n folded\r\n\r\n",
+            &[HEAD, "data hello", "! 400 http1.codec_error", "close"],
+        ),
+        (
+            "5\r\nhello\r\n0\r\nT: \u{0}\r\n\r\n",
+            &[HEAD, "data hello", "! 400 http1.invalid_characters", "close"],
+        ),
         ("0\r\n\n", &[HEAD, "! 400 http1.codec_error", "close"]),
     ];
     for (body, expected) in bad {
         let wire = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
         check(ServerSettings::default(), OK, &[(wire.as_bytes(), expected)]);
     }
-    let trailers = ServerSettings { enable_trailers: true, max_headers_count: 5, max_headers_bytes: 200, ..ServerSettings::default() };
+    let trailers = ServerSettings {
+        enable_trailers: true,
+        max_headers_count: 5,
+        max_headers_bytes: 200,
+        ..ServerSettings::default()
+    };
     let many = "0\r\na:\r\nb:\r\nc:\r\nd:\r\ne:\r\nf:\r\n\r\n".to_owned();
     let long = format!("0\r\na: {}\r\n\r\n", "x".repeat(300));
     let kept: &[(&str, &[&str])] = &[
         ("5\r\nhello\r\n0\r\nT: v\r\n\r\n", &[HEAD, "data hello", "trailers [t=v]", "open"]),
         ("0\r\nT: v\r\nU: w\r\n\r\n", &[HEAD, "trailers [t=v] [u=w]", "open"]),
-        ("0\r\nHost: b\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\nConnection: x\r\nT: v\r\n\r\n", &[HEAD, "trailers [t=v]", "open"]),
+        (
+            "0\r\nHost: b\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\nConnection: x\r\nT: v\r\n\r\n",
+            &[HEAD, "trailers [t=v]", "open"],
+        ),
         ("0\r\nHost: b\r\n\r\n", &[HEAD, "end", "open"]),
         ("5\r\nhello\r\n0\r\n\r\n", &[HEAD, "data hello", "end", "open"]),
         (&many, &[HEAD, "! 431 http1.too_many_headers", "close"]),
@@ -339,44 +407,75 @@ fn persistence() {
 fn http_10() {
     let settings = ServerSettings { accept_http_10: true, ..ServerSettings::default() };
     let version = &["! 505 http1.codec_error", "close"];
-    check(settings, OK, &[
-        (b"GET / HTTP/1.0\r\n\r\n", &["GET / 1.0 end", "close"]),
-        (b"GET / HTTP/1.0\r\nHost: a\r\nConnection: Keep-Alive\r\n\r\n", &["GET / 1.0 [:authority=a] [connection=Keep-Alive] end", "open"]),
-        (b"GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n", &["GET / 1.0 [connection=keep-alive, close] end", "close"]),
-        (b"GET / HTTP/1.0\r\nProxy-Connection: keep-alive\r\n\r\n", &["GET / 1.0 [proxy-connection=keep-alive] end", "close"]),
-        (b"POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi", &["POST / 1.0 [content-length=2]", "data hi", "end", "close"]),
-        (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", CODING),
-        (b"GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", &["GET / 1.0 [connection=upgrade] end", "close"]),
-        (b"GET / HTTP/1.1\r\n\r\n", &["GET / 1.1 end", "open"]),
-        (b"GET / HTTP/0.9\r\n\r\n", version),
-        (b"GET /\r\n", version),
-        (b"GET / HTTP/1.2\r\n\r\n", version),
-        (b"GET / HTTP/2.0\r\n\r\n", version),
-    ]);
+    check(
+        settings,
+        OK,
+        &[
+            (b"GET / HTTP/1.0\r\n\r\n", &["GET / 1.0 end", "close"]),
+            (
+                b"GET / HTTP/1.0\r\nHost: a\r\nConnection: Keep-Alive\r\n\r\n",
+                &["GET / 1.0 [:authority=a] [connection=Keep-Alive] end", "open"],
+            ),
+            (
+                b"GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n",
+                &["GET / 1.0 [connection=keep-alive, close] end", "close"],
+            ),
+            (
+                b"GET / HTTP/1.0\r\nProxy-Connection: keep-alive\r\n\r\n",
+                &["GET / 1.0 [proxy-connection=keep-alive] end", "close"],
+            ),
+            (
+                b"POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi",
+                &["POST / 1.0 [content-length=2]", "data hi", "end", "close"],
+            ),
+            (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", CODING),
+            (
+                b"GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+                &["GET / 1.0 [connection=upgrade] end", "close"],
+            ),
+            (b"GET / HTTP/1.1\r\n\r\n", &["GET / 1.1 end", "open"]),
+            (b"GET / HTTP/0.9\r\n\r\n", version),
+            (b"GET /\r\n", version),
+            (b"GET / HTTP/1.2\r\n\r\n", version),
+            (b"GET / HTTP/2.0\r\n\r\n", version),
+        ],
+    );
 }
 
 #[test]
 fn custom_methods() {
     let settings = ServerSettings { allow_custom_methods: true, ..ServerSettings::default() };
-    check(settings, OK, &[
-        (b"FOO / HTTP/1.1\r\n\r\n", &["FOO / 1.1 end", "open"]),
-        (b"get / HTTP/1.1\r\n\r\n", &["get / 1.1 end", "open"]),
-        (b"M-SEARCH_AND_A_VERY_LONG_NAME / HTTP/1.1\r\n\r\n", &["M-SEARCH_AND_A_VERY_LONG_NAME / 1.1 end", "open"]),
-        (b"F(O / HTTP/1.1\r\n\r\n", MALFORMED),
-    ]);
+    check(
+        settings,
+        OK,
+        &[
+            (b"FOO / HTTP/1.1\r\n\r\n", &["FOO / 1.1 end", "open"]),
+            (b"get / HTTP/1.1\r\n\r\n", &["get / 1.1 end", "open"]),
+            (
+                b"M-SEARCH_AND_A_VERY_LONG_NAME / HTTP/1.1\r\n\r\n",
+                &["M-SEARCH_AND_A_VERY_LONG_NAME / 1.1 end", "open"],
+            ),
+            (b"F(O / HTTP/1.1\r\n\r\n", MALFORMED),
+        ],
+    );
 }
 
 #[test]
 fn tunnels() {
     const UPGRADE: &str = "GET / 1.1 [connection=Upgrade] [upgrade=websocket]";
-    let upgrade = b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nGET /x HTTP/1.1\r\n\r\n";
+    let upgrade =
+        b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nGET /x HTTP/1.1\r\n\r\n";
     let connect = b"CONNECT a:80 HTTP/1.1\r\nHost: b\r\n\r\nGET /x HTTP/1.1\r\n\r\n";
     let through = "data GET /x HTTP/1.1\\r\\n\\r\\n";
-    check(ServerSettings::default(), 101, &[
-        (upgrade, &[UPGRADE, through, "close"]),
-        // A 101 is no answer to CONNECT: what follows is nobody's.
-        (connect, &["CONNECT - 1.1 [:authority=a:80]", "end", "close"]),
-    ]);
+    check(
+        ServerSettings::default(),
+        101,
+        &[
+            (upgrade, &[UPGRADE, through, "close"]),
+            // A 101 is no answer to CONNECT: what follows is nobody's.
+            (connect, &["CONNECT - 1.1 [:authority=a:80]", "end", "close"]),
+        ],
+    );
     check(ServerSettings::default(), 200, &[
         (connect, &["CONNECT - 1.1 [:authority=a:80]", through, "close"]),
         (upgrade, &[UPGRADE, "end", "close"]),
@@ -438,6 +537,32 @@ fn limits() {
     check(wide, OK, &[(fields(1001).as_bytes(), many)]);
 }
 
+/// A small block of a buffer is this large and full before the next one is begun.
+const BLOCK: usize = 4096;
+
+#[test]
+fn messages_across_blocks() {
+    let settings = ServerSettings { enable_trailers: true, ..ServerSettings::default() };
+    let tail = " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nX: y\r\n\r\n\
+                5;e=f\r\nhello\r\n6\r\n world\r\n0\r\nT: v\r\nU: w\r\n\r\n\r\nGET / HTTP/1.1\r\n\r\n";
+    for before in 0..tail.len() {
+        let path = format!("/{}", "p".repeat(BLOCK - "POST /".len() - before));
+        let wire = format!("POST {path}{tail}");
+        let head = format!("POST {path} 1.1 [:authority=a] [transfer-encoding=chunked] [x=y]");
+        let expected = [&*head, "data hello world", "trailers [t=v] [u=w]", "GET / 1.1 end", "open"];
+        for cut in [Cut::Blocks(BLOCK), Cut::Random(before as u64), Cut::Whole] {
+            assert_eq!(serve(Server::new(settings), wire.as_bytes(), cut, OK), expected, "{before} {cut:?}");
+        }
+        // A bare LF is seen wherever it lies.
+        let bad = wire.replacen("a\r\nT", "a\nT", 1);
+        assert_eq!(
+            serve(Server::new(settings), bad.as_bytes(), Cut::Blocks(BLOCK), OK),
+            MALFORMED,
+            "{before}"
+        );
+    }
+}
+
 #[test]
 fn garbage_is_refused_before_the_head_is_complete() {
     let cases: &[&[u8]] = &[
@@ -469,6 +594,7 @@ fn spelling_is_kept_on_request() {
     let Ok(Some(nuncio_codec::h1::RequestEvent::Headers { head, .. })) = server.poll(&mut input) else {
         panic!("a request");
     };
-    let spelt: Vec<_> = head.headers.iter().filter_map(|header| header.original.map(<[u8]>::to_vec)).collect();
+    let spelt: Vec<_> =
+        head.headers.iter().filter_map(|header| header.original.map(<[u8]>::to_vec)).collect();
     assert_eq!(spelt, [b"X-FoO".to_vec()]);
 }

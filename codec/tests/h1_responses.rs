@@ -82,7 +82,11 @@ fn fields() {
         ("Foo: \t x \t", &["200 1.1 [foo=x] [content-length=2]", "data ok", "end", "open"]),
     ];
     for (field, expected) in cases {
-        check(ClientSettings::default(), &request("GET", "/", &[]), &[(head(field).as_bytes(), false, expected)]);
+        check(
+            ClientSettings::default(),
+            &request("GET", "/", &[]),
+            &[(head(field).as_bytes(), false, expected)],
+        );
     }
     let limit = ClientSettings::default().max_headers_bytes as usize;
     let fill = |size: usize| {
@@ -90,11 +94,21 @@ fn fields() {
         format!("{start}{}{end}", "v".repeat(size - start.len() - end.len()))
     };
     let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(101));
-    check(ClientSettings::default(), &request("GET", "/", &[]), &[
-        (fill(limit + 1).as_bytes(), false, &["! 431 http1.headers_too_large", "close"]),
-        (many.as_bytes(), false, &["! 431 http1.too_many_headers", "close"]),
-    ]);
-    let fits = receive(Client::new(ClientSettings::default()), &request("GET", "/", &[]), fill(limit).as_bytes(), false, Cut::Whole);
+    check(
+        ClientSettings::default(),
+        &request("GET", "/", &[]),
+        &[
+            (fill(limit + 1).as_bytes(), false, &["! 431 http1.headers_too_large", "close"]),
+            (many.as_bytes(), false, &["! 431 http1.too_many_headers", "close"]),
+        ],
+    );
+    let fits = receive(
+        Client::new(ClientSettings::default()),
+        &request("GET", "/", &[]),
+        fill(limit).as_bytes(),
+        false,
+        Cut::Whole,
+    );
     assert_eq!(fits[1], "open");
 }
 
@@ -102,7 +116,11 @@ fn fields() {
 fn framing() {
     let cases: &[Case<'_>] = &[
         (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false, &["200 1.1 [content-length=0] end", "open"]),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok", true, &["200 1.1 [content-length=5]", "data ok", "! 400 http1.codec_error", "close"]),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok",
+            true,
+            &["200 1.1 [content-length=5]", "data ok", "! 400 http1.codec_error", "close"],
+        ),
         (b"HTTP/1.1 200 OK\r\n\r\nuntil close", true, &["200 1.1", "data until close", "end", "close"]),
         (b"HTTP/1.1 200 OK\r\n\r\n", true, &["200 1.1", "end", "close"]),
         (
@@ -128,7 +146,11 @@ fn framing() {
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n", false, BOTH),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", false, CODING),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n", false, CODING),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", false, CODING),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+            false,
+            CODING,
+        ),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", false, CODING_501),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok", false, MALFORMED),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok", false, MALFORMED),
@@ -138,15 +160,28 @@ fn framing() {
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775808\r\n\r\nok", false, MALFORMED),
         // No body, whatever the head says about one.
         (b"HTTP/1.1 204 No Content\r\n\r\n", false, &["204 1.1 end", "open"]),
-        (b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", false, &["204 1.1 [content-length=0] end", "open"]),
+        (
+            b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
+            false,
+            &["204 1.1 [content-length=0] end", "open"],
+        ),
         (b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello", false, BODY),
         (b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false, BODY),
-        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", false, &["304 1.1 [content-length=5] end", "open"]),
-        (b"HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n", false, &["304 1.1 [transfer-encoding=chunked] end", "open"]),
+        (
+            b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+            false,
+            &["304 1.1 [content-length=5] end", "open"],
+        ),
+        (
+            b"HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n",
+            false,
+            &["304 1.1 [transfer-encoding=chunked] end", "open"],
+        ),
         (b"HTTP/1.1 205 Reset Content\r\n\r\n", true, &["205 1.1", "end", "close"]),
     ];
     check(ClientSettings::default(), &request("GET", "/", &[]), cases);
-    let settings = ClientSettings { enable_trailers: true, allow_chunked_length: true, ..ClientSettings::default() };
+    let settings =
+        ClientSettings { enable_trailers: true, allow_chunked_length: true, ..ClientSettings::default() };
     check(settings, &request("GET", "/", &[]), &[
         (
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nT: v\r\nHost: x\r\n\r\n",
@@ -161,7 +196,11 @@ fn framing() {
     ]);
     let cases: &[Case<'_>] = &[
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", false, &["200 1.1 [content-length=5] end", "open"]),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false, &["200 1.1 [transfer-encoding=chunked] end", "open"]),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            false,
+            &["200 1.1 [transfer-encoding=chunked] end", "open"],
+        ),
         (b"HTTP/1.1 200 OK\r\n\r\n", false, &["200 1.1 end", "open"]),
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: x\r\n\r\n", false, MALFORMED),
     ];
@@ -183,7 +222,13 @@ fn informational() {
     ];
     check(ClientSettings::default(), &request("GET", "/", &[]), cases);
     let flood = "HTTP/1.1 100 Continue\r\n\r\n".repeat(101);
-    let lines = receive(Client::new(ClientSettings::default()), &request("GET", "/", &[]), flood.as_bytes(), false, Cut::Whole);
+    let lines = receive(
+        Client::new(ClientSettings::default()),
+        &request("GET", "/", &[]),
+        flood.as_bytes(),
+        false,
+        Cut::Whole,
+    );
     assert_eq!((lines.len(), lines[100].as_str()), (102, "! 502 http1.codec_error"));
 }
 
@@ -216,11 +261,15 @@ fn persistence() {
         ),
     ];
     check(ClientSettings::default(), &request("GET", "/", &[]), cases);
-    check(ClientSettings::default(), &request("HEAD", "/", &[]), &[(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-        false,
-        &["200 1.1 [content-length=2] end", "! 502 http1.codec_error", "close"],
-    )]);
+    check(
+        ClientSettings::default(),
+        &request("HEAD", "/", &[]),
+        &[(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            false,
+            &["200 1.1 [content-length=2] end", "! 502 http1.codec_error", "close"],
+        )],
+    );
 }
 
 #[test]
@@ -236,19 +285,28 @@ fn tunnels() {
         (b"HTTP/1.1 101 S\r\nContent-Length: 2\r\n\r\nok", false, BODY),
     ]);
     let connect = request("CONNECT", "a:80", &[]);
-    check(ClientSettings::default(), &connect, &[
-        (
-            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok then",
-            true,
-            &["200 1.1 [transfer-encoding=chunked]", "data ok then", "end", "close"],
-        ),
-        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", false, &["403 1.1 [content-length=2]", "data no", "end", "open"]),
-    ]);
+    check(
+        ClientSettings::default(),
+        &connect,
+        &[
+            (
+                b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok then",
+                true,
+                &["200 1.1 [transfer-encoding=chunked]", "data ok then", "end", "close"],
+            ),
+            (
+                b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno",
+                false,
+                &["403 1.1 [content-length=2]", "data no", "end", "open"],
+            ),
+        ],
+    );
 }
 
 #[test]
 fn an_idle_connection_owes_nothing() {
-    let (mut client, mut input, mut out) = (Client::new(ClientSettings::default()), Buffer::new(), Buffer::new());
+    let (mut client, mut input, mut out) =
+        (Client::new(ClientSettings::default()), Buffer::new(), Buffer::new());
     assert!(client.is_idle() && client.keep_alive() && !client.response_started());
     assert!(matches!(client.poll(&mut input), Ok(None)));
     input.append(b"H");
@@ -264,8 +322,21 @@ fn an_idle_connection_owes_nothing() {
 }
 
 #[test]
+fn bytes_behind_a_response_are_never_taken_for_the_next_one() {
+    let (mut client, mut input, mut out) =
+        (Client::new(ClientSettings::default()), Buffer::new(), Buffer::new());
+    client.send_headers(&request("GET", "/", &[]), true, &mut out).unwrap();
+    input.append(b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\n\r\n");
+    assert!(matches!(client.poll(&mut input), Ok(Some(ResponseEvent::Headers { end: true, .. }))));
+    // Even a caller that does not ask again cannot send the next request.
+    assert!(client.response_complete() && !client.is_idle() && !client.keep_alive());
+    assert_eq!(client.send_headers(&request("GET", "/", &[]), true, &mut out), Err(Error::InvalidRequest));
+}
+
+#[test]
 fn a_response_before_the_request_is_complete_uses_the_connection_up() {
-    let (mut client, mut input, mut out) = (Client::new(ClientSettings::default()), Buffer::new(), Buffer::new());
+    let (mut client, mut input, mut out) =
+        (Client::new(ClientSettings::default()), Buffer::new(), Buffer::new());
     client.send_headers(&request("POST", "/", &[]), false, &mut out).unwrap();
     assert!(!client.response_started());
     input.append(b"HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0\r\n\r\n");

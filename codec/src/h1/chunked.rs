@@ -23,7 +23,11 @@ pub(crate) struct Chunked(State);
 #[derive(Clone, Copy, Debug)]
 enum State {
     /// `chunk-size [ chunk-ext ] CRLF`, `line` bytes of which have been read.
-    Size { size: u64, line: u16, part: Part },
+    Size {
+        size: u64,
+        line: u16,
+        part: Part,
+    },
     /// Chunk data: this much is missing.
     Data(u64),
     /// CR, then LF, after the data.

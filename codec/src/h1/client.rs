@@ -14,9 +14,10 @@ use crate::{
         connection::Options,
         encode::{self, HeadWriter},
         framing::{self, Facts, Framing},
-        head_parser::{self, Kind, Limits, Scanner, is_target, is_tchar, with_fields},
+        head_parser::{self, Kind, Limits, Scanner, is_target, with_fields},
         settings::ClientSettings,
     },
+    is_token,
 };
 
 /// What the upstream sent. A response is any number of `Informational`, one `Headers`, any number
@@ -137,10 +138,8 @@ impl Client {
         let method = headers.get(HeaderId::METHOD).unwrap_or_default();
         let authority = headers.get(HeaderId::AUTHORITY).unwrap_or_default();
         let connect = head.method == Method::Connect;
-        let target =
-            if connect { authority } else { headers.get(HeaderId::PATH).unwrap_or_default() };
-        let valid = !method.is_empty()
-            && method.iter().all(|&byte| is_tchar(byte))
+        let target = if connect { authority } else { headers.get(HeaderId::PATH).unwrap_or_default() };
+        let valid = is_token(method)
             && (method == b"CONNECT") == connect
             && !target.is_empty()
             && target.iter().all(|&byte| is_target(byte))
@@ -152,8 +151,10 @@ impl Client {
         let upgrade = headers.get(HeaderId::UPGRADE).filter(|value| encode::is_safe_value(value));
         let announced = headers.get(HeaderId::CONTENT_LENGTH).and_then(framing::parse_length);
         let upgrade = upgrade.filter(|_| !connect && announced.is_none_or(|length| length == 0));
-        let bodiless =
-            matches!(head.method, Method::Get | Method::Head | Method::Delete | Method::Trace | Method::Connect);
+        let bodiless = matches!(
+            head.method,
+            Method::Get | Method::Head | Method::Delete | Method::Trace | Method::Connect
+        );
         let (body, length) = match announced {
             _ if connect => (None, None),
             _ if upgrade.is_some() => (None, announced),
@@ -171,13 +172,13 @@ impl Client {
         writer.host(authority, case);
         writer.fields(headers, case, length);
         if body == Some(Writer::Chunked) {
-            writer.own(b"transfer-encoding", b"chunked", case);
+            writer.own(HeaderId::TRANSFER_ENCODING, b"chunked", case);
         }
         if let Some(protocol) = upgrade {
-            writer.own(b"connection", b"Upgrade", case);
-            writer.own(b"upgrade", protocol, case);
+            writer.own(HeaderId::CONNECTION, b"Upgrade", case);
+            writer.own(HeaderId::UPGRADE, protocol, case);
         } else if self.close && !connect {
-            writer.own(b"connection", b"close", case);
+            writer.own(HeaderId::CONNECTION, b"close", case);
         }
         writer.end();
 

@@ -6,12 +6,12 @@
 //! collected on the stack and appended to the output in few, larger pieces.
 
 use crate::{
-    Buffer, HeaderId, HeaderMap,
+    Buffer, Header, HeaderId, HeaderMap,
     h1::{
         framing::{MAX_DIGITS, format_length},
-        head_parser::is_tchar,
         settings::HeaderCase,
     },
+    is_token,
 };
 use memchr::memchr3;
 
@@ -82,9 +82,11 @@ impl<'a> HeadWriter<'a> {
         self.push(b"\r\n");
     }
 
-    /// `Host`, which goes first (RFC 9110 section 7.2).
+    /// `Host`, which goes first (RFC 9110 section 7.2). Its spelling is not kept as it arrives;
+    /// hardly any client writes it otherwise than so.
     pub(crate) fn host(&mut self, authority: &[u8], case: HeaderCase) {
-        self.own(b"host", authority, case);
+        let case = if case == HeaderCase::Preserve { HeaderCase::Proper } else { case };
+        self.own(HeaderId::HOST, authority, case);
         self.has_host = true;
     }
 
@@ -98,27 +100,27 @@ impl<'a> HeadWriter<'a> {
                 HeaderId::CONTENT_LENGTH => {
                     if let Some(length) = length.take() {
                         let digits = &mut [0; MAX_DIGITS];
-                        self.field(header.name, header.original, format_length(length, digits), case);
+                        self.field(Header { value: format_length(length, digits), ..header }, case);
                     }
                 }
-                _ => self.field(header.name, header.original, header.value, case),
+                _ => self.field(header, case),
             }
         }
         if let Some(length) = length {
-            self.own(b"content-length", format_length(length, &mut [0; MAX_DIGITS]), case);
+            self.own(HeaderId::CONTENT_LENGTH, format_length(length, &mut [0; MAX_DIGITS]), case);
         }
     }
 
     /// A field that the codec writes for itself.
-    pub(crate) fn own(&mut self, name: &[u8], value: &[u8], case: HeaderCase) {
-        self.field(name, None, value, case);
+    pub(crate) fn own(&mut self, id: HeaderId, value: &[u8], case: HeaderCase) {
+        self.field(Header { id, name: id.name().as_bytes(), original: None, value }, case);
     }
 
     /// The fields of a trailer section, less those that no receiver may take from one.
     pub(crate) fn trailers(&mut self, trailers: &HeaderMap, case: HeaderCase) {
         for header in trailers.iter() {
             if !is_barred_from_trailers(header.id) {
-                self.field(header.name, header.original, header.value, case);
+                self.field(header, case);
             }
         }
     }
@@ -130,8 +132,9 @@ impl<'a> HeadWriter<'a> {
     }
 
     #[inline]
-    fn field(&mut self, name: &[u8], original: Option<&[u8]>, value: &[u8], case: HeaderCase) {
-        if !name.iter().all(|&byte| is_tchar(byte)) || name.is_empty() || !is_safe_value(value) {
+    fn field(&mut self, header: Header<'_>, case: HeaderCase) {
+        let Header { id, name, original, value } = header;
+        if (id == HeaderId::OTHER && !is_token(name)) || !is_safe_value(value) {
             return;
         }
         match case {

@@ -160,7 +160,9 @@ fn check_chunked(headers: &HeaderMap) -> Result<(), Error> {
     // RFC 9112 section 6.1); otherwise its end is unknown (400 by section 6.3).
     let mut chunked = 0;
     let mut last = false;
-    for coding in headers.get_all(HeaderId::TRANSFER_ENCODING).flat_map(|value| value.split(|&byte| byte == b',')) {
+    for coding in
+        headers.get_all(HeaderId::TRANSFER_ENCODING).flat_map(|value| value.split(|&byte| byte == b','))
+    {
         let coding = coding.trim_ascii();
         let name_end = coding.iter().position(|&byte| !is_tchar(byte)).unwrap_or(coding.len());
         let (name, parameters) = coding.split_at(name_end);
@@ -170,7 +172,11 @@ fn check_chunked(headers: &HeaderMap) -> Result<(), Error> {
         last = coding.eq_ignore_ascii_case(b"chunked");
         chunked += usize::from(name.eq_ignore_ascii_case(b"chunked"));
     }
-    Err(if last && chunked == 1 { Error::UnsupportedTransferEncoding } else { Error::InvalidTransferEncoding })
+    Err(if last && chunked == 1 {
+        Error::UnsupportedTransferEncoding
+    } else {
+        Error::InvalidTransferEncoding
+    })
 }
 
 #[cfg(test)]

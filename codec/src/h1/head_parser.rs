@@ -83,7 +83,12 @@ impl Scanner {
     /// Looks at the bytes of `input` not seen before. `Ok(None)`: the section is not complete.
     /// When it is complete or wrong the scanner stays where it was, so that asking again gives the
     /// same answer.
-    pub(crate) fn scan(&mut self, kind: Kind, input: &Buffer, limits: Limits) -> Result<Option<Section>, Error> {
+    pub(crate) fn scan(
+        &mut self,
+        kind: Kind,
+        input: &Buffer,
+        limits: Limits,
+    ) -> Result<Option<Section>, Error> {
         let mut next = *self;
         let limit = limits.bytes as usize;
         let mut start = 0;
@@ -144,7 +149,7 @@ impl Scanner {
     fn scan_start_line(&mut self, kind: Kind, piece: &[u8], input: &Buffer) -> Result<usize, Error> {
         let mut at = 0;
         while at < piece.len() {
-            // The two long runs are skipped in one go each.
+            // The two long runs are passed in one go each.
             let run = match self.step {
                 Step::Method => piece[at..].iter().position(|&byte| !is_tchar(byte)),
                 Step::Target => piece[at..].iter().position(|&byte| !is_target(byte)),
@@ -361,14 +366,39 @@ const LONGEST_METHOD: usize = 11;
 fn is_registered_method(name: &[u8]) -> bool {
     matches!(
         name,
-        b"GET" | b"PUT" | b"ACL"
-            | b"HEAD" | b"POST" | b"BIND" | b"COPY" | b"LINK" | b"LOCK" | b"MOVE"
-            | b"PATCH" | b"TRACE" | b"MERGE" | b"MKCOL" | b"PURGE"
-            | b"DELETE" | b"NOTIFY" | b"REBIND" | b"REPORT" | b"SEARCH" | b"SOURCE" | b"UNBIND" | b"UNLINK" | b"UNLOCK"
-            | b"CONNECT" | b"OPTIONS" | b"MSEARCH"
-            | b"CHECKOUT" | b"PROPFIND"
-            | b"PROPPATCH" | b"SUBSCRIBE"
-            | b"MKACTIVITY" | b"MKCALENDAR"
+        b"GET"
+            | b"PUT"
+            | b"ACL"
+            | b"HEAD"
+            | b"POST"
+            | b"BIND"
+            | b"COPY"
+            | b"LINK"
+            | b"LOCK"
+            | b"MOVE"
+            | b"PATCH"
+            | b"TRACE"
+            | b"MERGE"
+            | b"MKCOL"
+            | b"PURGE"
+            | b"DELETE"
+            | b"NOTIFY"
+            | b"REBIND"
+            | b"REPORT"
+            | b"SEARCH"
+            | b"SOURCE"
+            | b"UNBIND"
+            | b"UNLINK"
+            | b"UNLOCK"
+            | b"CONNECT"
+            | b"OPTIONS"
+            | b"MSEARCH"
+            | b"CHECKOUT"
+            | b"PROPFIND"
+            | b"PROPPATCH"
+            | b"SUBSCRIBE"
+            | b"MKACTIVITY"
+            | b"MKCALENDAR"
             | b"UNSUBSCRIBE"
     )
 }

@@ -161,7 +161,10 @@ impl Server {
     /// Writes a 1xx response other than 101. Ignored for a client of HTTP/1.0 (RFC 9110 section
     /// 15.2) and once the final response has been started.
     pub fn send_informational(&mut self, head: &ResponseHead, out: &mut Buffer) {
-        if self.send != Send::Waiting || self.http_10 || !(100..200).contains(&head.status) || head.status == 101
+        if self.send != Send::Waiting
+            || self.http_10
+            || !(100..200).contains(&head.status)
+            || head.status == 101
         {
             return;
         }
@@ -216,17 +219,17 @@ impl Server {
         writer.status_line(self.http_10, status);
         writer.fields(&head.headers, case, length);
         if chunked {
-            writer.own(b"transfer-encoding", b"chunked", case);
+            writer.own(HeaderId::TRANSFER_ENCODING, b"chunked", case);
         }
         if self.tunnel {
             if let Some(protocol) = head.headers.get(HeaderId::UPGRADE).filter(|_| status == 101) {
-                writer.own(b"connection", b"Upgrade", case);
-                writer.own(b"upgrade", protocol, case);
+                writer.own(HeaderId::CONNECTION, b"Upgrade", case);
+                writer.own(HeaderId::UPGRADE, protocol, case);
             }
         } else if self.close {
-            writer.own(b"connection", b"close", case);
+            writer.own(HeaderId::CONNECTION, b"close", case);
         } else if self.http_10 {
-            writer.own(b"connection", b"keep-alive", case);
+            writer.own(HeaderId::CONNECTION, b"keep-alive", case);
         }
         writer.end();
 

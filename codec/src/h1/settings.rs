@@ -13,8 +13,8 @@ pub enum HeaderCase {
     /// `proper_case_words`: the first letter, and each letter that follows a character which is
     /// neither letter nor digit, in upper-case (`content-type` → `Content-Type`).
     Proper,
-    /// `preserve_case`: the spelling in which the header was received; headers added by the proxy
-    /// are lower-case.
+    /// `preserve_case`: the spelling in which the header was received (`Host` always as `Host`);
+    /// headers added by the proxy are lower-case.
     Preserve,
 }
 

@@ -111,7 +111,9 @@ fn split_authority(value: &[u8]) -> Option<Authority<'_>> {
     };
     match rest {
         [] => Some(Authority { host, port: None }),
-        [b':', port @ ..] if port.iter().all(u8::is_ascii_digit) => Some(Authority { host, port: Some(port) }),
+        [b':', port @ ..] if port.iter().all(u8::is_ascii_digit) => {
+            Some(Authority { host, port: Some(port) })
+        }
         _ => None,
     }
 }
@@ -151,15 +153,34 @@ mod tests {
     #[test]
     fn hosts() {
         let valid = [
-            "", "a", "a.b", "a:80", "a:", ":80", "a:0", "a:65535", "a:00080", "a:99999", "a%20b", "a_b~c-d", "1.2.3.4",
-            "[::1]", "[::1]:80", "[::1]:", "[v1.a:b]", "[fe80::1%25eth0]", "a,b", "!$&'()*+;=",
+            "",
+            "a",
+            "a.b",
+            "a:80",
+            "a:",
+            ":80",
+            "a:0",
+            "a:65535",
+            "a:00080",
+            "a:99999",
+            "a%20b",
+            "a_b~c-d",
+            "1.2.3.4",
+            "[::1]",
+            "[::1]:80",
+            "[::1]:",
+            "[v1.a:b]",
+            "[fe80::1%25eth0]",
+            "a,b",
+            "!$&'()*+;=",
         ];
         for host in valid {
             assert!(is_host(host.as_bytes()), "{host}");
         }
         let invalid = [
-            "a b", " a", "a@b", "u:p@a", "a/b", "a?b", "a#b", "a\\b", "a:b", "a:80:80", "a:-1", "a\"b", "<a>", "{a}", "a|b", "a^b", "a`b", "[::1", "::1", "[]", "[::1]a",
-            "[::1]:x", "[[::1]]", "[a/b]", "a[", "\u{80}", "é", "a\tb", "a\u{7f}",
+            "a b", " a", "a@b", "u:p@a", "a/b", "a?b", "a#b", "a\\b", "a:b", "a:80:80", "a:-1", "a\"b",
+            "<a>", "{a}", "a|b", "a^b", "a`b", "[::1", "::1", "[]", "[::1]a", "[::1]:x", "[[::1]]", "[a/b]",
+            "a[", "\u{80}", "é", "a\tb", "a\u{7f}",
         ];
         for host in invalid {
             assert!(!is_host(host.as_bytes()), "{host}");

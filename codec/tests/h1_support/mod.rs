@@ -35,6 +35,8 @@ pub enum Cut {
     Whole,
     Bytes,
     Random(u64),
+    /// In two pieces at this place; both are there before the codec is asked.
+    Blocks(usize),
 }
 
 pub const CUTS: [Cut; 8] = [
@@ -52,6 +54,7 @@ pub fn pieces(wire: &[u8], cut: Cut) -> Vec<&[u8]> {
     match cut {
         Cut::Whole => vec![wire],
         Cut::Bytes => wire.chunks(1).collect(),
+        Cut::Blocks(at) => wire.split_at_checked(at).map_or(vec![wire], |(start, rest)| vec![start, rest]),
         Cut::Random(seed) => {
             let (mut random, mut rest, mut pieces) = (Random(seed), wire, Vec::new());
             while !rest.is_empty() {
@@ -118,7 +121,7 @@ fn version(version: Version) -> &'static str {
     }
 }
 
-/// What the driver of a server answers when a request is complete, or when one waits for a tunnel.
+/// The status with which most cases are answered.
 pub const OK: u16 = 200;
 
 /// Feeds requests to a server and answers each as soon as it is complete (or, if it asks for a
@@ -126,8 +129,13 @@ pub const OK: u16 = 200;
 pub fn serve(mut server: Server, wire: &[u8], cut: Cut, status: u16) -> Vec<String> {
     let (mut input, mut out, mut trace) = (Buffer::new(), Buffer::new(), Trace::default());
     let mut failed = false;
+    let mut left = wire.len();
     for piece in pieces(wire, cut) {
         input.append(piece);
+        left -= piece.len();
+        if left > 0 && matches!(cut, Cut::Blocks(_)) {
+            continue;
+        }
         while !failed {
             match server.poll(&mut input) {
                 Ok(None) => break,
@@ -135,7 +143,8 @@ pub fn serve(mut server: Server, wire: &[u8], cut: Cut, status: u16) -> Vec<Stri
                     let tunnel = match event {
                         RequestEvent::Headers { head, end } => {
                             let method = String::from_utf8_lossy(head.headers.get_name(b":method").unwrap());
-                            let path = String::from_utf8_lossy(head.headers.get_name(b":path").unwrap_or(b"-"));
+                            let path =
+                                String::from_utf8_lossy(head.headers.get_name(b":path").unwrap_or(b"-"));
                             trace.line(format!(
                                 "{method} {path} {}{}{}",
                                 version(head.version),
@@ -178,7 +187,9 @@ pub fn receive(mut client: Client, request: &RequestHead, wire: &[u8], eof: bool
     client.send_headers(request, true, &mut out).expect("the request is valid");
     let mut failed = false;
     let note = |trace: &mut Trace, event: ResponseEvent| match event {
-        ResponseEvent::Informational { head } => trace.line(format!("{} ...{}", head.status, fields(&head.headers))),
+        ResponseEvent::Informational { head } => {
+            trace.line(format!("{} ...{}", head.status, fields(&head.headers)))
+        }
         ResponseEvent::Headers { head, end } => trace.line(format!(
             "{} {}{}{}",
             head.status,
@@ -189,8 +200,13 @@ pub fn receive(mut client: Client, request: &RequestHead, wire: &[u8], eof: bool
         ResponseEvent::Data { data, end } => trace.data(&data, end),
         ResponseEvent::Trailers { trailers } => trace.line(format!("trailers{}", fields(&trailers))),
     };
+    let mut left = wire.len();
     for piece in pieces(wire, cut) {
         input.append(piece);
+        left -= piece.len();
+        if left > 0 && matches!(cut, Cut::Blocks(_)) {
+            continue;
+        }
         while !failed {
             match client.poll(&mut input) {
                 Ok(None) => break,
