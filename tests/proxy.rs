@@ -154,7 +154,7 @@ fn expect_continue_is_answered_here_and_not_passed_on() {
     client.send("ok");
     let response = client.response();
     assert_eq!(response.status, 200);
-    assert!(!response.text().contains("expect"));
+    assert!(!response.text().contains("expect:"));
 }
 
 #[test]
@@ -374,7 +374,7 @@ fn a_slow_reader_holds_the_upstream_back_and_memory_stays_bounded() {
     let mut client = proxy.connect();
     client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
     client.until(b"\r\n\r\n");
-    proxy.await_stat("cluster.up.upstream_flow_control_paused_reading_total", 1);
+    proxy.await_stat_that("cluster.up.upstream_flow_control_paused_reading_total", |n| n > 0);
     assert!(proxy.resident() < 64 << 20, "{}", proxy.resident());
     let mut block = vec![0; 1 << 20];
     let mut got = 0;
@@ -418,7 +418,7 @@ fn a_slow_upstream_holds_the_uploader_back() {
             writer.write_all(&block).expect("the proxy reads in the end");
         }
     });
-    proxy.await_stat("http.test.downstream_flow_control_paused_reading_total", 1);
+    proxy.await_stat_that("http.test.downstream_flow_control_paused_reading_total", |n| n > 0);
     assert!(proxy.resident() < 48 << 20, "{}", proxy.resident());
     go.send(()).expect("the upstream waits");
     assert_eq!(client.response().text(), "ok");

@@ -12,7 +12,7 @@ use crate::access_log::Entry;
 use crate::io::{Close, Cx};
 use crate::router::{Cause, Exchange, Frame, Step};
 use crate::upstream::{Event, Upstream};
-use nuncio_codec::{Buffer, HeaderMap, Method, RequestHead, ResponseHead, Version, h1};
+use nuncio_codec::{Buffer, HeaderId, HeaderMap, Method, RequestHead, ResponseHead, Version, h1};
 use nuncio_reactor::{SlabKey, Time, slab_key};
 use std::time::SystemTime;
 
@@ -211,6 +211,8 @@ impl Http {
         let connection = stream.connection;
         let complete = stream.response_end;
         let clean = complete && stream.request_end;
+        let close_delimited = stream.request.version == Version::Http10
+            && !stream.response.headers.contains(HeaderId::CONTENT_LENGTH);
         stream.router = Exchange::default();
         if self.spare.len() < SPARE_STREAMS {
             stream.request.headers = HeaderMap::new();
@@ -220,11 +222,14 @@ impl Http {
         if complete {
             return self.after_stream(connection, clean, cx);
         }
-        // The response is missing or cut off in the middle. A client that is still there must not take what it
-        // got for the whole.
         if let Some(server) = self.connections.get_mut(connection) {
             server.stream = None;
-            let how = if matches!(cause, Cause::Disconnected) { Close::Now } else { Close::Reset };
+            let how = match cause {
+                Cause::Disconnected | Cause::Stopped => Close::Now,
+                // Where only the end of the connection ends the body, a plain close would make it look whole.
+                _ if close_delimited => Close::Reset,
+                _ => Close::Flush,
+            };
             self.close(connection, how, cx);
         }
     }

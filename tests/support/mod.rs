@@ -3,6 +3,7 @@
 //! Everything is on 127.0.0.1 with ports that the kernel chooses; waiting is always for an event (a line of the
 //! log, bytes on a socket), never for a time.
 
+#![allow(missing_docs, unreachable_pub, reason = "shared by test binaries, documented where it is not plain")]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -136,13 +137,18 @@ impl Proxy {
 
     /// Waits until a statistic has this value.
     pub fn await_stat(&self, name: &str, value: u64) {
+        self.await_stat_that(name, |now| now == value);
+    }
+
+    /// Waits until a statistic is as it should be.
+    pub fn await_stat_that(&self, name: &str, accept: impl Fn(u64) -> bool) {
         let end = Instant::now() + PATIENCE;
         loop {
             let now = self.stat(name);
-            if now == value {
+            if accept(now) {
                 return;
             }
-            assert!(Instant::now() < end, "{name} is {now}, not {value}");
+            assert!(Instant::now() < end, "{name} stays at {now}");
             std::thread::yield_now();
         }
     }
