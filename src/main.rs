@@ -25,7 +25,8 @@ fn main() -> ExitCode {
 
 fn serve(flags: &Flags) -> Result<(), String> {
     let embedded = !flags.has_configuration();
-    let mut snapshot = compile::load(&flags.source(QUICKSTART)).map_err(|diagnostics| diagnostics.to_string())?;
+    let mut snapshot =
+        compile::load(&flags.source(QUICKSTART)).map_err(|diagnostics| diagnostics.to_string())?;
     flags.name_node(&mut snapshot.node);
     if flags.mode == Mode::Validate {
         println!("configuration '{}' OK", flags.configuration_name());
@@ -59,7 +60,8 @@ fn serve(flags: &Flags) -> Result<(), String> {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
-    std::fs::write(path, text).map_err(|error| format!("nuncio: --admin-address-path {}: {error}", path.display()))
+    std::fs::write(path, text)
+        .map_err(|error| format!("nuncio: --admin-address-path {}: {error}", path.display()))
 }
 
 fn print_quickstart() {

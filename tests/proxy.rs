@@ -19,7 +19,8 @@ fn a_request_and_its_response_pass_with_the_headers_that_envoy_adds() {
     let upstream = Upstream::echo();
     let proxy = Proxy::start(&simple(upstream.address));
     let mut client = proxy.connect();
-    client.send("GET /a?b HTTP/1.1\r\nHost: Example.com\r\nX-One: 1\r\nConnection: x-two\r\nX-Two: 2\r\n\r\n");
+    client
+        .send("GET /a?b HTTP/1.1\r\nHost: Example.com\r\nX-One: 1\r\nConnection: x-two\r\nX-Two: 2\r\n\r\n");
     let response = client.response();
     assert_eq!(response.status, 200);
     assert_eq!(response.header("server"), Some("envoy"));
@@ -27,7 +28,12 @@ fn a_request_and_its_response_pass_with_the_headers_that_envoy_adds() {
     assert!(response.header("x-envoy-upstream-service-time").is_some());
     let seen = response.text();
     assert!(seen.starts_with("GET /a?b HTTP/1.1\r\nhost: Example.com\r\n"), "{seen}");
-    for line in ["x-one: 1\r\n", "x-forwarded-proto: http\r\n", "x-envoy-expected-rq-timeout-ms: 15000\r\n", "x-request-id: "] {
+    for line in [
+        "x-one: 1\r\n",
+        "x-forwarded-proto: http\r\n",
+        "x-envoy-expected-rq-timeout-ms: 15000\r\n",
+        "x-request-id: ",
+    ] {
         assert!(seen.contains(line), "{line} in {seen}");
     }
     assert!(!seen.contains("x-two"), "{seen}");
@@ -129,7 +135,8 @@ fn http_1_0_clients() {
             client.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
         }
     });
-    let yaml = config("http_protocol_options: {accept_http_10: true}", TO_UP, &[("up", &[upstream.address], "")]);
+    let yaml =
+        config("http_protocol_options: {accept_http_10: true}", TO_UP, &[("up", &[upstream.address], "")]);
     let proxy = Proxy::start(&yaml);
     let mut client = proxy.connect();
     client.send("GET / HTTP/1.0\r\nhost: a\r\n\r\n");
@@ -246,7 +253,7 @@ fn an_upstream_that_dies_before_its_response_is_503_and_in_the_middle_a_broken_c
     for path in ["/middle", "/chunks"] {
         let mut client = proxy.connect();
         client.send(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n"));
-        let all = String::from_utf8_lossy(&client.to_end()).into_owned();
+        let all = String::from_utf8_lossy(&client.until_closed()).into_owned();
         assert!(all.starts_with("HTTP/1.1 200 OK\r\n"), "{all}");
         assert!(!all.ends_with("0\r\n\r\n"), "a cut response must not look complete: {all}");
     }
@@ -312,7 +319,8 @@ fn slow_clients_are_timed_out() {
 #[test]
 fn a_stalled_stream_is_timed_out() {
     let upstream = Upstream::start(|mut client, _| while client.request().is_some() {});
-    let proxy = Proxy::start(&config("stream_idle_timeout: 0.05s", TO_UP, &[("up", &[upstream.address], "")]));
+    let proxy =
+        Proxy::start(&config("stream_idle_timeout: 0.05s", TO_UP, &[("up", &[upstream.address], "")]));
     let mut client = proxy.connect();
     client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nabc");
     let response = client.response();
@@ -328,7 +336,7 @@ fn a_client_that_leaves_cancels_its_request() {
         client.request();
         told.send("request").expect("the test waits");
         // The proxy closes the connection when nobody waits for the answer any more.
-        assert_eq!(client.to_end(), b"");
+        assert_eq!(client.until_closed(), b"");
         told.send("closed").expect("the test waits");
     });
     let proxy = Proxy::start(&simple(upstream.address));
@@ -346,7 +354,7 @@ fn an_early_response_ends_the_request_and_the_connection() {
     let upstream = Upstream::start(|mut client, _| {
         client.until(b"\r\n\r\n");
         client.send("HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\n\r\nbig");
-        client.to_end();
+        client.until_closed();
     });
     let proxy = Proxy::start(&simple(upstream.address));
     let mut client = proxy.connect();
@@ -362,7 +370,8 @@ fn a_slow_reader_holds_the_upstream_back_and_memory_stays_bounded() {
     const SIZE: usize = 256 << 20;
     let upstream = Upstream::start(|mut client, _| {
         client.request();
-        let _ = client.stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {SIZE}\r\n\r\n").as_bytes());
+        let _ =
+            client.stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {SIZE}\r\n\r\n").as_bytes());
         let block = vec![b'x'; 1 << 20];
         for _ in 0..SIZE >> 20 {
             if client.stream.write_all(&block).is_err() {

@@ -14,6 +14,6 @@ pub mod headers;
 
 pub use buffer::{Buffer, Crossing, Watermarks};
 pub use headers::{
-    Header, HeaderId, HeaderKey, HeaderMap, InvalidName, Method, RequestHead, ResponseHead, Version, is_field_value,
-    is_token,
+    Header, HeaderId, HeaderKey, HeaderMap, InvalidName, Method, RequestHead, ResponseHead, Version,
+    is_field_value, is_token,
 };

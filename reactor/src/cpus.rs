@@ -22,7 +22,9 @@ fn quota(groups: &str, read: impl Fn(&Path) -> Option<String>) -> Option<f64> {
     let mut tightest: Option<f64> = None;
     for line in groups.lines() {
         let mut parts = line.splitn(3, ':');
-        let (Some(_), Some(controllers), Some(group)) = (parts.next(), parts.next(), parts.next()) else { continue };
+        let (Some(_), Some(controllers), Some(group)) = (parts.next(), parts.next(), parts.next()) else {
+            continue;
+        };
         let v2 = controllers.is_empty();
         if !v2 && !controllers.split(',').any(|controller| controller == "cpu") {
             continue;

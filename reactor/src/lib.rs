@@ -3,7 +3,7 @@
 //! - [`Reactor`]: readiness of sockets (edge-triggered, registered once), timers, deferred work, mail from other
 //!   threads, signals. One [`Reactor::turn`] is one wait; what happened comes back as plain values in a batch.
 //! - [`Slab`]: storage whose keys carry a generation, so that a stale event cannot reach a new connection.
-//! - [`Wheel`]: timers with O(1) arming and cancelling.
+//! - [`Wheel`]: timers with O(1) arming and cancelling; [`Alarm`]: one timer for many deadlines that seldom come.
 //! - [`Socket`], [`Address`]: stream sockets that never block, one system call for each method.
 //!
 //! Nothing here calls back, locks (but for the mailbox's queue) or allocates in steady state. All `unsafe` is in
@@ -33,6 +33,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod alarm;
 mod cpus;
 mod mailbox;
 mod net;
@@ -43,6 +44,7 @@ mod sys;
 mod time;
 mod wheel;
 
+pub use alarm::Alarm;
 pub use cpus::cpus_available;
 pub use mailbox::Sender;
 pub use net::{Address, ConnectOptions, ListenOptions, Socket, UnixAddress};

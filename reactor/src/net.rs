@@ -304,7 +304,8 @@ mod tests {
     }
 
     fn exchange(address: &Address) {
-        let listener = Socket::listen(address, &ListenOptions { nodelay: true, ..ListenOptions::default() }).expect("listen");
+        let listener = Socket::listen(address, &ListenOptions { nodelay: true, ..ListenOptions::default() })
+            .expect("listen");
         let address = listener.local_address().expect("bound");
         assert_eq!(listener.accept().expect_err("nobody yet").kind(), io::ErrorKind::WouldBlock);
         let client = Socket::connect(&address, &ConnectOptions { nodelay: true }).expect("connect");
@@ -330,7 +331,9 @@ mod tests {
         exchange(&address);
         // The file is left over; nobody listens: it is replaced.
         exchange(&address);
-        let listening = Socket::listen(&address, &ListenOptions { mode: Some(0o600), ..ListenOptions::default() }).expect("listen");
+        let listening =
+            Socket::listen(&address, &ListenOptions { mode: Some(0o600), ..ListenOptions::default() })
+                .expect("listen");
         let mode = std::fs::metadata(&path).expect("a file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let second = Socket::listen(&address, &ListenOptions::default()).expect_err("somebody listens");
@@ -347,7 +350,8 @@ mod tests {
     #[test]
     fn reuse_port_lets_several_listen() {
         let options = ListenOptions { reuse_port: true, ..ListenOptions::default() };
-        let first = Socket::listen(&Address::Inet("127.0.0.1:0".parse().expect("address")), &options).expect("listen");
+        let first = Socket::listen(&Address::Inet("127.0.0.1:0".parse().expect("address")), &options)
+            .expect("listen");
         let address = first.local_address().expect("bound");
         Socket::listen(&address, &options).expect("a second one");
         Socket::listen(&address, &ListenOptions::default()).expect_err("not without the option");

@@ -27,7 +27,8 @@ pub fn access_log(proto: &AccessLog, cx: &mut Cx<'_>) -> Option<AccessLogConfig>
         } else if is::<StderrAccessLog>(any) {
             Some(Sink::Stderr)
         } else {
-            let allowed = [FileAccessLog::full_name(), StdoutAccessLog::full_name(), StderrAccessLog::full_name()];
+            let allowed =
+                [FileAccessLog::full_name(), StdoutAccessLog::full_name(), StderrAccessLog::full_name()];
             cx.wrong_extension(any, "access log", &allowed.each_ref().map(String::as_str));
             None
         }

@@ -149,7 +149,8 @@ mod tests {
             line(&request, &response, Some(&host)),
             "[1994-11-06T08:49:37.005Z] \"GET /old?q HTTP/1.1\" 200 - 1 2 3 7 \"1.2.3.4\" \"curl\" \"id\" \"a:80\" \"127.0.0.1:81\"\n"
         );
-        let request = RequestHead { version: Version::Http10, method: Method::Other, headers: HeaderMap::new() };
+        let request =
+            RequestHead { version: Version::Http10, method: Method::Other, headers: HeaderMap::new() };
         let response = ResponseHead { version: Version::Http11, status: 0, headers: HeaderMap::new() };
         assert_eq!(
             line(&request, &response, None),

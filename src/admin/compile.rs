@@ -8,7 +8,8 @@ use crate::upstream::compile::address;
 
 /// Compiles the admin interface; one without an address listens nowhere.
 pub fn admin(proto: &Admin, cx: &mut Cx<'_>) -> Option<AdminConfig> {
-    let access_log = cx.each("access_log", &proto.access_log, |cx, log| access_log::compile::access_log(log, cx));
+    let access_log =
+        cx.each("access_log", &proto.access_log, |cx, log| access_log::compile::access_log(log, cx));
     let address = proto.address.as_ref()?;
     let (address, _) = cx.field("address", |cx| self::address(address, cx))?;
     Some(AdminConfig { address, access_log })

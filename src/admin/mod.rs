@@ -67,7 +67,12 @@ const ENDPOINTS: [Endpoint; 6] = [
         help: "print server state, return 200 if LIVE, otherwise return 503",
         answer: ready,
     },
-    Endpoint { path: "/server_info", post: false, help: "print server version/status information", answer: server_info },
+    Endpoint {
+        path: "/server_info",
+        post: false,
+        help: "print server version/status information",
+        answer: server_info,
+    },
     Endpoint { path: "/stats", post: false, help: "print server stats", answer: stats },
 ];
 
@@ -175,7 +180,6 @@ pub fn listener(config: &AdminConfig, snapshot: &Snapshot) -> Arc<ListenerConfig
         codec: CodecType::Http1,
         http1: h1::ServerSettings::default(),
         routes: Arc::new(RouteConfig::empty()),
-        filters: Vec::new(),
         terminal: Terminal::Admin,
         request_timeout: None,
         request_headers_timeout: None,
@@ -192,10 +196,7 @@ pub fn listener(config: &AdminConfig, snapshot: &Snapshot) -> Arc<ListenerConfig
         reuse_port: false,
         backlog: None,
         buffer_limit: 1 << 20,
-        filter_chain: FilterChain {
-            name: String::new(),
-            terminal: NetworkTerminal::Http(Arc::new(hcm)),
-        },
+        filter_chain: FilterChain { name: String::new(), terminal: NetworkTerminal::Http(Arc::new(hcm)) },
         stats: snapshot.admin_listener_stats.clone(),
     })
 }

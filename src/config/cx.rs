@@ -48,7 +48,12 @@ impl<'a> Cx<'a> {
     }
 
     /// Does something at each element of a repeated field, and keeps what it gives.
-    pub fn each<T, R>(&mut self, name: &str, items: &[T], mut work: impl FnMut(&mut Self, &T) -> Option<R>) -> Vec<R> {
+    pub fn each<T, R>(
+        &mut self,
+        name: &str,
+        items: &[T],
+        mut work: impl FnMut(&mut Self, &T) -> Option<R>,
+    ) -> Vec<R> {
         self.field(name, |cx| {
             let length = cx.path.len();
             let mut results = Vec::with_capacity(items.len());
@@ -103,7 +108,12 @@ impl<'a> Cx<'a> {
     }
 
     /// A time limit of which 0 means none.
-    pub fn limit(&mut self, field: &str, value: Option<&ProtoDuration>, default: Option<Duration>) -> Option<Duration> {
+    pub fn limit(
+        &mut self,
+        field: &str,
+        value: Option<&ProtoDuration>,
+        default: Option<Duration>,
+    ) -> Option<Duration> {
         let limit = self.duration(field, value, default.unwrap_or(Duration::ZERO));
         (!limit.is_zero()).then_some(limit)
     }

@@ -73,7 +73,9 @@ impl Diagnostics {
 
     pub(super) fn error_at(&mut self, path: &str, place: Option<Place>, message: String) {
         let (place, line) = match place {
-            None => ((self.texts.first().map_or_else(String::new, |(name, _)| name.clone()), 0, 0), String::new()),
+            None => {
+                ((self.texts.first().map_or_else(String::new, |(name, _)| name.clone()), 0, 0), String::new())
+            }
             Some(Place { text, line, column }) => {
                 let (name, text) = &self.texts[text];
                 let line_text = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();

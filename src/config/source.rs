@@ -59,8 +59,7 @@ pub fn bootstrap(source: &Source, diagnostics: &mut Diagnostics) -> Bootstrap {
                 merged.merge(&message.encode_to_vec()[..]).expect("just encoded with the same schema");
             }
             Err((message, place)) => {
-                let place =
-                    place.map(|(line, column)| super::diagnostics::Place { text, line, column });
+                let place = place.map(|(line, column)| super::diagnostics::Place { text, line, column });
                 diagnostics.error_at("", place, message);
             }
         }

@@ -8,7 +8,8 @@ use super::yaml::{Node, Value};
 use crate::api::{TYPE_URL, pool};
 use prost::Message;
 use prost_reflect::{
-    Cardinality, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value as Field,
+    Cardinality, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor,
+    Value as Field,
 };
 use std::collections::HashMap;
 
@@ -76,7 +77,12 @@ impl Walk<'_> {
         Some(self.fields(entries, descriptor, false))
     }
 
-    fn fields(&mut self, entries: &[(Node, Node)], descriptor: &MessageDescriptor, any: bool) -> DynamicMessage {
+    fn fields(
+        &mut self,
+        entries: &[(Node, Node)],
+        descriptor: &MessageDescriptor,
+        any: bool,
+    ) -> DynamicMessage {
         let mut message = DynamicMessage::new(descriptor.clone());
         let mut seen: HashMap<u32, String> = HashMap::new();
         let mut chosen: HashMap<String, String> = HashMap::new();
@@ -88,7 +94,8 @@ impl Walk<'_> {
             if any && name == "@type" {
                 continue;
             }
-            let found = descriptor.get_field_by_name(name).or_else(|| descriptor.get_field_by_json_name(name));
+            let found =
+                descriptor.get_field_by_name(name).or_else(|| descriptor.get_field_by_json_name(name));
             let Some(field) = found else {
                 self.unknown_field(key, name, descriptor);
                 continue;
@@ -120,7 +127,10 @@ impl Walk<'_> {
         let list = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         let message = descriptor.name();
         self.below(name, key, |walk| {
-            walk.error(key, format!("unknown or unsupported field `{name}` in {message}.{hint} Supported: {list}"));
+            walk.error(
+                key,
+                format!("unknown or unsupported field `{name}` in {message}.{hint} Supported: {list}"),
+            );
         });
     }
 
@@ -191,8 +201,12 @@ impl Walk<'_> {
             },
             (Kind::Double, value) => number(value).map(Field::F64),
             (Kind::Float, value) => number(value).map(|value| Field::F32(value as f32)),
-            (Kind::Uint32 | Kind::Fixed32, value) => return self.integer(node, value, 0, u32::MAX.into(), |n| Field::U32(n as u32)),
-            (Kind::Uint64 | Kind::Fixed64, value) => return self.integer(node, value, 0, u64::MAX.into(), |n| Field::U64(n as u64)),
+            (Kind::Uint32 | Kind::Fixed32, value) => {
+                return self.integer(node, value, 0, u32::MAX.into(), |n| Field::U32(n as u32));
+            }
+            (Kind::Uint64 | Kind::Fixed64, value) => {
+                return self.integer(node, value, 0, u64::MAX.into(), |n| Field::U64(n as u64));
+            }
             (Kind::Int32 | Kind::Sint32 | Kind::Sfixed32, value) => {
                 return self.integer(node, value, i32::MIN.into(), i32::MAX.into(), |n| Field::I32(n as i32));
             }
@@ -214,7 +228,14 @@ impl Walk<'_> {
     }
 
     /// An integer; as in JSON also in a string, or as a fraction without a fractional part.
-    fn integer(&mut self, node: &Node, value: &Value, least: i128, most: i128, make: fn(i128) -> Field) -> Option<Field> {
+    fn integer(
+        &mut self,
+        node: &Node,
+        value: &Value,
+        least: i128,
+        most: i128,
+        make: fn(i128) -> Field,
+    ) -> Option<Field> {
         let number = match value {
             Value::Int(number) => Some(*number),
             Value::Float(number) if number.fract() == 0.0 && number.abs() < 1e18 => Some(*number as i128),
@@ -304,7 +325,8 @@ impl Walk<'_> {
             .collect();
         known.sort();
         let name = url.rsplit('/').next().unwrap_or_default();
-        let hint = nearest(name, &known).map_or_else(String::new, |name| format!(" Did you mean `{TYPE_URL}{name}`?"));
+        let hint = nearest(name, &known)
+            .map_or_else(String::new, |name| format!(" Did you mean `{TYPE_URL}{name}`?"));
         let list = known.join(", ");
         self.error(node, format!("unknown or unsupported extension type `{url}`.{hint} Supported: {list}"));
     }
@@ -348,7 +370,8 @@ fn base64(text: &str) -> Option<Vec<u8>> {
 fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
     let plain = |text: &str| text.replace(['_', '-'], "").to_lowercase();
     let wanted = plain(name);
-    let (distance, best) = known.iter().map(|known| (strsim::levenshtein(&wanted, &plain(known)), known)).min()?;
+    let (distance, best) =
+        known.iter().map(|known| (strsim::levenshtein(&wanted, &plain(known)), known)).min()?;
     (distance <= wanted.len().max(3) / 3).then_some(best)
 }
 

@@ -2,7 +2,9 @@
 
 use super::config::{CodecType, HcmConfig, RouterConfig, Terminal};
 use crate::access_log;
-use crate::api::envoy::config::core::v3::{Http1ProtocolOptions, http1_protocol_options::header_key_format::HeaderFormat};
+use crate::api::envoy::config::core::v3::{
+    Http1ProtocolOptions, http1_protocol_options::header_key_format::HeaderFormat,
+};
 use crate::api::envoy::extensions::filters::http::router::v3::Router;
 use crate::api::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager, HttpFilter, http_connection_manager, http_filter::ConfigType,
@@ -44,9 +46,12 @@ pub fn hcm(proto: &HttpConnectionManager, cx: &mut Cx<'_>) -> Option<HcmConfig> 
         stat_prefix: proto.stat_prefix.clone(),
         codec,
         http1,
-        filters: Vec::new(),
         request_timeout: cx.limit("request_timeout", proto.request_timeout.as_ref(), None),
-        request_headers_timeout: cx.limit("request_headers_timeout", proto.request_headers_timeout.as_ref(), None),
+        request_headers_timeout: cx.limit(
+            "request_headers_timeout",
+            proto.request_headers_timeout.as_ref(),
+            None,
+        ),
         stream_idle_timeout: cx.limit(
             "stream_idle_timeout",
             proto.stream_idle_timeout.as_ref(),
@@ -58,7 +63,8 @@ pub fn hcm(proto: &HttpConnectionManager, cx: &mut Cx<'_>) -> Option<HcmConfig> 
             proto.delayed_close_timeout.as_ref(),
             Some(Duration::from_secs(1)),
         ),
-        access_log: cx.each("access_log", &proto.access_log, |cx, log| access_log::compile::access_log(log, cx)),
+        access_log: cx
+            .each("access_log", &proto.access_log, |cx, log| access_log::compile::access_log(log, cx)),
         stats,
         routes: Arc::new(routes?),
         terminal: Terminal::Router(router?),

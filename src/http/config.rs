@@ -21,8 +21,6 @@ pub struct HcmConfig {
     pub http1: h1::ServerSettings,
     /// The routes.
     pub routes: Arc<RouteConfig>,
-    /// The filters before the terminal one, in order.
-    pub filters: Vec<super::filters::FilterConfig>,
     /// The last filter.
     pub terminal: Terminal,
     /// From the start of a request to its last byte. Off by default.

@@ -15,11 +15,16 @@ pub(super) fn refusal(head: &RequestHead) -> Option<Cause> {
     if head.authority().is_none_or(<[u8]>::is_empty) && head.version != Version::Http10 {
         return Some(Cause::MissingHost);
     }
-    if head.method == Method::Connect || head.headers.contains(HeaderId::UPGRADE) && asks_upgrade(&head.headers) {
+    if head.method == Method::Connect
+        || head.headers.contains(HeaderId::UPGRADE) && asks_upgrade(&head.headers)
+    {
         return Some(Cause::UpgradeRefused);
     }
-    if !head.path().starts_with(b"/") && !(head.method == Method::Options && head.path() == b"*") {
+    if !head.path().starts_with(b"/") {
         return Some(Cause::PathRejected);
+    }
+    if head.path().contains(&b'#') {
+        return Some(Cause::FragmentInPath);
     }
     None
 }
@@ -71,7 +76,7 @@ pub(super) fn prepare_response(head: &mut ResponseHead, date: &[u8]) {
 /// A random UUID (RFC 9562 section 5.4) in text.
 fn uuid4(rng: &mut Rng) -> [u8; 36] {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut bits = (u128::from(rng.next()) << 64) | u128::from(rng.next());
+    let mut bits = (u128::from(rng.bits()) << 64) | u128::from(rng.bits());
     // Version 4, variant 10.
     bits = bits & !(0xf << 76) | (0x4 << 76);
     bits = bits & !(0x3 << 62) | (0x2 << 62);
@@ -108,11 +113,17 @@ mod tests {
             ("GET", &[(":path", "/"), (":authority", "")], Some("missing_host_header")),
             ("GET", &[(":path", "x"), (":authority", "a")], Some("absolute_path_rejected")),
             ("GET", &[(":path", "*"), (":authority", "a")], Some("absolute_path_rejected")),
-            ("OPTIONS", &[(":path", "*"), (":authority", "a")], None),
+            ("OPTIONS", &[(":path", "*"), (":authority", "a")], Some("absolute_path_rejected")),
+            ("GET", &[(":path", "/a#b"), (":authority", "a")], Some("path_normalization_failed")),
             ("CONNECT", &[(":authority", "a:1")], Some("upgrade_failed")),
             (
                 "GET",
-                &[(":path", "/"), (":authority", "a"), ("connection", "x, Upgrade"), ("upgrade", "websocket")],
+                &[
+                    (":path", "/"),
+                    (":authority", "a"),
+                    ("connection", "x, Upgrade"),
+                    ("upgrade", "websocket"),
+                ],
                 Some("upgrade_failed"),
             ),
             ("GET", &[(":path", "/"), (":authority", "a"), ("upgrade", "websocket")], None),

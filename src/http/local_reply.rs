@@ -51,7 +51,8 @@ mod tests {
         assert_eq!(reply.head.status, 504);
         assert_eq!(reply.head.headers.get(HeaderId::CONTENT_TYPE), Some(&b"text/plain"[..]));
         assert_eq!(reply.body.to_vec(), b"upstream request timeout");
-        let reply = LocalReply::to(&Cause::Redirect { status: 301, location: b"http://x/".to_vec() }).expect("answered");
+        let reply = LocalReply::to(&Cause::Redirect { status: 301, location: b"http://x/".to_vec() })
+            .expect("answered");
         assert_eq!(reply.head.headers.get(HeaderId::LOCATION), Some(&b"http://x/"[..]));
         assert!(!reply.head.headers.contains(HeaderId::CONTENT_TYPE));
         let body = Arc::from(&b"hello"[..]);

@@ -7,7 +7,6 @@
 pub mod compile;
 pub mod config;
 mod date;
-pub mod filters;
 mod header_rules;
 mod local_reply;
 mod server_connection;
@@ -23,9 +22,6 @@ use server_connection::{DownstreamKey, ServerConnection};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use stream::{Stream, StreamKey};
-
-/// Streams whose memory is kept for the next request.
-const SPARE_STREAMS: usize = 1024;
 
 /// A connection manager in [`Http`]; one for each HTTP filter chain.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -57,8 +53,7 @@ pub struct AdminRequest {
 pub struct Http {
     managers: Vec<Manager>,
     connections: Slab<DownstreamKey, ServerConnection>,
-    streams: Slab<StreamKey, Box<Stream>>,
-    spare: Vec<Box<Stream>>,
+    streams: Slab<StreamKey, Stream>,
     admin: VecDeque<AdminRequest>,
     date: date::Date,
     logger: Logger,
@@ -72,7 +67,6 @@ impl Http {
             managers: Vec::new(),
             connections: Slab::new(),
             streams: Slab::new(),
-            spare: Vec::new(),
             admin: VecDeque::new(),
             date: date::Date::default(),
             logger,
@@ -88,7 +82,12 @@ impl Http {
         buffer_limit: u32,
     ) -> ManagerId {
         let logs = config.access_log.iter().map(|log| self.logger.open(&log.sink)).collect();
-        self.managers.push(Manager { config: Arc::clone(config), listener: listener.clone(), buffer_limit, logs });
+        self.managers.push(Manager {
+            config: Arc::clone(config),
+            listener: listener.clone(),
+            buffer_limit,
+            logs,
+        });
         ManagerId(self.managers.len() as u32 - 1)
     }
 

@@ -131,7 +131,9 @@ impl Http {
                     connection.head_since = None;
                     self.on_request(key, head, end, upstream, cx);
                 }
-                Ok(Some(RequestEvent::Data { data, end })) => self.on_request_data(key, data, end, upstream, cx),
+                Ok(Some(RequestEvent::Data { data, end })) => {
+                    self.on_request_data(key, data, end, upstream, cx)
+                }
                 Ok(Some(RequestEvent::Trailers { trailers })) => {
                     self.on_request_trailers(key, trailers, upstream, cx);
                 }
@@ -181,7 +183,8 @@ impl Http {
                 Err(cause) => return self.time_out(stream, cause, upstream, cx),
             }
         } else {
-            let head = connection.head_since.zip(config.request_headers_timeout).map(|(since, limit)| since + limit);
+            let head =
+                connection.head_since.zip(config.request_headers_timeout).map(|(since, limit)| since + limit);
             if head.is_some_and(|deadline| now >= deadline) {
                 cx.stats.inc(config.stats.downstream_rq_header_timeout);
                 return self.refuse_connection(key, Cause::HeadersTimeout, upstream, cx);
@@ -193,7 +196,11 @@ impl Http {
             let idle = limit.map(|limit| connection.idle_since + limit);
             if idle.is_some_and(|deadline| now >= deadline) {
                 let stats = &config.stats;
-                cx.stats.inc(if self.draining { stats.downstream_cx_drain_close } else { stats.downstream_cx_idle_timeout });
+                cx.stats.inc(if self.draining {
+                    stats.downstream_cx_drain_close
+                } else {
+                    stats.downstream_cx_idle_timeout
+                });
                 return self.close(key, Close::Flush, cx);
             }
             head.into_iter().chain(idle).min()
@@ -269,7 +276,6 @@ impl Http {
         }
     }
 }
-
 
 pub(super) fn alarm(key: DownstreamKey) -> Task {
     Task { layer: Layer::Downstream, wake: Wake::Alarm, key: key.raw() }

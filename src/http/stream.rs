@@ -1,13 +1,14 @@
 //! One request and its response: the state machine between the downstream codec and the terminal filter.
 //!
 //! A stream begins with the request's head and ends exactly once, in [`Http::end`], with a cause; what is
-//! answered, logged and counted follows from the cause. Memory of ended streams is kept for the next ones.
+//! answered, logged and counted follows from the cause. Streams lie in a slab and their headers and bodies in pooled
+//! memory, so a warm connection's next request allocates nothing.
 
 use super::config::Terminal;
 use super::header_rules;
 use super::local_reply::LocalReply;
 use super::server_connection::{DownstreamKey, alarm, resume};
-use super::{AdminRequest, Http, Manager, SPARE_STREAMS};
+use super::{AdminRequest, Http, Manager};
 use crate::access_log::Entry;
 use crate::io::{Close, Cx};
 use crate::router::{Cause, Exchange, Frame, Step};
@@ -159,7 +160,13 @@ impl Http {
     }
 
     /// Something happened upstream.
-    pub(super) fn on_stream_event(&mut self, key: StreamKey, event: Event, upstream: &mut Upstream, cx: &mut Cx<'_>) {
+    pub(super) fn on_stream_event(
+        &mut self,
+        key: StreamKey,
+        event: Event,
+        upstream: &mut Upstream,
+        cx: &mut Cx<'_>,
+    ) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let Some(connection) = self.connections.get(stream.connection) else { return };
         let manager = &self.managers[connection.manager.0 as usize];
@@ -206,19 +213,13 @@ impl Http {
         {
             self.send_local_reply(key, reply, cx);
         }
-        let Some(mut stream) = self.streams.remove(key) else { return };
+        let Some(stream) = self.streams.remove(key) else { return };
         self.account(&stream, &cause, cx);
         let connection = stream.connection;
         let complete = stream.response_end;
         let clean = complete && stream.request_end;
         let close_delimited = stream.request.version == Version::Http10
             && !stream.response.headers.contains(HeaderId::CONTENT_LENGTH);
-        stream.router = Exchange::default();
-        if self.spare.len() < SPARE_STREAMS {
-            stream.request.headers = HeaderMap::new();
-            stream.response.headers = HeaderMap::new();
-            self.spare.push(stream);
-        }
         if complete {
             return self.after_stream(connection, clean, cx);
         }
@@ -266,16 +267,13 @@ impl Http {
         }
     }
 
-    fn begin_stream(&mut self, connection: DownstreamKey, request: RequestHead, cx: &mut Cx<'_>) -> StreamKey {
-        let fresh = Stream::new(connection, request, cx);
-        let stream = match self.spare.pop() {
-            Some(mut spare) => {
-                *spare = fresh;
-                spare
-            }
-            None => Box::new(fresh),
-        };
-        let key = self.streams.insert(stream);
+    fn begin_stream(
+        &mut self,
+        connection: DownstreamKey,
+        request: RequestHead,
+        cx: &mut Cx<'_>,
+    ) -> StreamKey {
+        let key = self.streams.insert(Stream::new(connection, request, cx));
         let server = self.connections.get_mut(connection).expect("a request comes from a live connection");
         server.stream = Some(key);
         let stats = &self.managers[server.manager.0 as usize].config.stats;
@@ -316,8 +314,11 @@ impl Http {
         let stream = match connection.stream {
             Some(stream) => stream,
             None => {
-                let head =
-                    RequestHead { version: Version::Http11, method: Method::Other, headers: HeaderMap::new() };
+                let head = RequestHead {
+                    version: Version::Http11,
+                    method: Method::Other,
+                    headers: HeaderMap::new(),
+                };
                 self.begin_stream(key, head, cx)
             }
         };
@@ -325,7 +326,13 @@ impl Http {
     }
 
     /// A time limit has passed.
-    pub(super) fn time_out(&mut self, key: StreamKey, cause: Cause, upstream: &mut Upstream, cx: &mut Cx<'_>) {
+    pub(super) fn time_out(
+        &mut self,
+        key: StreamKey,
+        cause: Cause,
+        upstream: &mut Upstream,
+        cx: &mut Cx<'_>,
+    ) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let Some(connection) = self.connections.get(stream.connection) else { return };
         let stats = &self.managers[connection.manager.0 as usize].config.stats;
@@ -344,8 +351,11 @@ impl Http {
         let Some(connection) = self.connections.get(stream.connection) else { return Ok(None) };
         let config = &self.managers[connection.manager.0 as usize].config;
         let idle = config.stream_idle_timeout.map(|limit| stream.moved + limit);
-        let request =
-            if stream.request_end { None } else { config.request_timeout.map(|limit| stream.started + limit) };
+        let request = if stream.request_end {
+            None
+        } else {
+            config.request_timeout.map(|limit| stream.started + limit)
+        };
         let mut next = None;
         for (deadline, cause) in [
             (stream.router.deadline(), Cause::RouteTimeout),

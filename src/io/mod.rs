@@ -6,7 +6,6 @@
 //! connection is freed by [`Io::reap`], so no key dies under somebody's feet. Nothing here calls upwards: what
 //! the owner must learn comes back as a return value or as a deferred [`Task`].
 
-mod alarm;
 mod connection;
 #[cfg(test)]
 pub(crate) mod memory;
@@ -14,7 +13,7 @@ mod rng;
 mod task;
 mod transport;
 
-pub use alarm::Alarm;
 pub use connection::{Close, ConnKey, Io, Notice, Owner, Read};
+pub use nuncio_reactor::Alarm;
 pub use rng::Rng;
 pub use task::{Cx, Layer, Mail, Reactor, Task, TokenKind, Wake};

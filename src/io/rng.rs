@@ -31,7 +31,7 @@ impl Rng {
 
     /// 64 random bits.
     #[inline]
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         let [a, b, c, d] = &mut self.state;
         let result = a.wrapping_add(*d).rotate_left(23).wrapping_add(*a);
         let t = *b << 17;
@@ -48,7 +48,7 @@ impl Rng {
     #[inline]
     pub fn below(&mut self, bound: u64) -> u64 {
         // The high half of a 128-bit product: bias below 2^-32 for any bound that is used here.
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+        ((u128::from(self.bits()) * u128::from(bound)) >> 64) as u64
     }
 }
 
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn seeds_differ() {
-        assert_ne!(Rng::new().next(), Rng::new().next());
-        assert_eq!(Rng::seeded(5).next(), Rng::seeded(5).next());
+        assert_ne!(Rng::new().bits(), Rng::new().bits());
+        assert_eq!(Rng::seeded(5).bits(), Rng::seeded(5).bits());
     }
 }

@@ -1,8 +1,8 @@
 //! `envoy.config.route.v3.RouteConfiguration` to [`RouteConfig`].
 
 use super::config::{
-    Action, ClusterChoice, DirectResponse, Forward, HeaderMatch, HeaderTest, PathMatch, Redirect, RedirectPath, Route,
-    RouteConfig, RouteMatch, StringMatch, StringPattern, VirtualHost,
+    Action, ClusterChoice, DirectResponse, Forward, HeaderMatch, HeaderTest, PathMatch, Redirect,
+    RedirectPath, Route, RouteConfig, RouteMatch, StringMatch, StringPattern, VirtualHost,
 };
 use super::table::DomainTable;
 use crate::api::envoy::config::core::v3::{DataSource, data_source::Specifier};
@@ -67,7 +67,9 @@ fn route(route: &proto::Route, body_limit: usize, cx: &mut Cx<'_>) -> Option<Rou
             cx.error("a route needs one of `route`, `redirect`, `direct_response`");
             None
         }
-        Some(proto::route::Action::Route(action)) => cx.field("route", |cx| forward(action, cx)).map(Action::Forward),
+        Some(proto::route::Action::Route(action)) => {
+            cx.field("route", |cx| forward(action, cx)).map(Action::Forward)
+        }
         Some(proto::route::Action::Redirect(action)) => {
             cx.field("redirect", |cx| redirect(action, cx)).map(Action::Redirect)
         }
@@ -113,8 +115,12 @@ fn header_match(matcher: &proto::HeaderMatcher, cx: &mut Cx<'_>) -> Option<Heade
     let test = match &matcher.header_match_specifier {
         None => Some(HeaderTest::Present(true)),
         Some(HeaderMatchSpecifier::PresentMatch(present)) => Some(HeaderTest::Present(*present)),
-        Some(HeaderMatchSpecifier::RangeMatch(range)) => Some(HeaderTest::Range { start: range.start, end: range.end }),
-        Some(HeaderMatchSpecifier::ExactMatch(text)) => Some(literal(StringPattern::Exact(text.as_bytes().into()))),
+        Some(HeaderMatchSpecifier::RangeMatch(range)) => {
+            Some(HeaderTest::Range { start: range.start, end: range.end })
+        }
+        Some(HeaderMatchSpecifier::ExactMatch(text)) => {
+            Some(literal(StringPattern::Exact(text.as_bytes().into())))
+        }
         Some(HeaderMatchSpecifier::PrefixMatch(text)) => {
             non_empty("prefix_match", text, cx).map(|text| literal(StringPattern::Prefix(text)))
         }
@@ -175,8 +181,9 @@ fn regex(matcher: &RegexMatcher, cx: &mut Cx<'_>) -> Option<regex::bytes::Regex>
     let text = cx.text("regex", &matcher.regex)?;
     // Checked alone first, so that the message shows what was written.
     let checked = regex::bytes::RegexBuilder::new(text).size_limit(REGEX_LIMIT).build();
-    let built = checked
-        .and_then(|_| regex::bytes::RegexBuilder::new(&format!("^(?:{text})$")).size_limit(REGEX_LIMIT).build());
+    let built = checked.and_then(|_| {
+        regex::bytes::RegexBuilder::new(&format!("^(?:{text})$")).size_limit(REGEX_LIMIT).build()
+    });
     match built {
         Ok(regex) => Some(regex),
         Err(error) => {
@@ -194,7 +201,9 @@ fn forward(action: &proto::RouteAction, cx: &mut Cx<'_>) -> Option<Forward> {
             cx.error("one of `cluster`, `weighted_clusters` is required");
             None
         }
-        Some(ClusterSpecifier::Cluster(name)) => cx.field("cluster", |cx| cluster(name, cx)).map(ClusterChoice::One),
+        Some(ClusterSpecifier::Cluster(name)) => {
+            cx.field("cluster", |cx| cluster(name, cx)).map(ClusterChoice::One)
+        }
         Some(ClusterSpecifier::WeightedClusters(weighted)) => {
             cx.field("weighted_clusters", |cx| self::weighted(weighted, cx))
         }
@@ -244,7 +253,10 @@ fn weighted(weighted: &proto::WeightedCluster, cx: &mut Cx<'_>) -> Option<Cluste
     });
     let total: u64 = weighted.clusters.iter().map(|entry| u64::from(entry.weight.unwrap_or(0))).sum();
     if !weighted.clusters.is_empty() && (total == 0 || total > u64::from(u32::MAX)) {
-        cx.error_at("clusters", format!("the sum of all weights is {total}; it must be from 1 to 4294967295"));
+        cx.error_at(
+            "clusters",
+            format!("the sum of all weights is {total}; it must be from 1 to 4294967295"),
+        );
     }
     let entries: Vec<_> = entries.into_iter().filter(|(weight, _)| *weight > 0).collect();
     (!entries.is_empty()).then_some(ClusterChoice::Weighted { total, entries })
@@ -314,7 +326,9 @@ fn direct(action: &proto::DirectResponseAction, limit: usize, cx: &mut Cx<'_>) -
 fn data(source: &DataSource, cx: &mut Cx<'_>) -> Option<Vec<u8>> {
     match &source.specifier {
         None => {
-            cx.error("one of `filename`, `inline_bytes`, `inline_string`, `environment_variable` is required");
+            cx.error(
+                "one of `filename`, `inline_bytes`, `inline_string`, `environment_variable` is required",
+            );
             None
         }
         Some(Specifier::InlineString(text)) => Some(text.clone().into_bytes()),

@@ -39,6 +39,8 @@ pub enum Cause {
     MissingHost,
     /// No path, or one that does not begin with a slash.
     PathRejected,
+    /// A path with a fragment.
+    FragmentInPath,
     /// An upgrade or CONNECT that is not configured.
     UpgradeRefused,
     /// No upstream response because of this.
@@ -124,26 +126,34 @@ impl Cause {
             }
             Self::MissingHost => (400, "".into(), Flag::None, "missing_host_header".into()),
             Self::PathRejected => (404, "".into(), Flag::None, "absolute_path_rejected".into()),
+            Self::FragmentInPath => (400, "".into(), Flag::None, "path_normalization_failed".into()),
             Self::UpgradeRefused => (403, "".into(), Flag::None, "upgrade_failed".into()),
             Self::Upstream(failure) => return upstream_row(failure, false),
             Self::UpstreamAfterStart(failure) => return upstream_row(failure, true),
-            Self::RouteTimeout => {
-                (504, "upstream request timeout".into(), Flag::UpstreamRequestTimeout, "response_timeout".into())
+            Self::RouteTimeout => (
+                504,
+                "upstream request timeout".into(),
+                Flag::UpstreamRequestTimeout,
+                "response_timeout".into(),
+            ),
+            Self::StreamIdle => {
+                (408, "stream timeout".into(), Flag::StreamIdleTimeout, "stream_idle_timeout".into())
             }
-            Self::StreamIdle => (408, "stream timeout".into(), Flag::StreamIdleTimeout, "stream_idle_timeout".into()),
-            Self::RequestTimeout => (408, "request timeout".into(), Flag::None, "request_overall_timeout".into()),
+            Self::RequestTimeout => {
+                (408, "request timeout".into(), Flag::None, "request_overall_timeout".into())
+            }
             Self::HeadersTimeout => {
                 (408, "request header timeout".into(), Flag::None, "request_header_timeout".into())
             }
-            Self::Disconnected => (
+            Self::Disconnected => {
+                (0, "".into(), Flag::DownstreamConnectionTermination, "downstream_remote_disconnect".into())
+            }
+            Self::Stopped => (
                 0,
                 "".into(),
                 Flag::DownstreamConnectionTermination,
-                "downstream_remote_disconnect".into(),
+                "downstream_local_disconnect(stopped)".into(),
             ),
-            Self::Stopped => {
-                (0, "".into(), Flag::DownstreamConnectionTermination, "downstream_local_disconnect(stopped)".into())
-            }
         };
         Row { status, body, flag, details }
     }
@@ -160,14 +170,22 @@ fn upstream_row(failure: &Failure, started: bool) -> Row {
             };
         }
         Failure::Overflow => (503, "overflow", None, Flag::UpstreamOverflow),
-        Failure::ConnectFailed(text) => {
-            (503, "remote connection failure", Some(format!("delayed connect error: {text}")), Flag::UpstreamConnectionFailure)
-        }
+        Failure::ConnectFailed(text) => (
+            503,
+            "remote connection failure",
+            Some(format!("delayed connect error: {text}")),
+            Flag::UpstreamConnectionFailure,
+        ),
         Failure::ConnectTimeout => (503, "connection timeout", None, Flag::UpstreamConnectionFailure),
-        Failure::Terminated { .. } => (503, "connection termination", None, Flag::UpstreamConnectionTermination),
-        Failure::Protocol { details } => {
-            (502, "protocol error", (!details.is_empty()).then(|| (*details).to_owned()), Flag::UpstreamProtocolError)
+        Failure::Terminated { .. } => {
+            (503, "connection termination", None, Flag::UpstreamConnectionTermination)
         }
+        Failure::Protocol { details } => (
+            502,
+            "protocol error",
+            (!details.is_empty()).then(|| (*details).to_owned()),
+            Flag::UpstreamProtocolError,
+        ),
     };
     let when = if started { "after" } else { "before" };
     let detail_reason = reason.replace(' ', "_");
@@ -216,7 +234,13 @@ mod tests {
             (Cause::Complete, 0, "", "-", "via_upstream"),
             (Cause::NoRoute, 404, "", "NR", "route_not_found"),
             (Cause::MissingHost, 400, "", "-", "missing_host_header"),
-            (Cause::Upstream(Failure::NoHealthyHost), 503, "no healthy upstream", "UH", "no_healthy_upstream"),
+            (
+                Cause::Upstream(Failure::NoHealthyHost),
+                503,
+                "no healthy upstream",
+                "UH",
+                "no_healthy_upstream",
+            ),
             (
                 Cause::Upstream(Failure::Overflow),
                 503,

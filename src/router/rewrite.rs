@@ -30,7 +30,9 @@ pub(super) fn location(route: &Route, redirect: &Redirect, head: &RequestHead) -
     let host = match &redirect.host {
         Some(host) => host.as_bytes(),
         // A port that says what the old scheme implied must not survive a change of scheme or port.
-        None if redirect.port.is_some() || drops_port(old_scheme, scheme, port(authority)) => without_port(authority),
+        None if redirect.port.is_some() || drops_port(old_scheme, scheme, port(authority)) => {
+            without_port(authority)
+        }
         None => authority,
     };
     url.extend_from_slice(host);
@@ -87,7 +89,11 @@ mod tests {
 
     fn route(path: PathMatch) -> Route {
         let action = Action::Direct(DirectResponse { status: 200, body: Arc::from(&b""[..]) });
-        Route { name: String::new(), matcher: RouteMatch { path, case_sensitive: true, headers: vec![] }, action }
+        Route {
+            name: String::new(),
+            matcher: RouteMatch { path, case_sensitive: true, headers: vec![] },
+            action,
+        }
     }
 
     fn head(authority: &str, path: &str) -> RequestHead {
@@ -138,7 +144,12 @@ mod tests {
             ),
             (Redirect { scheme: text("https"), ..Redirect::default() }, "[::1]", "/a", "https://[::1]/a"),
             (Redirect { port: Some(1), ..Redirect::default() }, "[::1]:80", "/a", "http://[::1]:1/a"),
-            (Redirect { host: text("n"), strip_query: true, ..Redirect::default() }, "h:1", "/a?q", "http://n/a"),
+            (
+                Redirect { host: text("n"), strip_query: true, ..Redirect::default() },
+                "h:1",
+                "/a?q",
+                "http://n/a",
+            ),
             (
                 Redirect { path: RedirectPath::Replace("/n".into()), ..Redirect::default() },
                 "h",

@@ -4,7 +4,8 @@
 //! domain (exact, longest `*suffix`, longest `prefix*`, `*`), then the first route whose conditions all hold.
 
 use super::config::{
-    HeaderMatch, HeaderTest, PathMatch, Route, RouteConfig, RouteMatch, StringMatch, StringPattern, VirtualHost,
+    HeaderMatch, HeaderTest, PathMatch, Route, RouteConfig, RouteMatch, StringMatch, StringPattern,
+    VirtualHost,
 };
 use nuncio_codec::{HeaderMap, RequestHead};
 use std::collections::HashMap;
@@ -61,9 +62,7 @@ impl DomainTable {
             return if self.any.replace(vhost).is_some() { Err(TWICE) } else { Ok(()) };
         }
         let list = match (domain.strip_prefix('*'), domain.strip_suffix('*')) {
-            (Some(rest), _) if !rest.contains('*') => {
-                Some((&mut self.suffixes, rest))
-            }
+            (Some(rest), _) if !rest.contains('*') => Some((&mut self.suffixes, rest)),
             (None, Some(rest)) if !rest.contains('*') => Some((&mut self.prefixes, rest)),
             (None, None) if !domain.contains('*') => None,
             _ => return Err("a domain may have one `*`, as its first or its last character"),
@@ -167,7 +166,9 @@ impl HeaderMatch {
         let mut values = headers.get_all_key(&self.name);
         let first = values.next();
         let present = match &self.test {
-            HeaderTest::Present(wanted) => return ((first.is_some() || self.treat_missing_as_empty) == *wanted) != self.invert,
+            HeaderTest::Present(wanted) => {
+                return ((first.is_some() || self.treat_missing_as_empty) == *wanted) != self.invert;
+            }
             test => test,
         };
         let Some(first) = first.or(self.treat_missing_as_empty.then_some(&b""[..])) else {
@@ -212,14 +213,11 @@ impl StringMatch {
             StringPattern::Prefix(text) => {
                 value.get(..text.len()).is_some_and(|start| same(start, text, case))
             }
-            StringPattern::Suffix(text) => value
-                .len()
-                .checked_sub(text.len())
-                .is_some_and(|from| same(&value[from..], text, case)),
-            StringPattern::Contains(text) if text.is_empty() => true,
-            StringPattern::Contains(text) => {
-                value.windows(text.len()).any(|window| same(window, text, case))
+            StringPattern::Suffix(text) => {
+                value.len().checked_sub(text.len()).is_some_and(|from| same(&value[from..], text, case))
             }
+            StringPattern::Contains(text) if text.is_empty() => true,
+            StringPattern::Contains(text) => value.windows(text.len()).any(|window| same(window, text, case)),
             StringPattern::Regex(regex) => regex.is_match(value),
         }
     }
@@ -237,7 +235,7 @@ fn same(a: &[u8], b: &[u8], case_sensitive: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nuncio_codec::{HeaderKey, HeaderId, Method, Version};
+    use nuncio_codec::{HeaderId, HeaderKey, Method, Version};
 
     fn table(domains: &[&str]) -> DomainTable {
         DomainTable::build(domains.iter().copied().enumerate()).expect("valid domains")
@@ -267,9 +265,10 @@ mod tests {
 
     #[test]
     fn bad_domains_are_all_reported() {
-        let errors =
-            DomainTable::build(["a", "A", "*", "*", "", "a*b", "**", "*.x", "*.X", "x*", "x*"].into_iter().enumerate())
-                .expect_err("bad domains");
+        let errors = DomainTable::build(
+            ["a", "A", "*", "*", "", "a*b", "**", "*.x", "*.X", "x*", "x*"].into_iter().enumerate(),
+        )
+        .expect_err("bad domains");
         assert_eq!(errors.iter().map(|error| error.vhost).collect::<Vec<_>>(), [1, 3, 4, 5, 6, 8, 10]);
     }
 
@@ -345,19 +344,17 @@ mod tests {
 
     #[test]
     fn the_first_route_that_matches_is_taken() {
-        let route = |prefix: &str, name: &str| {
-            Route {
-                name: name.to_owned(),
-                matcher: RouteMatch {
-                    path: PathMatch::Prefix(prefix.as_bytes().into()),
-                    case_sensitive: true,
-                    headers: Vec::new(),
-                },
-                action: super::super::config::Action::Direct(super::super::config::DirectResponse {
-                    status: 200,
-                    body: std::sync::Arc::from(&b""[..]),
-                }),
-            }
+        let route = |prefix: &str, name: &str| Route {
+            name: name.to_owned(),
+            matcher: RouteMatch {
+                path: PathMatch::Prefix(prefix.as_bytes().into()),
+                case_sensitive: true,
+                headers: Vec::new(),
+            },
+            action: super::super::config::Action::Direct(super::super::config::DirectResponse {
+                status: 200,
+                body: std::sync::Arc::from(&b""[..]),
+            }),
         };
         let config = RouteConfig {
             name: String::new(),
@@ -367,7 +364,8 @@ mod tests {
             }],
             domains: table(&["*"]),
         };
-        let mut head = RequestHead { version: Version::Http11, method: Method::Get, headers: HeaderMap::new() };
+        let mut head =
+            RequestHead { version: Version::Http11, method: Method::Get, headers: HeaderMap::new() };
         for (path, name) in [("/ab", Some("first")), ("/b", Some("second")), ("/c", None)] {
             head.headers.set(HeaderId::PATH, path.as_bytes());
             assert_eq!(config.find(&head).map(|id| config.route(id).name.as_str()), name);

@@ -69,6 +69,7 @@ fn compile(proto: &Bootstrap, cx: &mut Cx<'_>) -> Parts {
             Some(Arc::new(listener))
         })
     });
-    let admin = proto.admin.as_ref().and_then(|admin| cx.field("admin", |cx| admin::compile::admin(admin, cx)));
+    let admin =
+        proto.admin.as_ref().and_then(|admin| cx.field("admin", |cx| admin::compile::admin(admin, cx)));
     (cx.clusters.clone(), listeners, admin)
 }

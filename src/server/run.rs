@@ -146,7 +146,10 @@ impl Server {
         let Some(config) = &self.snapshot.admin else { return Ok(()) };
         let listener = admin::listener(config, &self.snapshot);
         let mut bound = Bound::new(&listener, 1).map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot bind the admin interface to {}: {error}", config.address))
+            io::Error::new(
+                error.kind(),
+                format!("cannot bind the admin interface to {}: {error}", config.address),
+            )
         })?;
         if !admin::is_private(&bound.address) {
             log::warn!("the admin interface at {} can be reached from other machines", bound.address);

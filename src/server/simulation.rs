@@ -8,9 +8,9 @@
 use super::engine::{Engine, Outside, cx};
 use super::snapshot::Snapshot;
 use crate::access_log::{FlusherHandle, Logger};
+use crate::http::ManagerId;
 use crate::io::memory::{End, Net, pair};
 use crate::io::{ConnKey, Owner, Reactor, Rng, TokenKind};
-use crate::http::ManagerId;
 use crate::listener::http_config;
 use crate::stats::{Block, Merged};
 use crate::upstream::SharedClusters;
@@ -118,7 +118,8 @@ fn part(part: Option<usize>) -> usize {
 
 /// The byte at a place of a body: different for each exchange and direction.
 fn byte(id: u32, response: bool, at: usize) -> u8 {
-    (id as usize).wrapping_mul(31).wrapping_add(at.wrapping_mul(7)).wrapping_add(usize::from(response) * 131) as u8
+    (id as usize).wrapping_mul(31).wrapping_add(at.wrapping_mul(7)).wrapping_add(usize::from(response) * 131)
+        as u8
 }
 
 fn body(id: u32, response: bool, length: usize) -> Vec<u8> {
@@ -240,7 +241,9 @@ impl ClientPeer {
 impl UpstreamPeer {
     fn poll(&mut self, rng: &mut Rng) {
         while !self.silent && !self.close_after && !self.reset_after {
-            let Some(event) = self.codec.poll(&mut self.input).expect("the proxy speaks HTTP") else { return };
+            let Some(event) = self.codec.poll(&mut self.input).expect("the proxy speaks HTTP") else {
+                return;
+            };
             let end = match event {
                 RequestEvent::Headers { head, end } => {
                     let exchange = Exchange::parse(head.path());
@@ -312,8 +315,10 @@ impl UpstreamPeer {
 
 impl Simulation {
     fn new(seed: u64) -> Self {
-        let snapshot = super::compile::load(&crate::config::Source::text(CONFIG)).expect("a valid configuration");
-        let reactor = Reactor::new(Options { clock: Clock::fake(), ..Options::default() }).expect("a reactor");
+        let snapshot =
+            super::compile::load(&crate::config::Source::text(CONFIG)).expect("a valid configuration");
+        let reactor =
+            Reactor::new(Options { clock: Clock::fake(), ..Options::default() }).expect("a reactor");
         let stats = Block::new(&snapshot.registry);
         let shared = SharedClusters::new(&snapshot.clusters);
         let logger = Logger::new(FlusherHandle::nowhere());
@@ -367,9 +372,8 @@ impl Simulation {
         self.engine.finish_turn();
         self.engine.turn(&mut self.outside).expect("the engine turns");
         while let Some((_, key, end)) = self.engine.io.memory.as_mut().expect("simulated").next_dialed() {
-            match self.rng.below(40) {
-                0 => end.refuse(),
-                _ => {}
+            if self.rng.below(40) == 0 {
+                end.refuse();
             }
             self.upstreams.push(UpstreamPeer {
                 end: Some(end),

@@ -3,8 +3,8 @@
 use super::engine::{Engine, Outside, cx};
 use crate::access_log::Logger;
 use crate::io::{Layer, Mail, Reactor, Rng, Task, Wake};
-use crate::listener::http_config;
 use crate::listener::config::ListenerConfig;
+use crate::listener::http_config;
 use crate::stats::Block;
 use crate::upstream::SharedClusters;
 use crate::upstream::config::ClusterTable;

@@ -3,8 +3,10 @@
 use super::config::{CircuitLimits, ClusterConfig, HostConfig, LoadBalancing};
 use crate::api::envoy::config::cluster::v3::cluster::{LbConfig, LbPolicy};
 use crate::api::envoy::config::cluster::v3::{CircuitBreakers, Cluster};
-use crate::api::envoy::config::core::v3::{self as core, address};
-use crate::api::envoy::config::endpoint::v3::{ClusterLoadAssignment, LbEndpoint, lb_endpoint::HostIdentifier};
+use crate::api::envoy::config::core::v3::{self as core, address, socket_address::PortSpecifier};
+use crate::api::envoy::config::endpoint::v3::{
+    ClusterLoadAssignment, LbEndpoint, lb_endpoint::HostIdentifier,
+};
 use crate::config::Cx;
 use crate::stats::ClusterStats;
 use nuncio_reactor::Address;
@@ -17,7 +19,8 @@ pub(crate) const BUFFER_LIMIT: u32 = 1 << 20;
 /// Compiles a cluster.
 pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
     let name = cx.text("name", &proto.name);
-    let connect_timeout = cx.duration("connect_timeout", proto.connect_timeout.as_ref(), Duration::from_secs(5));
+    let connect_timeout =
+        cx.duration("connect_timeout", proto.connect_timeout.as_ref(), Duration::from_secs(5));
     if proto.connect_timeout.is_some() && connect_timeout.is_zero() {
         cx.error_at("connect_timeout", "a connection needs some time: the time-out must be greater than 0s");
     }
@@ -26,7 +29,9 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
         None => 2,
     };
     if choices < 2 {
-        cx.field("least_request_lb_config", |cx| cx.error_at("choice_count", "at least 2 hosts must be compared"));
+        cx.field("least_request_lb_config", |cx| {
+            cx.error_at("choice_count", "at least 2 hosts must be compared")
+        });
     }
     let policy = match proto.lb_policy() {
         LbPolicy::RoundRobin => LoadBalancing::RoundRobin,
@@ -99,7 +104,9 @@ fn host(proto: &LbEndpoint, cx: &mut Cx<'_>) -> Option<HostConfig> {
         let address = cx.field("address", |cx| {
             let (address, _) = self::address(address, cx)?;
             if matches!(address, Address::Inet(address) if address.port() == 0) {
-                cx.field("socket_address", |cx| cx.error_at("port_value", "a port from 1 to 65535 is required"));
+                cx.field("socket_address", |cx| {
+                    cx.error_at("port_value", "a port from 1 to 65535 is required")
+                });
             }
             Some(address)
         })?;
@@ -120,18 +127,17 @@ pub(crate) fn address(proto: &core::Address, cx: &mut Cx<'_>) -> Option<(Address
             if ip.is_err() {
                 cx.error_at(
                     "address",
-                    format!("`{text}` is not an IP address; host names need a DNS cluster, which is not supported"),
+                    format!(
+                        "`{text}` is not an IP address; host names need a DNS cluster, which is not supported"
+                    ),
                 );
             }
-            let port = match &socket.port_specifier {
-                Some(core::socket_address::PortSpecifier::PortValue(port)) => Some(*port),
-                None => None,
-            };
-            if port.is_none() {
+            if socket.port_specifier.is_none() {
                 cx.error("`port_value` is required");
             }
-            let port = u16::try_from(port?).map_err(|_| {
-                cx.error_at("port_value", format!("{} is not a port: 0 to 65535", port.unwrap_or_default()));
+            let PortSpecifier::PortValue(port) = socket.port_specifier?;
+            let port = u16::try_from(port).map_err(|_| {
+                cx.error_at("port_value", format!("{port} is not a port: 0 to 65535"));
             });
             Some((Address::Inet(SocketAddr::new(ip.ok()?, port.ok()?)), None))
         }),

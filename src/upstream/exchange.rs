@@ -80,7 +80,8 @@ impl Upstream {
             client.paused = false;
             let stats = &self.clusters[client.cluster as usize].config.stats;
             cx.stats.inc(stats.upstream_flow_control_resumed_reading_total);
-            cx.reactor.defer(Task::resume(Owner::Upstream(key.raw())).expect("upstream connections have an owner"));
+            cx.reactor
+                .defer(Task::resume(Owner::Upstream(key.raw())).expect("upstream connections have an owner"));
         }
     }
 
@@ -268,4 +269,3 @@ impl Upstream {
         }
     }
 }
-

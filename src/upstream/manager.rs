@@ -167,7 +167,12 @@ impl Upstream {
             cx.stats.inc(stats.upstream_cx_connect_timeout);
         }
         let eject = stats.upstream_rq_pending_failure_eject;
-        self.close_quietly(key, Close::Now, if failure == Failure::ConnectTimeout { By::Us } else { By::Them }, cx);
+        self.close_quietly(
+            key,
+            Close::Now,
+            if failure == Failure::ConnectTimeout { By::Us } else { By::Them },
+            cx,
+        );
         // As in Envoy: who waits for this host must not wait for ever behind one that does not answer.
         while let Some(attempt) = self.pool(cluster, host).next_waiting(false) {
             cx.stats.inc(eject);

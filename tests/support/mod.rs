@@ -276,7 +276,7 @@ impl Client {
             let length = length.parse().expect("a length");
             response.body = self.exactly(length);
         } else {
-            response.body = self.to_end();
+            response.body = self.until_closed();
         }
         response
     }
@@ -305,7 +305,7 @@ impl Client {
     }
 
     /// Everything until the proxy closes; a reset counts as a close.
-    pub fn to_end(&mut self) -> Vec<u8> {
+    pub fn until_closed(&mut self) -> Vec<u8> {
         let mut block = [0; 65536];
         loop {
             match self.stream.read(&mut block) {
@@ -320,7 +320,7 @@ impl Client {
 
     /// Asserts that the proxy closes and sends nothing more.
     pub fn assert_closed(&mut self) {
-        let rest = self.to_end();
+        let rest = self.until_closed();
         assert!(rest.is_empty(), "not closed but {:?}", String::from_utf8_lossy(&rest));
     }
 

@@ -160,11 +160,7 @@ impl Buffer {
     }
 
     fn gather(&mut self, n: usize) {
-        let size = match n {
-            0..=SMALL => SMALL,
-            ..=LARGE => LARGE,
-            more => more,
-        };
+        let size = if n <= SMALL { SMALL } else { n.max(LARGE) };
         let mut together = Block::new(size);
         let chain = self.chain.as_mut().expect("there are more than n bytes");
         while together.len() < n {
@@ -266,7 +262,8 @@ impl Buffer {
         read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
     ) -> io::Result<usize> {
         let want = want.min(READ_MOST);
-        let tail = self.chain.as_mut().and_then(|chain| chain.back_mut()).filter(|last| last.room_len() >= PIECE);
+        let tail =
+            self.chain.as_mut().and_then(|chain| chain.back_mut()).filter(|last| last.room_len() >= PIECE);
         let spare = tail.as_ref().map_or(0, |last| last.room_len());
         if spare >= want.min(SMALL) && want <= SMALL {
             let last = tail.expect("it has room");
@@ -296,12 +293,14 @@ impl Buffer {
         read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
     ) -> io::Result<usize> {
         const MOST: usize = READ_MOST / LARGE + 1;
-        let tail = self.chain.as_mut().and_then(|chain| chain.back_mut()).filter(|last| last.room_len() >= PIECE);
+        let tail =
+            self.chain.as_mut().and_then(|chain| chain.back_mut()).filter(|last| last.room_len() >= PIECE);
         let spare = tail.as_ref().map_or(0, |last| last.room_len());
         let more = want.saturating_sub(spare);
         let size = if more <= SMALL { SMALL } else { LARGE };
         let count = more.div_ceil(size);
-        let mut fresh: [Option<Block>; MOST] = std::array::from_fn(|at| (at < count).then(|| Block::new(size)));
+        let mut fresh: [Option<Block>; MOST] =
+            std::array::from_fn(|at| (at < count).then(|| Block::new(size)));
         let mut slices = [const { None }; MOST + 1];
         let rooms = tail.into_iter().chain(fresh.iter_mut().flatten()).map(Block::room);
         let mut used = 0;

@@ -19,7 +19,14 @@ enum Step {
 
 /// Sizes around the places where something changes.
 fn size() -> impl Strategy<Value = usize> {
-    prop_oneof![0..20usize, 500..530usize, 1000..1050usize, 4080..4110usize, 8000..70_000usize, 65_530..65_545usize]
+    prop_oneof![
+        0..20usize,
+        500..530usize,
+        1000..1050usize,
+        4080..4110usize,
+        8000..70_000usize,
+        65_530..65_545usize
+    ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -57,13 +64,21 @@ fn run(steps: &[Step]) {
             }
             Step::MoveAll(b) => {
                 let [one, two] = &mut buffers;
-                if b == 0 { one.move_all(two) } else { two.move_all(one) }
+                if b == 0 {
+                    one.move_all(two)
+                } else {
+                    two.move_all(one)
+                }
                 let taken = std::mem::take(&mut models[1 - b]);
                 models[b].extend(taken);
             }
             Step::MoveFrom(b, n) => {
                 let [one, two] = &mut buffers;
-                if b == 0 { one.move_from(two, n) } else { two.move_from(one, n) }
+                if b == 0 {
+                    one.move_from(two, n)
+                } else {
+                    two.move_from(one, n)
+                }
                 let n = n.min(models[1 - b].len());
                 let taken: Vec<u8> = models[1 - b].drain(..n).collect();
                 models[b].extend(taken);
@@ -124,7 +139,8 @@ fn run(steps: &[Step]) {
                 assert_eq!(buffer.find(42, at), found);
                 let mut room = [0; 700];
                 let n = buffer.copy_to(at, &mut room);
-                let expected = &model[at.min(model.len())..(at + 700).min(model.len()).max(at.min(model.len()))];
+                let expected =
+                    &model[at.min(model.len())..(at + 700).min(model.len()).max(at.min(model.len()))];
                 assert_eq!(&room[..n], expected);
             }
         }

@@ -165,11 +165,16 @@ impl HeaderMap {
 
     /// All values of a name.
     pub fn get_all_key(&self, key: &HeaderKey) -> impl Iterator<Item = &[u8]> {
-        let storage = self.0.as_ref().filter(|storage| {
-            key.id() == HeaderId::OTHER || storage.present & key.id().bit() != 0
-        });
+        let storage = self
+            .0
+            .as_ref()
+            .filter(|storage| key.id() == HeaderId::OTHER || storage.present & key.id().bit() != 0);
         storage.into_iter().flat_map(move |storage| {
-            storage.entries.iter().filter(move |entry| storage.is(entry, key)).map(|entry| storage.value(entry))
+            storage
+                .entries
+                .iter()
+                .filter(move |entry| storage.is(entry, key))
+                .map(|entry| storage.value(entry))
         })
     }
 
@@ -324,8 +329,7 @@ impl Storage {
     #[inline]
     fn header(&self, entry: &Entry) -> Header<'_> {
         let name = self.name(entry);
-        let original =
-            entry.cased.then(|| self.bytes(entry.name + entry.name_length, name.len() as u32));
+        let original = entry.cased.then(|| self.bytes(entry.name + entry.name_length, name.len() as u32));
         Header { id: entry.id, name, original, value: self.value(entry) }
     }
 }
