@@ -1,5 +1,7 @@
 //! The value of the `date` header, formatted once a second.
 
+use httpdate::HttpDate;
+use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// An IMF-fixdate (RFC 9110 section 5.6.7) and the second that it stands for.
@@ -16,7 +18,8 @@ impl Date {
         if second != self.second || self.text.is_empty() {
             self.second = second;
             self.text.clear();
-            self.text.extend_from_slice(httpdate::fmt_http_date(now).as_bytes());
+            // Writing into memory does not fail.
+            let _ = write!(self.text, "{}", HttpDate::from(now));
         }
         &self.text
     }

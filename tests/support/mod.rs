@@ -241,6 +241,11 @@ impl Client {
         self.response()
     }
 
+    pub fn post(&mut self, path: &str) -> Response {
+        self.send(format!("POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n"));
+        self.response()
+    }
+
     /// The next response; not to a HEAD request.
     pub fn response(&mut self) -> Response {
         self.response_to("GET")
