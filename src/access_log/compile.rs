@@ -10,7 +10,7 @@ use prost::Name;
 /// Compiles an access log.
 pub fn access_log(proto: &AccessLog, cx: &mut Cx<'_>) -> Option<AccessLogConfig> {
     let Some(ConfigType::TypedConfig(any)) = &proto.config_type else {
-        cx.error("`typed_config` is required");
+        cx.missing(&["typed_config"], "`typed_config` is required");
         return None;
     };
     let sink = cx.field("typed_config", |cx| {

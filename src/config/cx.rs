@@ -1,4 +1,7 @@
 //! What a layer has while it turns schema messages into its runtime model.
+//!
+//! Passed through all `compile` modules on the main thread, before anything runs. It never stops the search for
+//! errors, and never says the same thing twice: what could not be read is not missing.
 
 use super::diagnostics::Diagnostics;
 use crate::stats::Registry;
@@ -19,7 +22,8 @@ pub struct Cx<'a> {
     pub registry: &'a mut Registry,
     /// Clusters that routes may name.
     pub clusters: ClusterTable,
-    /// Name of the clusters that are wrong in themselves: naming one is no further error.
+    /// Names of the clusters that are wrong in themselves: naming one is no further error. An empty name stands
+    /// for a cluster that may have any name.
     pub broken_clusters: Vec<String>,
 }
 
@@ -76,6 +80,26 @@ impl<'a> Cx<'a> {
         self.field(field, |cx| cx.error(message));
     }
 
+    /// Complains that the present message needs one of some fields; but not if one of them is given and could not
+    /// be read, nor if there is an unknown field, which may be meant as one of them.
+    pub fn missing(&mut self, fields: &[&str], message: impl Into<String>) {
+        if !self.is_broken(fields) {
+            self.error(message);
+        }
+    }
+
+    /// Complains that the present message has none of the fields of a oneof of which one is required.
+    pub fn one_of(&mut self, fields: &[&str]) {
+        let list = fields.join("`, `");
+        self.missing(fields, format!("one of `{list}` is required"));
+    }
+
+    /// Whether one of some fields may be given in a way that could not be read.
+    pub fn is_broken(&mut self, fields: &[&str]) -> bool {
+        self.diagnostics.is_strange(&self.path)
+            || fields.iter().any(|field| self.field(field, |cx| cx.diagnostics.is_unreadable(&cx.path)))
+    }
+
     /// Whether anything has been complained about.
     pub fn is_clean(&self) -> bool {
         self.diagnostics.is_empty()
@@ -84,7 +108,7 @@ impl<'a> Cx<'a> {
     /// A message field that must be set.
     pub fn required<'m, T>(&mut self, field: &str, value: &'m Option<T>) -> Option<&'m T> {
         if value.is_none() {
-            self.error(format!("`{field}` is required"));
+            self.missing(&[field], format!("`{field}` is required"));
         }
         value.as_ref()
     }
@@ -92,7 +116,7 @@ impl<'a> Cx<'a> {
     /// A string field that must not be empty.
     pub fn text<'m>(&mut self, field: &str, value: &'m str) -> Option<&'m str> {
         if value.is_empty() {
-            self.error(format!("`{field}` is required and must not be empty"));
+            self.missing(&[field], format!("`{field}` is required and must not be empty"));
             return None;
         }
         Some(value)

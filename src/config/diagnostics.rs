@@ -1,7 +1,13 @@
 //! Everything that is wrong with a configuration, in words and with places.
+//!
+//! Filled by reading the text ([`super::walk`]) and by compiling the messages ([`super::Cx`]), shown by whoever asked
+//! for the configuration. What could not even be read is remembered, so that nobody complains about its absence.
 
 use std::collections::HashMap;
 use std::fmt;
+
+/// Most characters of a line that are shown.
+const WIDTH: usize = 120;
 
 /// A place in one of the texts.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -27,11 +33,22 @@ pub struct Diagnostic {
     line: String,
 }
 
+/// What is known of a field in the text.
+#[derive(Debug, Default)]
+struct Seen {
+    place: Option<Place>,
+    /// It could not be read, and is left out.
+    unreadable: bool,
+    /// It is a message with a key that its schema does not have.
+    strange: bool,
+}
+
 /// Everything that is wrong, and the texts that it is in.
 #[derive(Debug, Default)]
 pub struct Diagnostics {
     texts: Vec<(String, String)>,
-    places: HashMap<String, Place>,
+    /// By path.
+    fields: HashMap<String, Seen>,
     errors: Vec<Diagnostic>,
 }
 
@@ -51,23 +68,42 @@ impl Diagnostics {
         self.texts.len() - 1
     }
 
-    /// Remembers where a field stands.
-    pub(super) fn place(&mut self, path: &str, place: Place) {
-        self.places.insert(path.to_owned(), place);
+    fn seen(&mut self, path: &str) -> &mut Seen {
+        self.fields.entry(path.to_owned()).or_default()
     }
 
-    /// Complains about the field at `path`, at its place or at that of the nearest field around it.
+    /// Remembers where a field stands.
+    pub(super) fn place(&mut self, path: &str, place: Place) {
+        self.seen(path).place = Some(place);
+    }
+
+    /// Remembers that a field is given, but could not be read.
+    pub(super) fn unreadable(&mut self, path: &str) {
+        self.seen(path).unreadable = true;
+    }
+
+    /// Whether a field is given, but could not be read, or is in one that could not.
+    pub(super) fn is_unreadable(&self, path: &str) -> bool {
+        around(path).any(|path| self.fields.get(path).is_some_and(|seen| seen.unreadable))
+    }
+
+    /// Remembers that a message has a key that its schema does not have.
+    pub(super) fn strange(&mut self, path: &str) {
+        self.seen(path).strange = true;
+    }
+
+    /// Whether a message has a key that its schema does not have: it may be meant as anything that is missing.
+    pub(super) fn is_strange(&self, path: &str) -> bool {
+        self.fields.get(path).is_some_and(|seen| seen.strange)
+    }
+
+    /// Complains about the field at `path`, at its place or at that of the nearest field around it; but not about
+    /// a field that could not be read, for that has been said.
     pub(super) fn error(&mut self, path: &str, message: String) {
-        let mut around = path;
-        let place = loop {
-            if let Some(place) = self.places.get(around) {
-                break Some(*place);
-            }
-            match around.rfind(['.', '[']) {
-                Some(at) => around = &around[..at],
-                None => break None,
-            }
-        };
+        if self.is_unreadable(path) {
+            return;
+        }
+        let place = around(path).find_map(|path| self.fields.get(path)?.place);
         self.error_at(path, place, message);
     }
 
@@ -86,6 +122,11 @@ impl Diagnostics {
     }
 }
 
+/// A path and all paths that it is in, from the inside out.
+fn around(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |path| path.rfind(['.', '[']).map(|at| &path[..at]))
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(out, "error: {}", self.message)?;
@@ -93,8 +134,11 @@ impl fmt::Display for Diagnostic {
         if *line > 0 {
             let margin = line.to_string().len();
             // Long lines (JSON on one line) are cut to what is around the place.
-            let from = column.saturating_sub(60);
-            let shown: String = self.line.chars().skip(from).take(120).collect();
+            let long = self.line.chars().count() > WIDTH;
+            let from = if long { column.saturating_sub(WIDTH / 2) } else { 0 };
+            let shown: String = self.line.chars().skip(from).take(WIDTH).collect();
+            // So that the caret stands below its character.
+            let shown = shown.replace('\t', " ");
             writeln!(out, "{:margin$}--> {name}:{line}:{column}", "")?;
             writeln!(out, "{:margin$} |", "")?;
             writeln!(out, "{line} | {shown}")?;

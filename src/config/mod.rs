@@ -14,3 +14,4 @@ pub use cx::Cx;
 pub(crate) use cx::is;
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use source::{Source, bootstrap};
+pub(crate) use walk::hint;

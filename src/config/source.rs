@@ -1,4 +1,6 @@
 //! Where configuration comes from, and the way from its text to the bootstrap message.
+//!
+//! The first step of a start or of a validation; what the message means is not looked at here.
 
 use super::diagnostics::Diagnostics;
 use super::{walk, yaml};
@@ -50,11 +52,11 @@ impl Source {
 /// Reads and checks the text; the message means something only if there was no complaint.
 pub fn bootstrap(source: &Source, diagnostics: &mut Diagnostics) -> Bootstrap {
     let descriptor = pool().get_message_by_name(&Bootstrap::full_name()).expect("the schema has it");
-    let mut merged = DynamicMessage::new(descriptor.clone());
-    for (index, (text, content)) in source.texts(diagnostics).into_iter().enumerate() {
+    let mut merged = DynamicMessage::new(descriptor);
+    for (text, content) in source.texts(diagnostics) {
         match yaml::parse(&content) {
             Ok(node) => {
-                let message = walk::message(&node, &descriptor, text, index == 0, diagnostics);
+                let message = walk::message(&node, &merged, text, diagnostics);
                 // The way in which protobuf merges: single fields replace, repeated ones are appended.
                 merged.merge(&message.encode_to_vec()[..]).expect("just encoded with the same schema");
             }

@@ -9,31 +9,32 @@ use crate::api::{TYPE_URL, pool};
 use prost::Message;
 use prost_reflect::{
     Cardinality, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor,
-    Value as Field,
+    ReflectMessage, Value as Field,
 };
 use std::collections::HashMap;
 
 struct Walk<'a> {
     diagnostics: &'a mut Diagnostics,
     text: usize,
-    /// Whether list indices in paths are those of the final message.
-    places: bool,
     path: String,
 }
 
 /// Turns a tree into a message; what is wrong with it is left out and complained about.
+///
+/// `base` is the message that the result will be merged into: the elements of a list come after its own.
 pub(super) fn message(
     node: &Node,
-    descriptor: &MessageDescriptor,
+    base: &DynamicMessage,
     text: usize,
-    places: bool,
     diagnostics: &mut Diagnostics,
 ) -> DynamicMessage {
-    let mut walk = Walk { diagnostics, text, places, path: String::new() };
+    let mut walk = Walk { diagnostics, text, path: String::new() };
+    let descriptor = base.descriptor();
     match &node.value {
-        Value::Null => DynamicMessage::new(descriptor.clone()),
-        _ => walk.message(node, descriptor).unwrap_or_else(|| DynamicMessage::new(descriptor.clone())),
+        Value::Null => None,
+        _ => walk.message(node, &descriptor, Some(base)),
     }
+    .unwrap_or_else(|| DynamicMessage::new(descriptor))
 }
 
 impl Walk<'_> {
@@ -41,23 +42,37 @@ impl Walk<'_> {
         self.diagnostics.error_at(&self.path, node.place(self.text), message);
     }
 
-    fn below<R>(&mut self, part: &str, node: &Node, work: impl FnOnce(&mut Self) -> R) -> R {
+    fn below<R>(&mut self, part: &str, work: impl FnOnce(&mut Self) -> R) -> R {
         let length = self.path.len();
         if length > 0 && !part.starts_with('[') {
             self.path.push('.');
         }
         self.path.push_str(part);
-        if let Some(place) = node.place(self.text)
-            && (self.places || !self.path.contains('['))
-        {
-            self.diagnostics.place(&self.path, place);
-        }
         let result = work(self);
         self.path.truncate(length);
         result
     }
 
-    fn message(&mut self, node: &Node, descriptor: &MessageDescriptor) -> Option<DynamicMessage> {
+    /// Reads what stands below the present message or list, and remembers its place.
+    fn read<R>(&mut self, part: &str, node: &Node, read: impl FnOnce(&mut Self) -> Option<R>) -> Option<R> {
+        self.below(part, |walk| {
+            if let Some(place) = node.place(walk.text) {
+                walk.diagnostics.place(&walk.path, place);
+            }
+            let result = read(walk);
+            if result.is_none() {
+                walk.diagnostics.unreadable(&walk.path);
+            }
+            result
+        })
+    }
+
+    fn message(
+        &mut self,
+        node: &Node,
+        descriptor: &MessageDescriptor,
+        base: Option<&DynamicMessage>,
+    ) -> Option<DynamicMessage> {
         match descriptor.full_name() {
             "google.protobuf.Duration" => return self.duration(node, descriptor),
             "google.protobuf.Any" => return self.any(node, descriptor),
@@ -74,13 +89,14 @@ impl Walk<'_> {
             self.error(node, format!("expected a mapping with the fields of {name}, found {kind}"));
             return None;
         };
-        Some(self.fields(entries, descriptor, false))
+        Some(self.fields(entries, descriptor, base, false))
     }
 
     fn fields(
         &mut self,
         entries: &[(Node, Node)],
         descriptor: &MessageDescriptor,
+        base: Option<&DynamicMessage>,
         any: bool,
     ) -> DynamicMessage {
         let mut message = DynamicMessage::new(descriptor.clone());
@@ -89,6 +105,7 @@ impl Walk<'_> {
         for (key, value) in entries {
             let Value::String(name) = &key.value else {
                 self.error(key, format!("expected the name of a field, found {}", key.value.kind()));
+                self.diagnostics.strange(&self.path);
                 continue;
             };
             if any && name == "@type" {
@@ -101,7 +118,8 @@ impl Walk<'_> {
                 continue;
             };
             if let Some(other) = seen.insert(field.number(), name.clone()) {
-                self.error(key, format!("`{name}` is given twice, the first time as `{other}`"));
+                let first = if other == *name { String::new() } else { format!(", first as `{other}`") };
+                self.below(field.name(), |walk| walk.error(key, format!("`{name}` is given twice{first}")));
                 continue;
             }
             if matches!(value.value, Value::Null) {
@@ -110,10 +128,13 @@ impl Walk<'_> {
             if let Some(oneof) = field.containing_oneof()
                 && let Some(other) = chosen.insert(oneof.name().to_owned(), name.clone())
             {
-                self.error(key, format!("`{name}` and `{other}` exclude each other: only one may be set"));
+                let message = format!("`{name}` and `{other}` exclude each other: only one may be set");
+                self.below(field.name(), |walk| walk.error(key, message));
                 continue;
             }
-            if let Some(value) = self.below(field.name(), value, |walk| walk.field(value, &field)) {
+            let base = base.filter(|base| base.has_field(&field)).map(|base| base.get_field(&field));
+            let base = base.as_deref();
+            if let Some(value) = self.read(field.name(), value, |walk| walk.field(value, &field, base)) {
                 message.set_field(&field, value);
             }
         }
@@ -123,10 +144,11 @@ impl Walk<'_> {
     fn unknown_field(&mut self, key: &Node, name: &str, descriptor: &MessageDescriptor) {
         let mut known: Vec<String> = descriptor.fields().map(|field| field.name().to_owned()).collect();
         known.sort();
-        let hint = nearest(name, &known).map_or_else(String::new, |name| format!(" Did you mean `{name}`?"));
+        let hint = hint(name, &known);
         let list = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         let message = descriptor.name();
-        self.below(name, key, |walk| {
+        self.diagnostics.strange(&self.path);
+        self.below(name, |walk| {
             walk.error(
                 key,
                 format!("unknown or unsupported field `{name}` in {message}.{hint} Supported: {list}"),
@@ -134,22 +156,24 @@ impl Walk<'_> {
         });
     }
 
-    fn field(&mut self, node: &Node, field: &FieldDescriptor) -> Option<Field> {
+    fn field(&mut self, node: &Node, field: &FieldDescriptor, base: Option<&Field>) -> Option<Field> {
+        let kind = field.kind();
         if field.is_map() {
             return self.map(node, field);
         }
         if field.cardinality() != Cardinality::Repeated {
-            return self.single(node, &field.kind());
+            return self.single(node, &kind, base.and_then(Field::as_message));
         }
         let Value::List(items) = &node.value else {
             self.error(node, format!("expected a list, found {}", node.value.kind()));
             return None;
         };
+        let before = base.and_then(Field::as_list).map_or(0, <[Field]>::len);
         let mut values = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            let kind = field.kind();
+            let part = format!("[{}]", before + index);
             // An element that cannot be read keeps its place, so that the paths of the others stay right.
-            let value = self.below(&format!("[{index}]"), item, |walk| walk.single(item, &kind));
+            let value = self.read(&part, item, |walk| walk.single(item, &kind, None));
             values.push(value.unwrap_or_else(|| Field::default_value(&kind)));
         }
         Some(Field::List(values))
@@ -168,16 +192,16 @@ impl Walk<'_> {
                 self.error(key, format!("expected a string as key, found {}", key.value.kind()));
                 continue;
             };
-            if let Some(value) = self.below(name, value, |walk| walk.single(value, &kind)) {
+            if let Some(value) = self.read(name, value, |walk| walk.single(value, &kind, None)) {
                 map.insert(MapKey::String(name.clone()), value);
             }
         }
         Some(Field::Map(map))
     }
 
-    fn single(&mut self, node: &Node, kind: &Kind) -> Option<Field> {
+    fn single(&mut self, node: &Node, kind: &Kind, base: Option<&DynamicMessage>) -> Option<Field> {
         match kind {
-            Kind::Message(descriptor) => self.message(node, descriptor).map(Field::Message),
+            Kind::Message(descriptor) => self.message(node, descriptor, base).map(Field::Message),
             Kind::Enum(descriptor) => self.enumeration(node, descriptor),
             scalar => self.scalar(node, scalar),
         }
@@ -271,7 +295,7 @@ impl Walk<'_> {
             other => other.kind().to_owned(),
         };
         let (name, list) = (descriptor.name(), known.join(", "));
-        self.error(node, format!("{shown} is not a supported value of {name}; supported: {list}"));
+        self.error(node, format!("{shown} is not a supported value of {name}. Supported: {list}"));
         None
     }
 
@@ -281,7 +305,11 @@ impl Walk<'_> {
             _ => None,
         };
         let Some((seconds, nanos)) = parsed else {
-            self.error(node, "expected a duration in seconds, such as \"0.25s\"".to_owned());
+            let found = match &node.value {
+                Value::String(text) => format!("`{text}`"),
+                other => other.kind().to_owned(),
+            };
+            self.error(node, format!("expected a duration in seconds, such as \"0.25s\", found {found}"));
             return None;
         };
         let mut message = DynamicMessage::new(descriptor.clone());
@@ -296,10 +324,15 @@ impl Walk<'_> {
             return None;
         };
         let is_type = |entry: &&(Node, Node)| matches!(&entry.0.value, Value::String(key) if key == "@type");
-        let Some((_, kind)) = entries.iter().find(is_type) else {
+        let mut types = entries.iter().filter(is_type);
+        let Some((_, kind)) = types.next() else {
             self.error(node, "\"@type\" is missing: it says which extension is configured".to_owned());
             return None;
         };
+        if let Some((key, _)) = types.next() {
+            self.error(key, "\"@type\" is given twice".to_owned());
+            return None;
+        }
         let Value::String(url) = &kind.value else {
             self.error(kind, format!("expected a type URL, found {}", kind.value.kind()));
             return None;
@@ -309,7 +342,7 @@ impl Walk<'_> {
             self.unknown_type(kind, url);
             return None;
         };
-        let content = self.fields(entries, &inner, true);
+        let content = self.fields(entries, &inner, None, true);
         let mut message = DynamicMessage::new(descriptor.clone());
         message.set_field_by_name("type_url", Field::String(format!("{TYPE_URL}{name}")));
         message.set_field_by_name("value", Field::Bytes(content.encode_to_vec().into()));
@@ -319,14 +352,14 @@ impl Walk<'_> {
     fn unknown_type(&mut self, node: &Node, url: &str) {
         let mut known: Vec<String> = pool()
             .all_messages()
+            .filter(|message| message.parent_message().is_none())
             .map(|message| message.full_name().to_owned())
-            .filter(|name| name.starts_with("envoy.extensions.") && !name.contains(".HttpConnectionManager."))
-            .filter(|name| !name.ends_with(".HttpFilter"))
+            .filter(|name| name.starts_with("envoy.extensions.") && !name.ends_with(".HttpFilter"))
+            .map(|name| format!("{TYPE_URL}{name}"))
             .collect();
         known.sort();
         let name = url.rsplit('/').next().unwrap_or_default();
-        let hint = nearest(name, &known)
-            .map_or_else(String::new, |name| format!(" Did you mean `{TYPE_URL}{name}`?"));
+        let hint = hint(&format!("{TYPE_URL}{name}"), &known);
         let list = known.join(", ");
         self.error(node, format!("unknown or unsupported extension type `{url}`.{hint} Supported: {list}"));
     }
@@ -366,13 +399,19 @@ fn base64(text: &str) -> Option<Vec<u8>> {
     base64::engine::general_purpose::STANDARD_NO_PAD.decode(text).ok()
 }
 
+/// A sentence that suggests the known name that a mistyped one is probably meant to be, or nothing.
+pub(crate) fn hint(name: &str, known: &[String]) -> String {
+    nearest(name, known).map_or_else(String::new, |name| format!(" Did you mean `{name}`?"))
+}
+
 /// The known name that a mistyped one is probably meant to be.
 fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
     let plain = |text: &str| text.replace(['_', '-'], "").to_lowercase();
     let wanted = plain(name);
     let (distance, best) =
         known.iter().map(|known| (strsim::levenshtein(&wanted, &plain(known)), known)).min()?;
-    (distance <= wanted.len().max(3) / 3).then_some(best)
+    // Long names have much in common without being meant.
+    (distance <= (wanted.len() / 3).clamp(1, 3)).then_some(best)
 }
 
 #[cfg(test)]

@@ -1,16 +1,27 @@
 //! YAML text to a tree in which every node knows its place.
+//!
+//! The first step of loading. JSON needs nothing of its own: it is YAML. Keys that occur twice are left in the tree
+//! for the walk to complain about; what the values mean is not known here.
 
 use super::diagnostics::Place;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::Spanned;
+use serde_saphyr::options::DuplicateKeyPolicy;
+use serde_saphyr::{Location, Spanned};
 use std::fmt;
+
+/// Most levels of mappings and lists in each other, as in protobuf's own JSON parser.
+const DEPTH: usize = 100;
 
 /// A node of the tree.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) value: Value,
-    pub(super) line: usize,
-    pub(super) column: usize,
+    /// Where it is used and where it is written; these differ for an alias and in what it stands for.
+    used: Location,
+    written: Location,
+    /// From 1; 0 if not known.
+    line: usize,
+    column: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -25,8 +36,37 @@ pub(super) enum Value {
 }
 
 impl Node {
+    fn new(value: Value, used: Location, written: Location) -> Self {
+        let (line, column) = (used.line() as usize, used.column() as usize);
+        Self { value, used, written, line, column }
+    }
+
     pub(super) fn place(&self, text: usize) -> Option<Place> {
         (self.line > 0).then_some(Place { text, line: self.line, column: self.column })
+    }
+
+    fn is_alias(&self) -> bool {
+        self.used != self.written
+    }
+
+    /// Moves what stands inside an aliased value, or comes from a merge key, to where it is written: only the
+    /// value as a whole is where the alias is.
+    fn settle(&mut self, inside: bool) {
+        if inside {
+            (self.line, self.column) = (self.written.line() as usize, self.written.column() as usize);
+        }
+        let inside = inside || self.is_alias();
+        match &mut self.value {
+            Value::List(nodes) => nodes.iter_mut().for_each(|node| node.settle(inside)),
+            Value::Map(entries) => {
+                for (key, value) in entries {
+                    let merged = inside || key.is_alias();
+                    key.settle(merged);
+                    value.settle(merged);
+                }
+            }
+            _ => {}
+        }
     }
 }
 
@@ -51,24 +91,49 @@ impl Value {
 /// The message, and line and column if they are known.
 pub(super) fn parse(text: &str) -> Result<Node, (String, Option<(usize, usize)>)> {
     if text.lines().all(|line| matches!(line.trim_start().bytes().next(), None | Some(b'#'))) {
-        return Ok(Node { value: Value::Null, line: 0, column: 0 });
+        return Ok(Node::new(Value::Null, Location::UNKNOWN, Location::UNKNOWN));
     }
-    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
-    serde_saphyr::from_str_with_options::<Node>(text, options).map_err(|error| {
+    // Whoever writes the configuration rules the process anyway: the limits only stop a runaway, they must not
+    // stop a large configuration.
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        with_snippet: false,
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        budget: serde_saphyr::budget! {
+            max_depth: DEPTH,
+            max_nodes: 50_000_000,
+            max_events: 200_000_000,
+            enforce_alias_anchor_ratio: false,
+        },
+    };
+    let mut node = serde_saphyr::from_str_with_options::<Node>(text, options).map_err(|error| {
         let place = error.location().map(|location| (location.line() as usize, location.column() as usize));
+        if let Some(place) = place.and_then(|(line, _)| tab(text, line)) {
+            return ("not valid YAML: a tab in the indentation; use spaces".to_owned(), Some(place));
+        }
         let message = error.to_string();
         // The place is shown in our own form.
         let message = message.lines().next().unwrap_or_default();
         let message = message.split(" at line ").next().unwrap_or_default();
         (format!("not valid YAML: {message}"), place)
+    })?;
+    node.settle(false);
+    Ok(node)
+}
+
+/// The first tab in the indentation of the line on which parsing failed or, where the parser only notices after
+/// it, the next.
+fn tab(text: &str, line: usize) -> Option<(usize, usize)> {
+    text.lines().enumerate().skip(line.saturating_sub(1)).take(2).find_map(|(at, line)| {
+        let indentation = &line[..line.len() - line.trim_start().len()];
+        indentation.find('\t').map(|column| (at + 1, indentation[..column].chars().count() + 1))
     })
 }
 
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Value>::deserialize(deserializer)?;
-        let at = spanned.referenced;
-        Ok(Self { value: spanned.value, line: at.line() as usize, column: at.column() as usize })
+        Ok(Self::new(spanned.value, spanned.referenced, spanned.defined))
     }
 }
 

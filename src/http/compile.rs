@@ -29,7 +29,7 @@ pub fn hcm(proto: &HttpConnectionManager, cx: &mut Cx<'_>) -> Option<HcmConfig> 
     };
     let routes = match &proto.route_specifier {
         None => {
-            cx.error("`route_config` is required");
+            cx.missing(&["route_config"], "`route_config` is required");
             None
         }
         Some(RouteSpecifier::RouteConfig(config)) => {
@@ -74,7 +74,10 @@ pub fn hcm(proto: &HttpConnectionManager, cx: &mut Cx<'_>) -> Option<HcmConfig> 
 /// The router must be there, and last; no other filter is supported.
 fn filters(filters: &[HttpFilter], cx: &mut Cx<'_>) -> Option<RouterConfig> {
     let Some(last) = filters.len().checked_sub(1) else {
-        cx.error(format!("`http_filters` is required: its last entry must be {}", Router::full_name()));
+        cx.missing(
+            &["http_filters"],
+            format!("`http_filters` is required: its last entry must be {}", Router::full_name()),
+        );
         return None;
     };
     let mut index = 0;
@@ -82,7 +85,7 @@ fn filters(filters: &[HttpFilter], cx: &mut Cx<'_>) -> Option<RouterConfig> {
         let at = index;
         index += 1;
         let Some(ConfigType::TypedConfig(any)) = &filter.config_type else {
-            cx.error("`typed_config` is required");
+            cx.missing(&["typed_config"], "`typed_config` is required");
             return None;
         };
         cx.field("typed_config", |cx| {
@@ -130,7 +133,7 @@ fn header_case(options: &Http1ProtocolOptions, cx: &mut Cx<'_>) -> HeaderCase {
     let Some(format) = &options.header_key_format else { return HeaderCase::Lower };
     cx.field("header_key_format", |cx| match &format.header_format {
         None => {
-            cx.error("one of `proper_case_words`, `stateful_formatter` is required");
+            cx.one_of(&["proper_case_words", "stateful_formatter"]);
             HeaderCase::Lower
         }
         Some(HeaderFormat::ProperCaseWords(_)) => HeaderCase::Proper,

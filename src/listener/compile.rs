@@ -49,7 +49,7 @@ fn filter_chain(chain: &proto::FilterChain, cx: &mut Cx<'_>) -> Option<FilterCha
     }
     let terminals = cx.each("filters", &chain.filters, |cx, filter| {
         let Some(ConfigType::TypedConfig(any)) = &filter.config_type else {
-            cx.error("`typed_config` is required");
+            cx.missing(&["typed_config"], "`typed_config` is required");
             return None;
         };
         cx.field("typed_config", |cx| {

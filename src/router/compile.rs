@@ -31,7 +31,7 @@ pub fn route_config(config: &proto::RouteConfiguration, cx: &mut Cx<'_>) -> Opti
             cx.error_at("name", format!("there is another virtual host called `{}`", host.name));
         }
         if host.domains.is_empty() {
-            cx.error("`domains` is required: at least one domain, or \"*\" for all");
+            cx.missing(&["domains"], "`domains` is required: at least one domain, or \"*\" for all");
         }
         let routes = cx.each("routes", &host.routes, |cx, route| self::route(route, body_limit, cx));
         Some(VirtualHost { name: host.name.clone(), routes })
@@ -64,7 +64,7 @@ fn route(route: &proto::Route, body_limit: usize, cx: &mut Cx<'_>) -> Option<Rou
     };
     let action = match &route.action {
         None => {
-            cx.error("a route needs one of `route`, `redirect`, `direct_response`");
+            cx.one_of(&["route", "redirect", "direct_response"]);
             None
         }
         Some(proto::route::Action::Route(action)) => {
@@ -84,7 +84,7 @@ fn route_match(matcher: &proto::RouteMatch, cx: &mut Cx<'_>) -> Option<RouteMatc
     let headers = cx.each("headers", &matcher.headers, |cx, header| header_match(header, cx));
     let path = match &matcher.path_specifier {
         None => {
-            cx.error("one of `prefix`, `path`, `safe_regex`, `path_separated_prefix` is required");
+            cx.one_of(&["prefix", "path", "safe_regex", "path_separated_prefix"]);
             None
         }
         Some(PathSpecifier::Prefix(prefix)) => Some(PathMatch::Prefix(prefix.as_bytes().into())),
@@ -159,7 +159,7 @@ fn non_empty(field: &str, text: &str, cx: &mut Cx<'_>) -> Option<Box<[u8]>> {
 fn string_match(matcher: &StringMatcher, cx: &mut Cx<'_>) -> Option<StringMatch> {
     let pattern = match &matcher.match_pattern {
         None => {
-            cx.error("one of `exact`, `prefix`, `suffix`, `contains`, `safe_regex` is required");
+            cx.one_of(&["exact", "prefix", "suffix", "contains", "safe_regex"]);
             None
         }
         Some(MatchPattern::Exact(text)) => Some(StringPattern::Exact(text.as_bytes().into())),
@@ -198,7 +198,7 @@ fn regex(matcher: &RegexMatcher, cx: &mut Cx<'_>) -> Option<regex::bytes::Regex>
 fn forward(action: &proto::RouteAction, cx: &mut Cx<'_>) -> Option<Forward> {
     let cluster = match &action.cluster_specifier {
         None => {
-            cx.error("one of `cluster`, `weighted_clusters` is required");
+            cx.one_of(&["cluster", "weighted_clusters"]);
             None
         }
         Some(ClusterSpecifier::Cluster(name)) => {
@@ -235,17 +235,18 @@ fn cluster(name: &str, cx: &mut Cx<'_>) -> Option<ClusterId> {
         return None;
     }
     let found = cx.clusters.find(name);
-    if found.is_none() && !cx.broken_clusters.iter().any(|broken| broken == name) {
-        let known: Vec<_> = cx.clusters.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+    if found.is_none() && !cx.broken_clusters.iter().any(|broken| broken.is_empty() || broken == name) {
+        let known: Vec<_> = cx.clusters.clusters.iter().map(|cluster| cluster.name.clone()).collect();
+        let hint = crate::config::hint(name, &known);
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        cx.error(format!("there is no cluster `{name}`; clusters: {known}"));
+        cx.error(format!("there is no cluster `{name}`.{hint} Clusters: {known}"));
     }
     found
 }
 
 fn weighted(weighted: &proto::WeightedCluster, cx: &mut Cx<'_>) -> Option<ClusterChoice> {
     if weighted.clusters.is_empty() {
-        cx.error("`clusters` is required: at least one cluster");
+        cx.missing(&["clusters"], "`clusters` is required: at least one cluster");
     }
     let entries = cx.each("clusters", &weighted.clusters, |cx, entry| {
         let id = cx.field("name", |cx| cluster(&entry.name, cx))?;
@@ -326,9 +327,7 @@ fn direct(action: &proto::DirectResponseAction, limit: usize, cx: &mut Cx<'_>) -
 fn data(source: &DataSource, cx: &mut Cx<'_>) -> Option<Vec<u8>> {
     match &source.specifier {
         None => {
-            cx.error(
-                "one of `filename`, `inline_bytes`, `inline_string`, `environment_variable` is required",
-            );
+            cx.one_of(&["filename", "inline_bytes", "inline_string", "environment_variable"]);
             None
         }
         Some(Specifier::InlineString(text)) => Some(text.clone().into_bytes()),

@@ -49,6 +49,9 @@ fn compile(proto: &Bootstrap, cx: &mut Cx<'_>) -> Parts {
     let resources = proto.static_resources.clone().unwrap_or_default();
     let mut names = HashMap::new();
     let listeners = cx.field("static_resources", |cx| {
+        if cx.is_broken(&["clusters"]) {
+            cx.broken_clusters.push(String::new());
+        }
         let clusters = cx.each("clusters", &resources.clusters, |cx, cluster| {
             if names.insert(cluster.name.clone(), ()).is_some() && !cluster.name.is_empty() {
                 cx.error_at("name", format!("there is another cluster called `{}`", cluster.name));
@@ -62,11 +65,10 @@ fn compile(proto: &Bootstrap, cx: &mut Cx<'_>) -> Parts {
         cx.clusters.clusters = clusters;
         let mut names = HashMap::new();
         cx.each("listeners", &resources.listeners, |cx, listener| {
-            let listener = listener::compile::listener(listener, cx)?;
-            if names.insert(listener.name.clone(), ()).is_some() {
+            if names.insert(listener.name.clone(), ()).is_some() && !listener.name.is_empty() {
                 cx.error_at("name", format!("there is another listener called `{}`", listener.name));
             }
-            Some(Arc::new(listener))
+            listener::compile::listener(listener, cx).map(Arc::new)
         })
     });
     let admin =

@@ -1,4 +1,6 @@
 //! The command line: Envoy's flags.
+//!
+//! Read once, before anything else, by the binary. Flags of Envoy that make no sense here are taken and do nothing.
 
 use super::snapshot::Node;
 use crate::config::Source;
@@ -15,7 +17,8 @@ Examples:
   nuncio -c envoy.yaml --config-yaml 'admin: {address: {socket_address: {address: 127.0.0.1, port_value: 9901}}}'
 
 Signals: SIGTERM and SIGINT finish open requests and exit with 0, a second one ends at once; SIGUSR1 reopens access
-logs. Documentation: docs/ in the source, README.md.";
+logs. Exit codes: 0 after an orderly end or for a right configuration, 1 if the configuration is wrong or cannot be
+served, 2 for wrong flags. Documentation: docs/ in the source, README.md.";
 
 /// An Envoy-class L4/L7 proxy: reads Envoy's v3 configuration.
 #[derive(Clone, Debug, Parser)]

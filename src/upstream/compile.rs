@@ -96,7 +96,7 @@ fn host(proto: &LbEndpoint, cx: &mut Cx<'_>) -> Option<HostConfig> {
         cx.error_at("load_balancing_weight", "a weight must be at least 1");
     }
     let Some(HostIdentifier::Endpoint(endpoint)) = &proto.host_identifier else {
-        cx.error("`endpoint` is required");
+        cx.missing(&["endpoint"], "`endpoint` is required");
         return None;
     };
     cx.field("endpoint", |cx| {
@@ -118,7 +118,7 @@ fn host(proto: &LbEndpoint, cx: &mut Cx<'_>) -> Option<HostConfig> {
 pub(crate) fn address(proto: &core::Address, cx: &mut Cx<'_>) -> Option<(Address, Option<u32>)> {
     match &proto.address {
         None => {
-            cx.error("an address is required: `socket_address` or `pipe`");
+            cx.one_of(&["socket_address", "pipe"]);
             None
         }
         Some(address::Address::SocketAddress(socket)) => cx.field("socket_address", |cx| {
@@ -133,7 +133,7 @@ pub(crate) fn address(proto: &core::Address, cx: &mut Cx<'_>) -> Option<(Address
                 );
             }
             if socket.port_specifier.is_none() {
-                cx.error("`port_value` is required");
+                cx.missing(&["port_value"], "`port_value` is required");
             }
             let PortSpecifier::PortValue(port) = socket.port_specifier?;
             let port = u16::try_from(port).map_err(|_| {
