@@ -15,7 +15,6 @@ use std::time::Duration;
 use support::{Client, Upstream, simple};
 use sys::{allocations, exempt};
 
-
 /// Answers by path: `/small`, `/chunked`, or the request's body back.
 fn upstream() -> Upstream {
     Upstream::start(|mut client, _| {
@@ -40,11 +39,8 @@ fn a_warm_request_allocates_nothing() {
     let server = std::thread::spawn(move || {
         exempt();
         let snapshot = compile::load(&Source::text(&yaml)).unwrap_or_else(|errors| panic!("{errors}"));
-        let options = Options {
-            concurrency: 1,
-            drain_time: Duration::from_secs(5),
-            access_log: Settings::default(),
-        };
+        let options =
+            Options { concurrency: 1, drain_time: Duration::from_secs(5), access_log: Settings::default() };
         let server = Server::start(snapshot, options).expect("it starts");
         let Address::Inet(address) = server.listeners()[0].1.clone() else { panic!("an inet listener") };
         sender.send((address, server.stopper())).expect("the test waits");

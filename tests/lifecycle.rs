@@ -70,7 +70,8 @@ fn a_second_signal_ends_at_once() {
 #[test]
 fn the_drain_time_is_a_limit() {
     let upstream = Upstream::start(|mut client, _| while client.request().is_some() {});
-    let mut proxy = Proxy::start_with(&simple(upstream.address), &["--drain-time-s", "0", "--concurrency", "1"]);
+    let mut proxy =
+        Proxy::start_with(&simple(upstream.address), &["--drain-time-s", "0", "--concurrency", "1"]);
     let mut busy = proxy.connect();
     busy.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
     proxy.await_stat("http.test.downstream_rq_active", 1);
@@ -121,8 +122,7 @@ fn the_access_log_has_a_line_for_each_request_and_is_reopened() {
         log.display()
     );
     let yaml = config(&hcm, TO_UP, &[("up", &[upstream.address], "")]);
-    let mut proxy =
-        Proxy::start_with(&yaml, &["--concurrency", "1", "--file-flush-interval-msec", "5"]);
+    let mut proxy = Proxy::start_with(&yaml, &["--concurrency", "1", "--file-flush-interval-msec", "5"]);
     let await_lines = |path: &std::path::Path, count: usize| loop {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         if text.lines().count() >= count {
@@ -181,7 +181,11 @@ fn a_port_that_is_taken_is_said() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("bound").port();
     let upstream = Upstream::echo();
-    let yaml = simple(upstream.address).replacen("port_value: 0}}\n    filter_chains", &format!("port_value: {port}}}}}\n    filter_chains"), 1);
+    let yaml = simple(upstream.address).replacen(
+        "port_value: 0}}\n    filter_chains",
+        &format!("port_value: {port}}}}}\n    filter_chains"),
+        1,
+    );
     let folder = Folder::new();
     let path = folder.file("c.yaml", &yaml);
     let (code, _, errors) = run(&["-c", path.to_str().expect("plain")]);

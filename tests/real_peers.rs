@@ -40,7 +40,7 @@ fn nginx() -> Server {
         let path = folder.file(
             "nginx.conf",
             &format!(
-                "daemon off; worker_processes 1; pid {root}/pid; error_log {root}/error.log;\n\
+                "daemon off; master_process off; pid {root}/pid; error_log {root}/error.log;\n\
                  events {{ worker_connections 4096; }}\n\
                  http {{ access_log off; keepalive_requests 1000000; client_max_body_size 0; root {root};\n\
                  client_body_temp_path {root}/body; proxy_temp_path {root}/p; fastcgi_temp_path {root}/f;\n\
@@ -48,10 +48,12 @@ fn nginx() -> Server {
                  server {{ listen 127.0.0.1:{port}; location = /return {{ return 200 'fixed'; }} }} }}\n"
             ),
         );
-        let program = if std::path::Path::new("/usr/sbin/nginx").is_file() { "/usr/sbin/nginx" } else { "nginx" };
+        let program =
+            if std::path::Path::new("/usr/sbin/nginx").is_file() { "/usr/sbin/nginx" } else { "nginx" };
         let mut child = Command::new(program)
             .args(["-p", &root.to_string(), "-c"])
             .arg(&path)
+            .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("nginx starts");

@@ -17,6 +17,7 @@ use crate::upstream::SharedClusters;
 use nuncio_codec::h1::{self, RequestEvent, ResponseEvent};
 use nuncio_codec::{Buffer, HeaderId, HeaderMap, Method, RequestHead, ResponseHead, Version, buffer};
 use nuncio_reactor::{Clock, Options, Readiness};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 const CONFIG: &str = r#"
@@ -63,10 +64,23 @@ struct Exchange {
     request_bytes: usize,
     response_bytes: usize,
     request_chunked: bool,
-    response_chunked: bool,
+    response_framing: Framing,
     /// What the upstream does wrong: see [`UpstreamPeer::answer`].
     fault: u8,
+    /// A body that may be sent twice, as far as its method goes.
+    put: bool,
 }
+
+/// How the end of a response is known.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Framing {
+    Length,
+    Chunked,
+    /// By the end of the connection.
+    Close,
+}
+
+const FRAMINGS: [Framing; 3] = [Framing::Length, Framing::Chunked, Framing::Close];
 
 impl Exchange {
     fn random(id: u32, rng: &mut Rng) -> Self {
@@ -75,24 +89,32 @@ impl Exchange {
             1..=3 => rng.below(600) as usize,
             _ => rng.below(150_000) as usize,
         };
+        let framing = match rng.below(12) {
+            0 => Framing::Close,
+            n => FRAMINGS[n as usize % 2],
+        };
+        // A cut response that ends with its connection looks whole: nobody could tell.
+        let faults = framing != Framing::Close && rng.below(12) == 0;
         Self {
             id,
             request_bytes: if rng.below(2) == 0 { 0 } else { size(rng) },
             response_bytes: size(rng),
             request_chunked: rng.below(2) == 0,
-            response_chunked: rng.below(2) == 0,
-            fault: if rng.below(12) == 0 { 1 + rng.below(5) as u8 } else { 0 },
+            response_framing: framing,
+            fault: if faults { 1 + rng.below(5) as u8 } else { 0 },
+            put: rng.below(2) == 0,
         }
     }
 
     fn path(self) -> String {
         format!(
-            "/{}/{}/{}/{}/{}",
+            "/{}/{}/{}/{}/{}/{}",
             self.id,
             self.request_bytes,
             self.response_bytes,
-            u8::from(self.response_chunked),
-            self.fault
+            self.response_framing as u8,
+            self.fault,
+            u8::from(self.put)
         )
     }
 
@@ -106,8 +128,9 @@ impl Exchange {
             request_bytes,
             response_bytes,
             request_chunked: false,
-            response_chunked: next() == 1,
+            response_framing: FRAMINGS[next()],
             fault: next() as u8,
+            put: next() == 1,
         }
     }
 }
@@ -141,10 +164,13 @@ fn check(id: u32, response: bool, from: usize, data: &Buffer) {
 struct ClientPeer {
     end: Option<End>,
     key: ConnKey,
-    codec: h1::Client,
     todo: Vec<Exchange>,
-    current: Option<(Exchange, usize)>,
+    /// Sent, not answered; each with the codec that knows which response it expects.
+    sent: VecDeque<(Exchange, h1::Client)>,
+    /// How many requests may be under way at once.
+    pipeline: usize,
     status: u16,
+    got: usize,
     outgoing: Vec<u8>,
     input: Buffer,
     /// Dies at a random moment.
@@ -158,6 +184,7 @@ struct UpstreamPeer {
     current: Option<(Exchange, usize)>,
     outgoing: Vec<u8>,
     input: Buffer,
+    established: bool,
     close_after: bool,
     reset_after: bool,
     silent: bool,
@@ -171,8 +198,12 @@ struct Simulation {
     clients: Vec<ClientPeer>,
     upstreams: Vec<UpstreamPeer>,
     outside: Vec<Outside>,
+    /// How often each exchange's request has reached an upstream whole.
+    taken: HashMap<u32, u32>,
     completed: u32,
     refused: u32,
+    /// Steps since anything has moved.
+    quiet: u32,
 }
 
 fn number(map: &mut HeaderMap, id: HeaderId, n: usize) {
@@ -181,36 +212,40 @@ fn number(map: &mut HeaderMap, id: HeaderId, n: usize) {
 
 impl ClientPeer {
     fn start_next(&mut self) {
-        if self.current.is_some() || !self.codec.is_idle() {
+        if self.sent.len() >= self.pipeline {
             return;
         }
         let Some(exchange) = self.todo.pop() else { return };
         let mut headers = HeaderMap::new();
-        let post = exchange.request_bytes > 0;
-        let method = if post { Method::Post } else { Method::Get };
-        headers.append(b":method", if post { b"POST" } else { b"GET" });
+        let bodied = exchange.request_bytes > 0;
+        let name = match (bodied, exchange.put) {
+            (false, _) => "GET",
+            (true, false) => "POST",
+            (true, true) => "PUT",
+        };
+        headers.append(b":method", name.as_bytes());
         headers.append(b":path", exchange.path().as_bytes());
         headers.append(b":authority", b"sim");
-        if post && !exchange.request_chunked {
+        if bodied && !exchange.request_chunked {
             number(&mut headers, HeaderId::CONTENT_LENGTH, exchange.request_bytes);
         }
-        let head = RequestHead { version: Version::Http11, method, headers };
+        let head = RequestHead { version: Version::Http11, method: Method::of(name.as_bytes()), headers };
+        let mut codec = h1::Client::new(h1::ClientSettings::default());
         let mut out = Buffer::new();
-        self.codec.send_headers(&head, !post, &mut out).expect("a valid request");
-        if post {
+        codec.send_headers(&head, !bodied, &mut out).expect("a valid request");
+        if bodied {
             let mut data = Buffer::new();
             data.append(&body(exchange.id, false, exchange.request_bytes));
-            self.codec.send_data(&mut data, true, &mut out);
+            codec.send_data(&mut data, true, &mut out);
         }
         self.outgoing.extend(out.to_vec());
-        self.current = Some((exchange, 0));
-        self.status = 0;
+        self.sent.push_back((exchange, codec));
     }
 
-    /// Says whether an exchange was completed, and with what status.
-    fn poll(&mut self) -> Option<u16> {
-        while let Some(event) = self.codec.poll(&mut self.input).expect("the proxy speaks HTTP") {
-            let (exchange, got) = self.current.as_mut().expect("a response belongs to a request");
+    /// Takes what has arrived; adds the status of each completed exchange to `statuses`.
+    fn poll(&mut self, statuses: &mut Vec<(Exchange, u16)>) {
+        while let Some((exchange, codec)) = self.sent.front_mut() {
+            let Some(event) = codec.poll(&mut self.input).expect("the proxy speaks HTTP") else { return };
             let end = match event {
                 ResponseEvent::Informational { .. } => false,
                 ResponseEvent::Headers { head, end } => {
@@ -219,27 +254,27 @@ impl ClientPeer {
                 }
                 ResponseEvent::Data { data, end } => {
                     if self.status == 200 {
-                        check(exchange.id, true, *got, &data);
+                        check(exchange.id, true, self.got, &data);
                     }
-                    *got += data.len();
+                    self.got += data.len();
                     end
                 }
                 ResponseEvent::Trailers { .. } => true,
             };
             if end {
-                let (exchange, got) = self.current.take().expect("checked above");
                 if self.status == 200 {
-                    assert_eq!(got, exchange.response_bytes, "{exchange:?}");
+                    assert_eq!(self.got, exchange.response_bytes, "{exchange:?}");
                 }
-                return Some(self.status);
+                statuses.push((*exchange, self.status));
+                self.got = 0;
+                self.sent.pop_front();
             }
         }
-        None
     }
 }
 
 impl UpstreamPeer {
-    fn poll(&mut self, rng: &mut Rng) {
+    fn poll(&mut self, rng: &mut Rng, taken: &mut HashMap<u32, u32>) {
         while !self.silent && !self.close_after && !self.reset_after {
             let Some(event) = self.codec.poll(&mut self.input).expect("the proxy speaks HTTP") else {
                 return;
@@ -266,14 +301,24 @@ impl UpstreamPeer {
             if end {
                 let (exchange, got) = self.current.take().expect("checked above");
                 assert_eq!(got, exchange.request_bytes, "{exchange:?}");
+                let times = taken.entry(exchange.id).or_default();
+                *times += 1;
+                let repeatable = exchange.request_bytes == 0 || exchange.put;
+                assert!(*times == 1 || repeatable, "repeated, but not idempotent: {exchange:?}");
                 self.answer(exchange, rng);
             }
         }
     }
 
     fn answer(&mut self, exchange: Exchange, rng: &mut Rng) {
+        if exchange.response_framing == Framing::Close {
+            self.outgoing.extend(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n");
+            self.outgoing.extend(body(exchange.id, true, exchange.response_bytes));
+            self.close_after = true;
+            return;
+        }
         let mut headers = HeaderMap::new();
-        if !exchange.response_chunked {
+        if exchange.response_framing == Framing::Length {
             number(&mut headers, HeaderId::CONTENT_LENGTH, exchange.response_bytes);
         }
         let head = ResponseHead { version: Version::Http11, status: 200, headers };
@@ -325,7 +370,7 @@ impl Simulation {
         let mut engine =
             Engine::new(reactor, &snapshot.clusters, shared, stats, logger, Rng::seeded(seed ^ 0x5eed));
         let mut rng = Rng::seeded(seed);
-        engine.io.memory = Some(Net::new(1 + rng.below(40_000) as usize));
+        engine.io.memory = Some(Net::new(512 + rng.below(40_000) as usize));
         let listener = &snapshot.listeners[0];
         let manager = engine.http.add_manager(http_config(listener), &listener.stats, listener.buffer_limit);
         Self {
@@ -336,35 +381,40 @@ impl Simulation {
             clients: Vec::new(),
             upstreams: Vec::new(),
             outside: Vec::new(),
+            taken: HashMap::new(),
             completed: 0,
             refused: 0,
+            quiet: 0,
         }
     }
 
     fn add_client(&mut self, first_id: u32) {
-        let (ours, theirs) = pair(1 + self.rng.below(40_000) as usize);
-        let listener = &self.snapshot.listeners[0];
-        let key = self.engine.io.adopt_memory(ours, Owner::Nobody, listener.buffer_limit);
+        let (ours, theirs) = pair(512 + self.rng.below(40_000) as usize);
+        let limit = self.snapshot.listeners[0].buffer_limit;
+        let key = self.engine.io.adopt_memory(ours, Owner::Nobody, limit);
         let engine = &mut self.engine;
         engine.http.open(key, self.manager, cx!(engine));
-        let count = 1 + self.rng.below(4) as u32;
+        let count = 1 + self.rng.below(5) as u32;
         self.clients.push(ClientPeer {
             end: Some(theirs),
             key,
-            codec: h1::Client::new(h1::ClientSettings::default()),
             todo: (0..count).map(|n| Exchange::random(first_id * 8 + n, &mut self.rng)).collect(),
-            current: None,
+            sent: VecDeque::new(),
+            pipeline: 1 + self.rng.below(3) as usize,
             status: 0,
+            got: 0,
             outgoing: Vec::new(),
             input: Buffer::new(),
             doomed: self.rng.below(10) == 0,
         });
     }
 
-    /// Tells the engine to look at a connection and lets it work.
-    fn poke(&mut self, key: ConnKey) {
-        let ready = Readiness::empty().with_readable().with_writable();
-        self.engine.on_io(TokenKind::Connection(key), ready);
+    /// Gives the engine the edges that the system would give, and lets it work.
+    fn poke(&mut self, key: ConnKey, ready: Readiness) {
+        if ready != Readiness::empty() {
+            self.engine.on_io(TokenKind::Connection(key), ready);
+            self.quiet = 0;
+        }
         self.turn();
     }
 
@@ -382,6 +432,7 @@ impl Simulation {
                 current: None,
                 outgoing: Vec::new(),
                 input: Buffer::new(),
+                established: false,
                 close_after: false,
                 reset_after: false,
                 silent: false,
@@ -391,77 +442,86 @@ impl Simulation {
 
     fn step_client(&mut self, at: usize) {
         let most = 1 + self.rng.below(5000) as usize;
-        let action = self.rng.below(3);
+        let dies = self.rng.below(400) == 0;
+        let resets = self.rng.below(2) == 0;
         let client = &mut self.clients[at];
         let Some(end) = &client.end else { return };
-        if client.doomed && self.rng.below(60) == 0 {
-            if action == 0 {
+        let mut ready = Readiness::empty();
+        if client.doomed && dies {
+            if resets {
                 end.reset();
             }
             client.end = None;
-        } else if end.at_end() || end.is_dead() {
-            // The proxy has closed: a close-delimited or refused exchange ends here.
-            if end.at_end() {
-                if client.current.is_some() {
-                    self.refused += 1;
-                }
-                client.end = None;
-            } else {
-                let taken = end.take(most);
-                client.input.append(&taken);
-                if client.poll().is_some() {
-                    self.completed += 1;
-                }
-                if end_is_drained(client) {
-                    client.end = None;
-                }
-            }
+            ready = gone(resets);
         } else {
             client.start_next();
             let end = client.end.as_ref().expect("checked above");
             let n = most.min(client.outgoing.len());
-            let sent = end.put(&client.outgoing[..n]);
-            client.outgoing.drain(..sent);
-            if action != 0 {
-                let taken = end.take(most);
-                client.input.append(&taken);
-                if client.poll().is_some() {
-                    self.completed += 1;
-                    if !client.codec.keep_alive() {
-                        client.end = None;
-                    }
-                }
+            let put = end.put(&client.outgoing[..n]);
+            client.outgoing.drain(..put);
+            let taken = end.take(most);
+            client.input.append(&taken);
+            if put > 0 {
+                ready = ready.with_readable();
             }
-            if client.todo.is_empty() && client.current.is_none() {
+            if !taken.is_empty() {
+                ready = ready.with_writable();
+            }
+            let at_end = end.at_end();
+            let mut statuses = Vec::new();
+            client.poll(&mut statuses);
+            if at_end || (client.todo.is_empty() && client.sent.is_empty()) {
+                self.refused += client.sent.len() as u32;
                 client.end = None;
+                ready = gone(false);
+            }
+            for (exchange, status) in statuses {
+                self.completed += 1;
+                // A time-out means that something was forgotten, unless the upstream never answers.
+                let expected: &[u16] = if exchange.fault == 5 { &[503, 504, 408] } else { &[200, 503] };
+                assert!(expected.contains(&status), "{status} for {exchange:?}");
             }
         }
         let key = self.clients[at].key;
-        self.poke(key);
+        self.poke(key, ready);
     }
 
     fn step_upstream(&mut self, at: usize) {
         let most = 1 + self.rng.below(5000) as usize;
+        let bored = self.rng.below(300) == 0;
         let upstream = &mut self.upstreams[at];
         let Some(end) = &upstream.end else { return };
-        if self.rng.below(3) != 0 {
-            let taken = end.take(most);
-            upstream.input.append(&taken);
-            upstream.poll(&mut self.rng);
+        let mut ready = Readiness::empty();
+        if !upstream.established {
+            upstream.established = true;
+            ready = ready.with_writable();
         }
+        let taken = end.take(most);
+        if !taken.is_empty() {
+            ready = ready.with_writable();
+        }
+        upstream.input.append(&taken);
+        upstream.poll(&mut self.rng, &mut self.taken);
         let end = upstream.end.as_ref().expect("checked above");
         let n = most.min(upstream.outgoing.len());
-        let sent = end.put(&upstream.outgoing[..n]);
-        upstream.outgoing.drain(..sent);
+        let put = end.put(&upstream.outgoing[..n]);
+        upstream.outgoing.drain(..put);
+        if put > 0 {
+            ready = ready.with_readable();
+        }
         let said_all = upstream.outgoing.is_empty();
-        if (end.at_end() || end.is_dead()) || (said_all && upstream.close_after) {
+        // An upstream may close a connection that it thinks idle just as a request arrives.
+        let idle = upstream.current.is_none() && !upstream.silent && said_all;
+        if end.at_end() || end.is_dead() || (said_all && upstream.close_after) || (idle && bored) {
             upstream.end = None;
+            ready = gone(false);
         } else if said_all && upstream.reset_after {
             end.reset();
             upstream.end = None;
+            ready = gone(true);
         }
         let key = self.upstreams[at].key;
-        self.poke(key);
+        self.poke(key, ready);
     }
 
     fn run(&mut self, connections: u32) {
@@ -472,6 +532,7 @@ impl Simulation {
         while self.clients.iter().any(|client| client.end.is_some()) {
             steps += 1;
             assert!(steps < 5_000_000, "no end in sight");
+            self.quiet += 1;
             if self.rng.below(2) == 0 {
                 let at = self.rng.below(self.clients.len() as u64) as usize;
                 self.step_client(at);
@@ -479,18 +540,16 @@ impl Simulation {
                 let at = self.rng.below(self.upstreams.len() as u64) as usize;
                 self.step_upstream(at);
             }
-            if self.rng.below(50) == 0 {
-                let millis = self.rng.below(100);
+            // Time passes slowly while bytes move, and fast when nothing does: what is stuck must time out.
+            let millis = if self.quiet > 2000 { 1000 } else { self.rng.below(40) / 39 };
+            if millis > 0 {
                 self.engine.reactor.advance(Duration::from_millis(millis));
                 self.turn();
             }
             self.upstreams.retain(|upstream| upstream.end.is_some());
         }
         // All clients are gone: what they left behind must come to its end.
-        for at in 0..self.clients.len() {
-            let key = self.clients[at].key;
-            self.poke(key);
-        }
+        self.turn();
         self.engine.stop();
         self.upstreams.clear();
         for _ in 0..3 {
@@ -504,6 +563,7 @@ impl Simulation {
         assert_eq!(self.engine.upstream.live(), (0, 0), "upstream connections and attempts");
         assert!(self.engine.io.is_empty(), "sockets");
         assert_eq!(self.engine.reactor.armed(), 0, "timers");
+        assert_eq!(self.engine.upstream.let_in(), 0, "places taken at circuit breakers");
         let stats = Merged::of(&self.snapshot.registry, std::slice::from_ref(&self.engine.stats));
         let value = |name: &str| stats.value(name).unwrap_or_else(|| panic!("no statistic {name}"));
         assert_eq!(value("http.sim.downstream_rq_total"), value("http.sim.downstream_rq_completed"));
@@ -517,11 +577,17 @@ impl Simulation {
             assert_eq!(value(gauge), 0, "{gauge}");
         }
         assert_eq!(value("cluster.up.upstream_cx_total"), value("cluster.up.upstream_cx_destroy"));
+        assert!(
+            value("cluster.up.upstream_cx_total") < value("cluster.up.upstream_rq_total"),
+            "never reused"
+        );
     }
 }
 
-fn end_is_drained(client: &ClientPeer) -> bool {
-    client.end.as_ref().is_none_or(End::at_end)
+/// The edges that a closed or reset connection gives.
+fn gone(reset: bool) -> Readiness {
+    let ready = Readiness::empty().with_readable().with_writable().with_read_closed();
+    if reset { ready.with_error() } else { ready }
 }
 
 /// Thousands of exchanges over a range of seeds.

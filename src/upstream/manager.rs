@@ -121,6 +121,19 @@ impl Upstream {
         (self.clients.len(), self.attempts.len())
     }
 
+    /// What all circuit breakers count at the moment.
+    #[cfg(test)]
+    pub(crate) fn let_in(&self) -> u32 {
+        self.shared
+            .0
+            .iter()
+            .map(|cluster| {
+                let hosts: u32 = cluster.hosts.iter().map(super::circuit::Gate::now).sum();
+                cluster.connections.now() + cluster.pending.now() + cluster.requests.now() + hosts
+            })
+            .sum()
+    }
+
     /// Closes every connection that carries nothing, as at the end of a worker's life.
     pub fn close_idle(&mut self, cx: &mut Cx<'_>) {
         for key in self.clients.keys() {
