@@ -16,6 +16,8 @@ use std::rc::Rc;
 struct Lane {
     bytes: RefCell<VecDeque<u8>>,
     window: Cell<usize>,
+    /// The writer has met a full window: it is to be told when there is room.
+    blocked: Cell<bool>,
     /// The writer has finished.
     finished: Cell<bool>,
     /// The reader is gone.
@@ -81,6 +83,8 @@ impl End {
         }
         let mut bytes = lane.bytes.borrow_mut();
         let mut free = lane.window.get().saturating_sub(bytes.len());
+        let offered: usize = data.iter().map(|slice| slice.len()).sum();
+        lane.blocked.set(offered > free);
         if free == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -120,11 +124,13 @@ impl End {
         self.pipe.reset.get() || self.outgoing().abandoned.get()
     }
 
-    /// Takes all that has arrived, up to `most` bytes.
-    pub(crate) fn take(&self, most: usize) -> Vec<u8> {
-        let mut bytes = self.incoming().bytes.borrow_mut();
+    /// Takes all that has arrived, up to `most` bytes; says whether that gave the writer an edge.
+    pub(crate) fn take(&self, most: usize) -> (Vec<u8>, bool) {
+        let lane = self.incoming();
+        let mut bytes = lane.bytes.borrow_mut();
         let n = most.min(bytes.len());
-        bytes.drain(..n).collect()
+        let edge = n > 0 && lane.blocked.replace(false);
+        (bytes.drain(..n).collect(), edge)
     }
 
     /// Whether everything that will come has come and was taken.

@@ -175,6 +175,8 @@ struct ClientPeer {
     input: Buffer,
     /// Dies at a random moment.
     doomed: bool,
+    /// It reads once in so many steps.
+    sloth: u64,
 }
 
 struct UpstreamPeer {
@@ -185,6 +187,8 @@ struct UpstreamPeer {
     outgoing: Vec<u8>,
     input: Buffer,
     established: bool,
+    /// It reads once in so many steps.
+    sloth: u64,
     close_after: bool,
     reset_after: bool,
     silent: bool,
@@ -406,6 +410,7 @@ impl Simulation {
             outgoing: Vec::new(),
             input: Buffer::new(),
             doomed: self.rng.below(10) == 0,
+            sloth: [1, 1, 20][self.rng.below(3) as usize],
         });
     }
 
@@ -433,6 +438,7 @@ impl Simulation {
                 outgoing: Vec::new(),
                 input: Buffer::new(),
                 established: false,
+                sloth: [1, 1, 20][self.rng.below(3) as usize],
                 close_after: false,
                 reset_after: false,
                 silent: false,
@@ -446,6 +452,7 @@ impl Simulation {
         let resets = self.rng.below(2) == 0;
         let client = &mut self.clients[at];
         let Some(end) = &client.end else { return };
+        let reads = self.rng.below(client.sloth) == 0;
         let mut ready = Readiness::empty();
         if client.doomed && dies {
             if resets {
@@ -459,13 +466,16 @@ impl Simulation {
             let n = most.min(client.outgoing.len());
             let put = end.put(&client.outgoing[..n]);
             client.outgoing.drain(..put);
-            let taken = end.take(most);
+            let (taken, edge) = if reads { end.take(most) } else { (Vec::new(), false) };
             client.input.append(&taken);
             if put > 0 {
                 ready = ready.with_readable();
             }
-            if !taken.is_empty() {
+            if edge {
                 ready = ready.with_writable();
+            }
+            if !taken.is_empty() {
+                self.quiet = 0;
             }
             let at_end = end.at_end();
             let mut statuses = Vec::new();
@@ -491,14 +501,18 @@ impl Simulation {
         let bored = self.rng.below(300) == 0;
         let upstream = &mut self.upstreams[at];
         let Some(end) = &upstream.end else { return };
+        let reads = self.rng.below(upstream.sloth) == 0;
         let mut ready = Readiness::empty();
         if !upstream.established {
             upstream.established = true;
             ready = ready.with_writable();
         }
-        let taken = end.take(most);
-        if !taken.is_empty() {
+        let (taken, edge) = if reads { end.take(most) } else { (Vec::new(), false) };
+        if edge {
             ready = ready.with_writable();
+        }
+        if !taken.is_empty() {
+            self.quiet = 0;
         }
         upstream.input.append(&taken);
         upstream.poll(&mut self.rng, &mut self.taken);
