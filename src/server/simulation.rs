@@ -173,6 +173,8 @@ struct ClientPeer {
     got: usize,
     outgoing: Vec<u8>,
     input: Buffer,
+    /// The last answer was one after which the connection may be closed.
+    disturbed: bool,
     /// Dies at a random moment.
     doomed: bool,
     /// It reads once in so many steps.
@@ -409,6 +411,7 @@ impl Simulation {
             got: 0,
             outgoing: Vec::new(),
             input: Buffer::new(),
+            disturbed: false,
             doomed: self.rng.below(10) == 0,
             sloth: [1, 1, 20][self.rng.below(3) as usize],
         });
@@ -481,7 +484,11 @@ impl Simulation {
             let mut statuses = Vec::new();
             client.poll(&mut statuses);
             if at_end || (client.todo.is_empty() && client.sent.is_empty()) {
-                self.refused += client.sent.len() as u32;
+                if let Some((first, _)) = client.sent.front() {
+                    let due = first.fault != 0 || client.disturbed || !client.outgoing.is_empty();
+                    assert!(due, "closed instead of answering {first:?}");
+                    self.refused += client.sent.len() as u32;
+                }
                 client.end = None;
                 ready = gone(false);
             }
@@ -490,6 +497,7 @@ impl Simulation {
                 // A time-out means that something was forgotten, unless the upstream never answers.
                 let expected: &[u16] = if exchange.fault == 5 { &[503, 504, 408] } else { &[200, 503] };
                 assert!(expected.contains(&status), "{status} for {exchange:?}");
+                self.clients[at].disturbed = status != 200 || exchange.fault != 0;
             }
         }
         let key = self.clients[at].key;
@@ -555,7 +563,7 @@ impl Simulation {
                 self.step_upstream(at);
             }
             // Time passes slowly while bytes move, and fast when nothing does: what is stuck must time out.
-            let millis = if self.quiet > 2000 { 1000 } else { self.rng.below(40) / 39 };
+            let millis = if self.quiet > 20_000 { 1000 } else { self.rng.below(40) / 39 };
             if millis > 0 {
                 self.engine.reactor.advance(Duration::from_millis(millis));
                 self.turn();
