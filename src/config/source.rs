@@ -2,7 +2,7 @@
 //!
 //! The first step of a start or of a validation; what the message means is not looked at here.
 
-use super::diagnostics::Diagnostics;
+use super::diagnostics::{Diagnostics, Place};
 use super::{walk, yaml};
 use crate::api::envoy::config::bootstrap::v3::Bootstrap;
 use crate::api::pool;
@@ -39,7 +39,8 @@ impl Source {
                 }
             }
         }
-        if let Some(text) = &self.yaml {
+        // An empty text over a file is no text; without a file it is nothing to go by.
+        if let Some(text) = self.yaml.as_ref().filter(|text| self.path.is_none() || !text.trim().is_empty()) {
             texts.push((diagnostics.add_text("--config-yaml", text), text.clone()));
         }
         if let (Some((name, text)), None, None) = (self.embedded, &self.path, &self.yaml) {
@@ -55,13 +56,17 @@ pub fn bootstrap(source: &Source, diagnostics: &mut Diagnostics) -> Bootstrap {
     let mut merged = DynamicMessage::new(descriptor);
     for (text, content) in source.texts(diagnostics) {
         match yaml::parse(&content) {
+            Ok(node) if node.is_null() => {
+                let nowhere = Place { text, line: 0, column: 0 };
+                diagnostics.error_at("", Some(nowhere), "the configuration is empty".to_owned());
+            }
             Ok(node) => {
                 let message = walk::message(&node, &merged, text, diagnostics);
                 // The way in which protobuf merges: single fields replace, repeated ones are appended.
                 merged.merge(&message.encode_to_vec()[..]).expect("just encoded with the same schema");
             }
             Err((message, place)) => {
-                let place = place.map(|(line, column)| super::diagnostics::Place { text, line, column });
+                let place = place.map(|(line, column)| Place { text, line, column });
                 diagnostics.error_at("", place, message);
             }
         }

@@ -13,6 +13,9 @@ use prost_reflect::{
 };
 use std::collections::HashMap;
 
+/// The range of google.protobuf.Duration: about 10,000 years.
+const MOST_SECONDS: i64 = 315_576_000_000;
+
 struct Walk<'a> {
     diagnostics: &'a mut Diagnostics,
     text: usize,
@@ -30,11 +33,7 @@ pub(super) fn message(
 ) -> DynamicMessage {
     let mut walk = Walk { diagnostics, text, path: String::new() };
     let descriptor = base.descriptor();
-    match &node.value {
-        Value::Null => None,
-        _ => walk.message(node, &descriptor, Some(base)),
-    }
-    .unwrap_or_else(|| DynamicMessage::new(descriptor))
+    walk.message(node, &descriptor, Some(base)).unwrap_or_else(|| DynamicMessage::new(descriptor))
 }
 
 impl Walk<'_> {
@@ -76,7 +75,10 @@ impl Walk<'_> {
         match descriptor.full_name() {
             "google.protobuf.Duration" => return self.duration(node, descriptor),
             "google.protobuf.Any" => return self.any(node, descriptor),
-            name if name.starts_with("google.protobuf.") && name.ends_with("Value") => {
+            name if name.starts_with("google.protobuf.")
+                && name.ends_with("Value")
+                && !matches!(node.value, Value::Map(_)) =>
+            {
                 let field = descriptor.get_field_by_name("value").expect("wrappers have a value");
                 let mut message = DynamicMessage::new(descriptor.clone());
                 message.set_field(&field, self.scalar(node, &field.kind())?);
@@ -164,9 +166,10 @@ impl Walk<'_> {
         if field.cardinality() != Cardinality::Repeated {
             return self.single(node, &kind, base.and_then(Field::as_message));
         }
-        let Value::List(items) = &node.value else {
-            self.error(node, format!("expected a list, found {}", node.value.kind()));
-            return None;
+        let items = match &node.value {
+            Value::List(items) => &items[..],
+            // As Envoy does: one element may stand for a list of one.
+            _ => std::slice::from_ref(node),
         };
         let before = base.and_then(Field::as_list).map_or(0, <[Field]>::len);
         let mut values = Vec::with_capacity(items.len());
@@ -210,6 +213,7 @@ impl Walk<'_> {
     fn scalar(&mut self, node: &Node, kind: &Kind) -> Option<Field> {
         let value = match (kind, &node.value) {
             (Kind::Bool, Value::Bool(value)) => Some(Field::Bool(*value)),
+            (Kind::Bool, Value::String(text)) => boolean(text).map(Field::Bool),
             (Kind::String, Value::String(value)) => Some(Field::String(value.clone())),
             (Kind::String, Value::Int(_) | Value::Float(_) | Value::Bool(_)) => {
                 let kind = node.value.kind();
@@ -262,8 +266,8 @@ impl Walk<'_> {
     ) -> Option<Field> {
         let number = match value {
             Value::Int(number) => Some(*number),
-            Value::Float(number) if number.fract() == 0.0 && number.abs() < 1e18 => Some(*number as i128),
-            Value::String(text) => text.parse().ok(),
+            Value::Float(number) => whole(*number),
+            Value::String(text) => text.parse().ok().or_else(|| whole(text.parse().ok()?)),
             _ => None,
         };
         match number {
@@ -280,9 +284,14 @@ impl Walk<'_> {
     }
 
     fn enumeration(&mut self, node: &Node, descriptor: &EnumDescriptor) -> Option<Field> {
+        let by_number = |number: i128| descriptor.get_value(i32::try_from(number).ok()?);
         let found = match &node.value {
-            Value::String(name) => descriptor.get_value_by_name(name),
-            Value::Int(number) => i32::try_from(*number).ok().and_then(|number| descriptor.get_value(number)),
+            // Names in small letters are not JSON's, but Envoy takes them and people use them.
+            Value::String(name) => descriptor
+                .values()
+                .find(|value| value.name().eq_ignore_ascii_case(name))
+                .or_else(|| by_number(name.parse().ok()?)),
+            Value::Int(number) => by_number(*number),
             _ => None,
         };
         if let Some(value) = found {
@@ -300,6 +309,9 @@ impl Walk<'_> {
     }
 
     fn duration(&mut self, node: &Node, descriptor: &MessageDescriptor) -> Option<DynamicMessage> {
+        if let Value::Map(entries) = &node.value {
+            return self.duration_of_fields(node, entries, descriptor);
+        }
         let parsed = match &node.value {
             Value::String(text) => parse_duration(text),
             _ => None,
@@ -315,6 +327,33 @@ impl Walk<'_> {
         let mut message = DynamicMessage::new(descriptor.clone());
         message.set_field_by_name("seconds", Field::I64(seconds));
         message.set_field_by_name("nanos", Field::I32(nanos));
+        Some(message)
+    }
+
+    /// `{seconds: 1, nanos: 500000000}`: not JSON's form, but Envoy takes it and people use it.
+    fn duration_of_fields(
+        &mut self,
+        node: &Node,
+        entries: &[(Node, Node)],
+        descriptor: &MessageDescriptor,
+    ) -> Option<DynamicMessage> {
+        let errors = self.diagnostics.errors().len();
+        let message = self.fields(entries, descriptor, None, false);
+        if self.diagnostics.errors().len() > errors {
+            return None;
+        }
+        let field = |name: &str| message.get_field_by_name(name).map(|value| value.into_owned());
+        let seconds = field("seconds").and_then(|value| value.as_i64()).unwrap_or_default();
+        let nanos = field("nanos").and_then(|value| value.as_i32()).unwrap_or_default();
+        if !(-MOST_SECONDS..=MOST_SECONDS).contains(&seconds)
+            || !(-999_999_999..=999_999_999).contains(&nanos)
+        {
+            self.error(
+                node,
+                format!("not a duration: at most {MOST_SECONDS} seconds and 999999999 nanos are possible"),
+            );
+            return None;
+        }
         Some(message)
     }
 
@@ -377,10 +416,28 @@ fn parse_duration(text: &str) -> Option<(i64, i32)> {
     if !plain(whole) || !plain(fraction) || fraction.len() > 9 {
         return None;
     }
-    // The range of google.protobuf.Duration: about 10,000 years.
-    let seconds: i64 = whole.parse().ok().filter(|seconds| *seconds <= 315_576_000_000)?;
+    let seconds: i64 = whole.parse().ok().filter(|seconds| *seconds <= MOST_SECONDS)?;
     let nanos: i32 = format!("{fraction:0<9}").parse().ok()?;
     Some(if negative { (-seconds, -nanos) } else { (seconds, nanos) })
+}
+
+/// A boolean in one of the ways of YAML 1.1, which Envoy takes.
+fn boolean(text: &str) -> Option<bool> {
+    // As a whole in small or capital letters, or with a capital first letter: not `tRUE`.
+    let rest = text.get(1..)?;
+    if text != text.to_lowercase() && text != text.to_uppercase() && rest != rest.to_lowercase() {
+        return None;
+    }
+    match &text.to_lowercase()[..] {
+        "true" | "yes" | "on" | "y" => Some(true),
+        "false" | "no" | "off" | "n" => Some(false),
+        _ => None,
+    }
+}
+
+/// A fraction without a fractional part.
+fn whole(number: f64) -> Option<i128> {
+    (number.fract() == 0.0 && number.abs() < 1e18).then_some(number as i128)
 }
 
 fn number(value: &Value) -> Option<f64> {

@@ -45,6 +45,10 @@ impl Node {
         (self.line > 0).then_some(Place { text, line: self.line, column: self.column })
     }
 
+    pub(super) fn is_null(&self) -> bool {
+        matches!(self.value, Value::Null)
+    }
+
     fn is_alias(&self) -> bool {
         self.used != self.written
     }
@@ -97,6 +101,8 @@ pub(super) fn parse(text: &str) -> Result<Node, (String, Option<(usize, usize)>)
     // stop a large configuration.
     let options = serde_saphyr::options! {
         strict_booleans: true,
+        // Envoy's YAML library takes `mode: 0660` for octal.
+        legacy_octal_numbers: true,
         with_snippet: false,
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         budget: serde_saphyr::budget! {

@@ -21,9 +21,6 @@ pub fn listener(proto: &proto::Listener, cx: &mut Cx<'_>) -> Option<ListenerConf
         let count = proto.filter_chains.len();
         cx.error_at("filter_chains", format!("exactly one filter chain is supported, found {count}"));
     }
-    if proto.tcp_backlog_size == Some(0) {
-        cx.error_at("tcp_backlog_size", "the queue must have room for at least one connection");
-    }
     let chains = cx.each("filter_chains", &proto.filter_chains, |cx, chain| filter_chain(chain, cx));
     let (address, mode) = address?;
     let name = if proto.name.is_empty() { address.to_string() } else { proto.name.clone() };

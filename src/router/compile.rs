@@ -15,7 +15,6 @@ use proto::header_matcher::HeaderMatchSpecifier;
 use proto::redirect_action::{PathRewriteSpecifier, RedirectResponseCode, SchemeRewriteSpecifier};
 use proto::route_action::{ClusterSpecifier, HostRewriteSpecifier};
 use proto::route_match::PathSpecifier;
-use std::collections::HashMap;
 use std::time::Duration;
 
 /// Largest compiled regular expression, in bytes.
@@ -23,13 +22,14 @@ const REGEX_LIMIT: usize = 1 << 20;
 
 /// Compiles a route configuration.
 pub fn route_config(config: &proto::RouteConfiguration, cx: &mut Cx<'_>) -> Option<RouteConfig> {
-    let body_limit = config.max_direct_response_body_size_bytes.unwrap_or(4096) as usize;
-    let mut names = HashMap::new();
+    // As in Envoy, 0 is no limit.
+    let body_limit = match config.max_direct_response_body_size_bytes.unwrap_or(4096) {
+        0 => usize::MAX,
+        bytes => bytes as usize,
+    };
     let virtual_hosts: Vec<_> = cx.each("virtual_hosts", &config.virtual_hosts, |cx, host| {
-        let name = cx.text("name", &host.name);
-        if names.insert(host.name.clone(), ()).is_some() && name.is_some() {
-            cx.error_at("name", format!("there is another virtual host called `{}`", host.name));
-        }
+        // Names may occur twice, as in Envoy: only domains tell virtual hosts apart.
+        cx.text("name", &host.name);
         if host.domains.is_empty() {
             cx.missing(&["domains"], "`domains` is required: at least one domain, or \"*\" for all");
         }
@@ -249,11 +249,13 @@ fn weighted(weighted: &proto::WeightedCluster, cx: &mut Cx<'_>) -> Option<Cluste
         cx.missing(&["clusters"], "`clusters` is required: at least one cluster");
     }
     let entries = cx.each("clusters", &weighted.clusters, |cx, entry| {
+        let weight = cx.required("weight", &entry.weight).copied();
         let id = cx.field("name", |cx| cluster(&entry.name, cx))?;
-        Some((entry.weight.unwrap_or(0), id))
+        Some((weight?, id))
     });
     let total: u64 = weighted.clusters.iter().map(|entry| u64::from(entry.weight.unwrap_or(0))).sum();
-    if !weighted.clusters.is_empty() && (total == 0 || total > u64::from(u32::MAX)) {
+    let complete = weighted.clusters.iter().all(|entry| entry.weight.is_some());
+    if !weighted.clusters.is_empty() && complete && (total == 0 || total > u64::from(u32::MAX)) {
         cx.error_at(
             "clusters",
             format!("the sum of all weights is {total}; it must be from 1 to 4294967295"),

@@ -1,10 +1,14 @@
 //! A whole configuration: from its source to a [`Snapshot`].
+//!
+//! Runs on the main thread, at start and for `--mode validate`; files that are named in it are
+//! read, no socket is bound.
 
 use super::snapshot::{Node, Snapshot};
 use crate::api::envoy::config::bootstrap::v3::Bootstrap;
 use crate::config::{Cx, Diagnostics, Source, bootstrap};
 use crate::stats::{ListenerManagerStats, Registry, ServerStats};
 use crate::{admin, listener, upstream};
+use nuncio_reactor::Address;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -64,11 +68,21 @@ fn compile(proto: &Bootstrap, cx: &mut Cx<'_>) -> Parts {
         });
         cx.clusters.clusters = clusters;
         let mut names = HashMap::new();
+        let mut addresses = HashMap::new();
         cx.each("listeners", &resources.listeners, |cx, listener| {
             if names.insert(listener.name.clone(), ()).is_some() && !listener.name.is_empty() {
                 cx.error_at("name", format!("there is another listener called `{}`", listener.name));
             }
-            listener::compile::listener(listener, cx).map(Arc::new)
+            let compiled = listener::compile::listener(listener, cx)?;
+            // Every listener has a socket of its own, so two at one address would share its connections at random.
+            let chosen = !matches!(compiled.address, Address::Inet(address) if address.port() == 0);
+            if chosen && let Some(other) = addresses.insert(compiled.address.clone(), compiled.name.clone()) {
+                cx.error_at(
+                    "address",
+                    format!("listener `{other}` has the same address, {}", compiled.address),
+                );
+            }
+            Some(Arc::new(compiled))
         })
     });
     let admin =

@@ -38,7 +38,7 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
         LbPolicy::LeastRequest => LoadBalancing::LeastRequest { choices },
         LbPolicy::Random => LoadBalancing::Random,
     };
-    let hosts = match cx.required("load_assignment", &proto.load_assignment) {
+    let hosts = match &proto.load_assignment {
         Some(assignment) => cx.field("load_assignment", |cx| hosts(assignment, cx)),
         None => Vec::new(),
     };
@@ -123,7 +123,7 @@ pub(crate) fn address(proto: &core::Address, cx: &mut Cx<'_>) -> Option<(Address
         }
         Some(address::Address::SocketAddress(socket)) => cx.field("socket_address", |cx| {
             let text = cx.text("address", &socket.address)?;
-            let ip = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+            let ip = text.parse::<IpAddr>();
             if ip.is_err() {
                 cx.error_at(
                     "address",

@@ -149,7 +149,8 @@ fn json_on_one_line_has_places_too() {
 #[test]
 fn yaml_over_a_file_has_the_places_of_both() {
     let path = file("over.yaml", &BASE.replace("port_value: 8080", "port_value: 80800"));
-    let yaml = "static_resources:\n  clusters:\n  - {name: third, connect_timeout: 0s}\n";
+    let yaml =
+        "static_resources:\n  clusters:\n  - {name: third, connect_timeout: 0s, load_assignment: {}}\n";
     let source = Source { path: Some(path.clone()), yaml: Some(yaml.to_owned()), embedded: None };
     let diagnostics = refused(&source);
     let file = path.display().to_string();
@@ -160,10 +161,28 @@ fn yaml_over_a_file_has_the_places_of_both() {
         [
             // The clusters of the second text come after those of the first.
             ("static_resources.clusters[2].connect_timeout", ("--config-yaml".to_owned(), 3, 36)),
-            ("static_resources.clusters[2]", ("--config-yaml".to_owned(), 3, 5)),
+            ("static_resources.clusters[2].load_assignment", ("--config-yaml".to_owned(), 3, 57)),
             ("static_resources.listeners[0].address.socket_address.port_value", (file, 8, 56)),
         ]
     );
+}
+
+#[test]
+fn nothing_is_not_a_configuration() {
+    for (name, text) in
+        [("empty.yaml", ""), ("comments.yaml", "# nothing\n\n  # at all\n"), ("null.yaml", "---\n")]
+    {
+        let path = file(name, text);
+        let yaml = Some(BASE.to_owned());
+        for source in [
+            Source { path: Some(path.clone()), ..Source::default() },
+            Source { path: Some(path.clone()), yaml, ..Source::default() },
+            Source::text(text),
+        ] {
+            let diagnostics = refused(&source);
+            assert_eq!(summary(&diagnostics), [("", 0, 0, "the configuration is empty".to_owned())]);
+        }
+    }
 }
 
 #[test]

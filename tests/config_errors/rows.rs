@@ -235,15 +235,15 @@ pub(crate) const ROWS: &[Row] = &[
     // Types of values.
     row(
         "string for a boolean",
-        &[("{prefix: \"/pay\"}", "{prefix: \"/pay\", case_sensitive: »\"no\"}")],
+        &[("{prefix: \"/pay\"}", "{prefix: \"/pay\", case_sensitive: »never}")],
         (ROUTES, "[0].routes[0].match.case_sensitive"),
         &["expected true or false, found a string"],
     ),
     row(
-        "yes for a boolean",
-        &[("{prefix: \"/pay\"}", "{prefix: \"/pay\", case_sensitive: »yes}")],
+        "number for a boolean",
+        &[("{prefix: \"/pay\"}", "{prefix: \"/pay\", case_sensitive: »1}")],
         (ROUTES, "[0].routes[0].match.case_sensitive"),
-        &["expected true or false, found a string"],
+        &["expected true or false, found a number"],
     ),
     row(
         "number for a string",
@@ -282,19 +282,16 @@ pub(crate) const ROWS: &[Row] = &[
         &["4294967296 is out of range: 0 to 4294967295"],
     ),
     row(
-        "mapping for a list",
-        &[(
-            "      - lb_endpoints:\n        - endpoint: {address: {pipe",
-            "        »lb_endpoints:\n        - endpoint: {address: {pipe",
-        )],
-        ("static_resources.clusters[1]", ".load_assignment.endpoints"),
-        &["expected a list, found a mapping"],
+        "list in a list",
+        &[("domains: [\"*\"]", "domains: [»[\"*\"]]")],
+        (ROUTES, "[1].domains[0]"),
+        &["expected a string, found a list"],
     ),
     row(
-        "string for a list",
-        &[("domains: [\"*\"]", "domains: »\"*\"")],
-        (ROUTES, "[1].domains"),
-        &["expected a list, found a string"],
+        "nothing in a list",
+        &[("domains: [\"*\"]", "domains: [\"*\", »~]")],
+        (ROUTES, "[1].domains[1]"),
+        &["expected a string, found null"],
     ),
     row(
         "string for a mapping",
@@ -346,6 +343,24 @@ pub(crate) const ROWS: &[Row] = &[
         &["expected a duration in seconds"],
     ),
     row(
+        "negative duration of seconds and nanoseconds",
+        &[("connect_timeout: 1s", "connect_timeout: »{seconds: -1}")],
+        (APP, ".connect_timeout"),
+        &["a duration must not be negative"],
+    ),
+    row(
+        "duration of too many nanoseconds",
+        &[("connect_timeout: 1s", "connect_timeout: »{nanos: 1000000000}")],
+        (APP, ".connect_timeout"),
+        &["not a duration: at most 315576000000 seconds and 999999999 nanos are possible"],
+    ),
+    row(
+        "duration of minutes",
+        &[("connect_timeout: 1s", "connect_timeout: {»minutes: 1}")],
+        (APP, ".connect_timeout.minutes"),
+        &["unknown or unsupported field `minutes` in Duration. Supported: nanos, seconds"],
+    ),
+    row(
         "no time to connect",
         &[("connect_timeout: 1s", "connect_timeout: »0s")],
         (APP, ".connect_timeout"),
@@ -377,11 +392,11 @@ pub(crate) const ROWS: &[Row] = &[
         &["2 is not a supported value of LbPolicy"],
     ),
     row(
-        "value of an enumeration in small letters",
-        &[("lb_policy: LEAST_REQUEST", "lb_policy: »least_request")],
+        "value of an enumeration in another spelling",
+        &[("lb_policy: LEAST_REQUEST", "lb_policy: »leastRequest")],
         (APP, ".lb_policy"),
         &[
-            "`least_request` is not a supported value of LbPolicy. Supported: ROUND_ROBIN, LEAST_REQUEST, RANDOM",
+            "`leastRequest` is not a supported value of LbPolicy. Supported: ROUND_ROBIN, LEAST_REQUEST, RANDOM",
         ],
     ),
     // Addresses.
@@ -447,7 +462,7 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     row(
         "permission bits of a unix socket",
-        &[("path: /run/old.sock", "path: /run/old.sock, mode: »0o1777")],
+        &[("path: /run/old.sock", "path: /run/old.sock, mode: »01777")],
         (
             "static_resources.clusters[1]",
             ".load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.pipe.mode",
@@ -468,13 +483,13 @@ pub(crate) const ROWS: &[Row] = &[
         &["there is another cluster called `app`"],
     ),
     row(
-        "cluster without hosts",
+        "hosts by name of a discovery service",
         &[(
-            "  - name: old\n    load_assignment:\n      cluster_name: old\n      endpoints:\n      - lb_endpoints:\n        - endpoint: {address: {pipe: {path: /run/old.sock}}}\n",
-            "  - »name: old\n",
+            "    load_assignment:\n      cluster_name: old",
+            "    »eds_cluster_config: {}\n    load_assignment:\n      cluster_name: old",
         )],
-        ("static_resources.clusters[1]", ""),
-        &["`load_assignment` is required"],
+        ("static_resources.clusters[1]", ".eds_cluster_config"),
+        &["unknown or unsupported field `eds_cluster_config` in Cluster. Supported: "],
     ),
     row(
         "assignment without a cluster's name",
@@ -541,10 +556,13 @@ pub(crate) const ROWS: &[Row] = &[
         &["exactly one filter chain is supported, found 2"],
     ),
     row(
-        "accept queue without room",
-        &[("  - name: front", "  - name: front\n    tcp_backlog_size: »0")],
-        (LISTENER, ".tcp_backlog_size"),
-        &["at least one connection"],
+        "two listeners at one address",
+        &[(
+            "  clusters:\n  - name: app",
+            "  - address: »{socket_address: {address: 127.0.0.1, port_value: 8080}}\n    filter_chains:\n    - filters:\n      - typed_config:\n          \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager\n          stat_prefix: second\n          route_config: {}\n          http_filters: [{name: r, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]\n  clusters:\n  - name: app",
+        )],
+        ("static_resources.listeners[1]", ".address"),
+        &["listener `front` has the same address, 127.0.0.1:8080"],
     ),
     row(
         "no stat_prefix",
@@ -622,10 +640,10 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     // Routes.
     row(
-        "two virtual hosts of one name",
-        &[("- name: rest", "- name: »shop")],
-        (ROUTES, "[1].name"),
-        &["there is another virtual host called `shop`"],
+        "virtual host without a name",
+        &[("            - name: rest\n", "            - »name: \"\"\n")],
+        (ROUTES, "[1]"),
+        &["`name` is required and must not be empty"],
     ),
     row(
         "virtual host without domains",
@@ -662,6 +680,12 @@ pub(crate) const ROWS: &[Row] = &[
         &[("{name: old, weight: 10}", "{name: »older-still, weight: 10}")],
         (ROUTES, "[0].routes[1].route.weighted_clusters.clusters[1].name"),
         &["there is no cluster `older-still`. Clusters: app, old"],
+    ),
+    row(
+        "cluster without a weight",
+        &[("{name: old, weight: 10}", "»{name: old}")],
+        (ROUTES, "[0].routes[1].route.weighted_clusters.clusters[1]"),
+        &["`weight` is required"],
     ),
     row(
         "weights of 0",
