@@ -122,9 +122,11 @@ impl Diagnostics {
     }
 }
 
-/// A path and all paths that it is in, from the inside out.
+/// A path and all paths that it is in, from the inside out; the last one is the empty path of the root.
 fn around(path: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(path), |path| path.rfind(['.', '[']).map(|at| &path[..at]))
+    std::iter::successors(Some(path), |path| {
+        (!path.is_empty()).then(|| &path[..path.rfind(['.', '[']).unwrap_or(0)])
+    })
 }
 
 impl fmt::Display for Diagnostic {

@@ -36,6 +36,7 @@ impl Source {
                 Err(error) => {
                     diagnostics.add_text(&name, "");
                     diagnostics.error_at("", None, format!("cannot read {name}: {error}"));
+                    diagnostics.unreadable("");
                 }
             }
         }
@@ -68,6 +69,8 @@ pub fn bootstrap(source: &Source, diagnostics: &mut Diagnostics) -> Bootstrap {
             Err((message, place)) => {
                 let place = place.map(|(line, column)| Place { text, line, column });
                 diagnostics.error_at("", place, message);
+                // What the other text means without this one is not worth knowing.
+                diagnostics.unreadable("");
             }
         }
     }

@@ -168,6 +168,14 @@ fn yaml_over_a_file_has_the_places_of_both() {
 }
 
 #[test]
+fn a_text_that_cannot_be_parsed_makes_nothing_else_wrong() {
+    let path = file("half.yaml", &BASE[..BASE.find("  clusters:").expect("it has some")]);
+    let source =
+        Source { path: Some(path), yaml: Some("static_resources: {clusters: [".to_owned()), embedded: None };
+    assert_eq!(refused(&source).errors().len(), 1);
+}
+
+#[test]
 fn nothing_is_not_a_configuration() {
     for (name, text) in
         [("empty.yaml", ""), ("comments.yaml", "# nothing\n\n  # at all\n"), ("null.yaml", "---\n")]
