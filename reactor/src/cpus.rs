@@ -1,4 +1,7 @@
 //! How many CPUs this process may really use.
+//!
+//! For programs that start one loop per CPU. Asked once at the start: it reads files, and what an administrator
+//! changes later is not followed. What cannot be read or understood counts as no limit.
 
 use crate::sys;
 use std::path::Path;

@@ -7,8 +7,18 @@
 //! - [`Socket`], [`Address`]: stream sockets that never block, one system call for each method.
 //!
 //! Nothing here calls back, locks (but for the mailbox's queue) or allocates in steady state. All `unsafe` is in
-//! the private module `sys`.
+//! the private module `sys`. Linux only, 64 bits.
 //!
+//! # What to keep in mind
+//! - Edge-triggered: an [`Event::Io`] says that something has *become* possible. Read or write until the system
+//!   says `WouldBlock` (a short read or write says so too), or [`Reactor::defer`] the rest to stay fair to others;
+//!   the same edge does not come again.
+//! - A batch may hold events for what an earlier event of it has closed. Put a [`Slab`] key into each token and
+//!   task: the key is stale then and finds nothing.
+//! - [`Reactor::now`] stands still during a turn. Timers have a granularity of 1 ms and never fire early.
+//! - With [`Clock::fake`] no turn waits and time moves by [`Reactor::advance`] only.
+//!
+//! # Example
 //! ```
 //! use nuncio_reactor::{Event, Options, Reactor};
 //! use std::time::Duration;
@@ -47,7 +57,7 @@ mod wheel;
 pub use alarm::Alarm;
 pub use cpus::cpus_available;
 pub use mailbox::Sender;
-pub use net::{Address, ConnectOptions, ListenOptions, Socket, UnixAddress};
+pub use net::{Address, ConnectOptions, InvalidAddress, ListenOptions, Socket, UnixAddress};
 pub use reactor::{Event, Options, Reactor, Readiness, Token};
 pub use slab::{RawKey, Slab, SlabKey};
 pub use time::{Clock, Time};

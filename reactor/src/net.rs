@@ -1,7 +1,8 @@
 //! Addresses and sockets.
 //!
 //! A [`Socket`] is a descriptor that never blocks, with exactly the calls that an event loop needs; each method is
-//! one system call unless it says otherwise.
+//! one system call unless it says otherwise. It knows no reactor, keeps no buffer and retries nothing: what to do
+//! about `WouldBlock` is the caller's business. Names are not resolved here.
 
 use crate::sys;
 use socket2::{Domain, Protocol, SockAddr, Type};
@@ -12,6 +13,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// Where a socket is bound or connected to. Cheap to clone.
@@ -46,7 +48,15 @@ impl Address {
     fn to_system(&self) -> io::Result<SockAddr> {
         match self {
             Self::Inet(address) => Ok((*address).into()),
-            Self::Unix(UnixAddress::Path(path)) => SockAddr::unix(path),
+            Self::Unix(UnixAddress::Path(path)) => {
+                // The kernel would take these for an abstract name, for another file, or invent a name.
+                let bytes = path.as_os_str().as_bytes();
+                if bytes.is_empty() || bytes.contains(&0) {
+                    let why = "the path of a unix socket is not empty and has no NUL";
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+                }
+                SockAddr::unix(path)
+            }
             Self::Unix(UnixAddress::Abstract(name)) => {
                 let mut path = vec![0];
                 path.extend_from_slice(name);
@@ -84,6 +94,32 @@ impl fmt::Display for Address {
             Self::Unix(UnixAddress::Path(path)) => path.display().fmt(out),
             Self::Unix(UnixAddress::Abstract(name)) => write!(out, "@{}", String::from_utf8_lossy(name)),
             Self::Unix(UnixAddress::Unnamed) => out.write_str("unix"),
+        }
+    }
+}
+
+/// A text is none of the forms that an [`Address`] has.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct InvalidAddress;
+
+impl fmt::Display for InvalidAddress {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an address is <IPv4>:<port>, [<IPv6>]:<port>, /path or @abstract-name")
+    }
+}
+
+impl std::error::Error for InvalidAddress {}
+
+impl FromStr for Address {
+    type Err = InvalidAddress;
+
+    /// `127.0.0.1:80`, `[::1]:80`, `/run/server.sock`, `@name`: what [`fmt::Display`] writes. Host names and
+    /// relative paths are refused.
+    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
+        match text.as_bytes() {
+            [b'/', ..] if !text.contains('\0') => Ok(Self::unix(text)),
+            [b'@', _, ..] => Ok(Self::unix(text)),
+            _ => text.parse().map(Self::Inet).map_err(|_| InvalidAddress),
         }
     }
 }
@@ -179,7 +215,7 @@ impl Socket {
         self.options().take_error()?.map_or(Ok(()), Err)
     }
 
-    /// Reads; 0 is the end.
+    /// Reads; 0 is the end (or no room was given).
     ///
     /// # Errors
     /// `WouldBlock` when there is nothing.
@@ -244,7 +280,8 @@ impl Socket {
         Ok(Address::from_system(&self.options().peer_addr()?))
     }
 
-    /// A second descriptor of the same socket.
+    /// A second descriptor of the same socket, as for threads that accept from one queue. The kernel watches
+    /// sockets, not descriptors: one that has a second descriptor must be deregistered before it is dropped.
     ///
     /// # Errors
     /// If there are no more descriptors.
@@ -376,11 +413,85 @@ mod tests {
 
     #[test]
     fn addresses_in_words() {
-        for text in ["127.0.0.1:80", "[::1]:80"] {
-            assert_eq!(Address::Inet(text.parse().expect("address")).to_string(), text);
+        for text in
+            ["127.0.0.1:80", "0.0.0.0:0", "[::1]:80", "[fe80::1%2]:65535", "/run/x.sock", "@name", "@@"]
+        {
+            let address: Address = text.parse().expect("an address");
+            assert_eq!(address.to_string(), text);
+            assert_eq!(matches!(address, Address::Unix(_)), text.starts_with(['/', '@']));
         }
-        for text in ["/run/x.sock", "@name"] {
-            assert_eq!(Address::unix(text).to_string(), text);
+        for text in
+            ["", "@", "localhost:80", "127.0.0.1", "::1:80", "[::1]", "1.2.3.4:65536", "run/x.sock", "/a\0b"]
+        {
+            assert_eq!(text.parse::<Address>(), Err(InvalidAddress), "{text:?}");
         }
+    }
+
+    #[test]
+    fn names_that_mean_something_else_to_the_kernel_are_refused() {
+        let long = format!("/{}", "x".repeat(200));
+        for path in ["", "\0abstract", "/tmp/a\0b", &long] {
+            let error = Socket::listen(&Address::unix(path), &ListenOptions::default()).expect_err(path);
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{path:?}");
+        }
+        let unnamed = Address::Unix(UnixAddress::Unnamed);
+        Socket::connect(&unnamed, &ConnectOptions::default()).expect_err("no name");
+    }
+
+    #[test]
+    fn options_reach_the_kernel() {
+        let any: Address = "127.0.0.1:0".parse().expect("an address");
+        for nodelay in [false, true] {
+            let options = ListenOptions { nodelay, backlog: Some(3), ..ListenOptions::default() };
+            let listener = Socket::listen(&any, &options).expect("listen");
+            assert!(listener.options().reuse_address().expect("an option"));
+            let client =
+                Socket::connect(&listener.local_address().expect("bound"), &ConnectOptions { nodelay })
+                    .expect("connect");
+            assert_eq!(client.options().tcp_nodelay().expect("an option"), nodelay);
+            let (server, peer) = wait(|| listener.accept());
+            assert_eq!(peer, client.local_address().expect("bound"));
+            assert_eq!(server.options().tcp_nodelay().expect("an option"), nodelay, "inherited");
+            // However it was made, it does not block.
+            for socket in [&client, &server] {
+                assert_eq!(socket.recv(&mut [0]).expect_err("nothing").kind(), io::ErrorKind::WouldBlock);
+            }
+        }
+    }
+
+    #[test]
+    fn a_peer_that_is_gone_is_an_error_not_a_signal() {
+        let listener = Socket::listen(&"127.0.0.1:0".parse().expect("an address"), &ListenOptions::default())
+            .expect("listen");
+        let client = Socket::connect(&listener.local_address().expect("bound"), &ConnectOptions::default())
+            .expect("connect");
+        let (server, _) = wait(|| listener.accept());
+        server.reset_on_close().expect("linger");
+        drop(server);
+        let received = loop {
+            match client.recv(&mut [0]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::yield_now(),
+                result => break result,
+            }
+        };
+        assert_eq!(received.expect_err("reset").kind(), io::ErrorKind::ConnectionReset);
+        for pieces in [&[IoSlice::new(b"a")][..], &[IoSlice::new(b"a"), IoSlice::new(b"b")]] {
+            let error = client.send_vectored(pieces).expect_err("nobody receives");
+            assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        }
+    }
+
+    #[test]
+    fn more_pieces_than_the_kernel_takes_are_cut() {
+        let listener = Socket::listen(&"127.0.0.1:0".parse().expect("an address"), &ListenOptions::default())
+            .expect("listen");
+        let client = Socket::connect(&listener.local_address().expect("bound"), &ConnectOptions::default())
+            .expect("connect");
+        let (server, _) = wait(|| listener.accept());
+        let pieces = vec![IoSlice::new(b"x"); 3000];
+        assert_eq!(client.send_vectored(&pieces).expect("sent"), libc::UIO_MAXIOV as usize);
+        let mut room = vec![[0u8; 1]; 3000];
+        let mut room: Vec<_> = room.iter_mut().map(|byte| IoSliceMut::new(byte)).collect();
+        assert!(wait(|| server.recv_vectored(&mut room)) <= libc::UIO_MAXIOV as usize);
     }
 }

@@ -1,7 +1,8 @@
 //! The event loop: one wait per turn, everything that came of it as plain values.
 //!
 //! The loop itself belongs to the caller: [`Reactor::turn`] fills a batch and returns. Sockets are registered
-//! once, edge-triggered, for both directions. Nothing is called back.
+//! once, edge-triggered, for both directions. Nothing is called back, and a turn makes no system call but
+//! epoll_wait (the clock is read without one; mail takes none; signals are read from their descriptor).
 
 use crate::mailbox::{Mailbox, Sender};
 use crate::signals::Signals;
@@ -22,6 +23,8 @@ pub struct Token(pub u64);
 const RESERVED: u64 = 1 << 63;
 const MAIL: u64 = RESERVED;
 const SIGNALS: u64 = RESERVED + 1;
+// Tokens have 64 bits and go through the kernel as mio's, which are usize.
+const _: () = assert!(usize::BITS >= u64::BITS, "the reactor needs 64 bits");
 /// Most letters handed out in one turn.
 const MAIL_PER_TURN: usize = 1024;
 
@@ -136,7 +139,7 @@ pub enum Event<T, M> {
 /// How a reactor is made.
 #[derive(Copy, Clone, Debug)]
 pub struct Options {
-    /// Most I/O events taken in one turn; others come in the next. Default 1024.
+    /// Most I/O events taken in one turn, at least 1; others come in the next. Default 1024.
     pub events_per_turn: usize,
     /// Where time comes from.
     pub clock: Clock,
@@ -175,7 +178,7 @@ impl<T: Copy, M: Send + 'static> Reactor<T, M> {
         clock.read();
         Ok(Self {
             poll,
-            events: Events::with_capacity(options.events_per_turn),
+            events: Events::with_capacity(options.events_per_turn.max(1)),
             clock,
             wheel: Wheel::new(),
             deferred: Vec::new(),
@@ -185,7 +188,11 @@ impl<T: Copy, M: Send + 'static> Reactor<T, M> {
         })
     }
 
-    /// Watches a socket in both directions, edge-triggered, until it is closed.
+    /// Watches a socket in both directions, edge-triggered, until it is closed. What it is ready for already
+    /// comes with the next turn.
+    ///
+    /// "Closed" means the last descriptor of it: a socket that was duplicated ([`crate::Socket::try_clone`]) goes
+    /// on to give events until it is deregistered.
     ///
     /// # Errors
     /// If the system refuses, as for a descriptor that is registered already.
@@ -202,7 +209,7 @@ impl<T: Copy, M: Send + 'static> Reactor<T, M> {
         )
     }
 
-    /// Stops watching a socket that stays open. Closing it does the same.
+    /// Stops watching a socket that stays open. Closing its last descriptor does the same.
     ///
     /// # Errors
     /// If it was not registered.
@@ -210,17 +217,15 @@ impl<T: Copy, M: Send + 'static> Reactor<T, M> {
         self.poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd()))
     }
 
-    /// Waits until something happens and appends all of it to `batch`. Does not wait when work is deferred, or
-    /// with a fake clock.
+    /// Waits until something happens and appends all of it to `batch`: I/O, then expired timers in order, deferred
+    /// work, mail (at most 1024 letters; the rest comes next, without waiting), signals. Does not wait when work is
+    /// deferred, or with a fake clock. The batch may stay empty: after an interruption, or when distant timers
+    /// were only looked at.
     ///
     /// # Errors
     /// If the system cannot wait. An interruption by a signal is not an error.
     pub fn turn(&mut self, batch: &mut Vec<Event<T, M>>) -> io::Result<()> {
-        let timeout = if !self.deferred.is_empty() || self.mail_left || self.clock.is_fake() {
-            Some(Duration::ZERO)
-        } else {
-            self.wheel.next_deadline().map(|deadline| poll_timeout(deadline, self.clock.now()))
-        };
+        let timeout = self.timeout();
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             result => result?,
@@ -243,6 +248,14 @@ impl<T: Copy, M: Send + 'static> Reactor<T, M> {
             watched.take(|signal| batch.push(Event::Signal(signal)));
         }
         Ok(())
+    }
+
+    /// How long the next turn may wait; `None` is for ever.
+    fn timeout(&self) -> Option<Duration> {
+        if !self.deferred.is_empty() || self.mail_left || self.clock.is_fake() {
+            return Some(Duration::ZERO);
+        }
+        self.wheel.next_deadline().map(|deadline| poll_timeout(deadline, self.clock.now()))
     }
 
     /// The time of this turn.
@@ -320,3 +333,7 @@ impl<T, M> fmt::Debug for Reactor<T, M> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[cfg(not(miri))]
+mod tests;

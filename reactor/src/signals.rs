@@ -1,4 +1,8 @@
 //! Signals as events, by signalfd.
+//!
+//! Watched signals are blocked, so they interrupt nothing and no handler runs; they wait in the kernel until the
+//! loop reads them. Several of one kind that come between two turns count as one, as signals do. They stay
+//! blocked when the loop is gone.
 
 use crate::sys;
 use std::io;

@@ -17,6 +17,12 @@ pub struct RawKey {
 }
 
 impl RawKey {
+    /// The slot.
+    #[inline]
+    pub(crate) fn index(self) -> u32 {
+        self.index
+    }
+
     /// As one number below 2^60.
     pub fn to_bits(self) -> u64 {
         (u64::from(self.generation) << 32) | u64::from(self.index)
@@ -109,6 +115,19 @@ impl<K: SlabKey, V> Slab<K, V> {
     /// Takes the value of a live key out; the key is stale from now on.
     pub fn remove(&mut self, key: K) -> Option<V> {
         self.contains(key).then(|| self.entries.remove(key.raw().index as usize).value)
+    }
+
+    /// The key of a slot that is known to be in use: for lists that are threaded through a slab and link slots,
+    /// which are a third of the size of keys.
+    pub(crate) fn key_at(&self, index: u32) -> Option<K> {
+        let generation = self.entries.get(index as usize)?.generation;
+        Some(K::from_raw(RawKey { index, generation }))
+    }
+
+    /// What lies in a slot, whatever its generation.
+    #[inline]
+    pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut V> {
+        self.entries.get_mut(index as usize).map(|entry| &mut entry.value)
     }
 
     /// Whether a key is live.

@@ -1,4 +1,7 @@
 //! The system calls that safe crates lack: all `unsafe` of this crate, each behind a safe function.
+//!
+//! One function is one call and decides nothing. Arguments are borrowed for the call only; descriptors that come
+//! back are owned by the caller.
 
 use socket2::SockAddr;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -91,11 +94,52 @@ pub(crate) fn next_signal(fd: &OwnedFd) -> Option<i32> {
 
 /// Number of CPUs that this thread may run on.
 pub(crate) fn affinity() -> io::Result<usize> {
-    // SAFETY: cpu_set_t is plain data for which all zeroes is a valid value; the kernel fills at most the size
-    // that it is given.
-    unsafe {
-        let mut set: libc::cpu_set_t = mem::zeroed();
-        check(libc::sched_getaffinity(0, size_of_val(&set), &mut set))?;
-        Ok(libc::CPU_COUNT(&set) as usize)
+    // The kernel refuses a set that is smaller than its own; cpu_set_t has room for 1,024 CPUs only.
+    let mut words = 1024 / u64::BITS as usize;
+    loop {
+        let mut set = vec![0u64; words];
+        // SAFETY: the kernel fills at most the size that it is given, which is that of the zeroed vector; a
+        // cpu_set_t is an array of words that may have any length, and u64 has its alignment.
+        let result = unsafe { libc::sched_getaffinity(0, size_of_val(&set[..]), set.as_mut_ptr().cast()) };
+        match check(result) {
+            Ok(_) => return Ok(set.iter().map(|word| word.count_ones() as usize).sum()),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) && words < 1 << 14 => words *= 4,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// What tests of signals need.
+#[cfg(test)]
+#[cfg(not(miri))]
+pub(crate) mod testing {
+    use super::check;
+    use std::io;
+    use std::mem;
+    use std::os::unix::thread::JoinHandleExt;
+    use std::thread::JoinHandle;
+
+    extern "C" fn nothing(_: libc::c_int) {}
+
+    /// Handles a signal by doing nothing, so that it interrupts a wait and no more.
+    pub(crate) fn handle(signal: i32) -> io::Result<()> {
+        // SAFETY: sigaction is plain data for which all zeroes is a valid value; the handler touches nothing.
+        unsafe {
+            let mut action: libc::sigaction = mem::zeroed();
+            action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
+            check(libc::sigaction(signal, &action, std::ptr::null_mut())).map(drop)
+        }
+    }
+
+    /// Sends a signal to the calling thread.
+    pub(crate) fn raise(signal: i32) {
+        // SAFETY: raise has no preconditions.
+        assert_eq!(unsafe { libc::raise(signal) }, 0);
+    }
+
+    /// Sends a signal to a thread; it may have ended.
+    pub(crate) fn interrupt<T>(thread: &JoinHandle<T>, signal: i32) {
+        // SAFETY: a thread's id is valid until it is joined, which takes the handle.
+        unsafe { libc::pthread_kill(thread.as_pthread_t(), signal) };
     }
 }

@@ -1,4 +1,8 @@
 //! Points in time, and where they come from.
+//!
+//! A loop reads its clock once a turn; everything within the turn sees one time. Reading is a look at memory
+//! shared with the kernel, not a system call. The wall clock is for showing only: it may jump, and nothing waits
+//! by it.
 
 use std::ops::{Add, Sub};
 use std::time::{Duration, Instant, SystemTime};

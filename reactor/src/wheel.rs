@@ -5,7 +5,7 @@
 //! Lists are threaded through the slab that holds the timers. A bitmap for each level finds the next slot that is
 //! in use without looking at empty ones.
 
-use crate::slab::Slab;
+use crate::slab::{Slab, SlabKey};
 use crate::slab_key;
 use crate::time::Time;
 use std::time::Duration;
@@ -32,21 +32,27 @@ pub struct Wheel<T> {
     tick: u64,
 }
 
+/// An idle connection holds one of these, so links are slots of the slab, not keys.
 #[derive(Debug)]
 struct Timer<T> {
     /// The tick in which it fires.
     due: u64,
-    next: Option<TimerKey>,
-    previous: Option<TimerKey>,
+    next: u32,
+    previous: u32,
+    /// Level and slot: where the list begins that it is in.
     place: u16,
     value: T,
 }
+
+/// The end of a list. The slab cannot hold that many timers: each takes more than 16 bytes.
+const NONE: u32 = u32::MAX;
 
 #[derive(Debug)]
 struct Level {
     /// Bit n: slot n is not empty.
     used: u64,
-    slots: [Option<TimerKey>; SLOTS],
+    /// The first timer of each slot's list.
+    slots: [u32; SLOTS],
 }
 
 impl<T> Wheel<T> {
@@ -54,7 +60,7 @@ impl<T> Wheel<T> {
     pub fn new() -> Self {
         Self {
             timers: Slab::new(),
-            levels: std::array::from_fn(|_| Level { used: 0, slots: [None; SLOTS] }),
+            levels: std::array::from_fn(|_| Level { used: 0, slots: [NONE; SLOTS] }),
             tick: 0,
         }
     }
@@ -72,15 +78,17 @@ impl<T> Wheel<T> {
     /// Arms a timer that fires at `at` or up to a millisecond later; one in the past fires next.
     pub fn arm(&mut self, at: Time, value: T) -> TimerKey {
         let due = at.as_nanos().div_ceil(NANOS_PER_TICK).max(self.tick + 1);
-        let key = self.timers.insert(Timer { due, next: None, previous: None, place: 0, value });
-        self.link(key);
+        let key = self.timers.insert(Timer { due, next: NONE, previous: NONE, place: 0, value });
+        self.link(key.raw().index());
         key
     }
 
     /// Disarms a timer and gives its value back; nothing for one that has fired or was cancelled.
     pub fn cancel(&mut self, key: TimerKey) -> Option<T> {
-        self.timers.get(key)?;
-        self.unlink(key);
+        if !self.timers.contains(key) {
+            return None;
+        }
+        self.unlink(key.raw().index());
         self.timers.remove(key).map(|timer| timer.value)
     }
 
@@ -117,14 +125,14 @@ impl<T> Wheel<T> {
 
     fn empty(&mut self, level: usize, slot: usize, fired: &mut impl FnMut(T)) {
         self.levels[level].used &= !(1 << slot);
-        let mut key = self.levels[level].slots[slot].take();
-        while let Some(current) = key {
-            let timer = self.timers.get_mut(current).expect("linked timers live");
-            key = timer.next.take();
-            timer.previous = None;
+        let mut next = std::mem::replace(&mut self.levels[level].slots[slot], NONE);
+        while next != NONE {
+            let current = next;
+            let timer = self.timer(current);
+            next = timer.next;
             if timer.due > self.tick {
                 self.link(current);
-            } else if let Some(timer) = self.timers.remove(current) {
+            } else if let Some(timer) = self.timers.key_at(current).and_then(|key| self.timers.remove(key)) {
                 fired(timer.value);
             }
         }
@@ -146,37 +154,42 @@ impl<T> Wheel<T> {
         Some((turn << shift, (turn % SLOTS as u64) as usize))
     }
 
-    fn link(&mut self, key: TimerKey) {
-        let timer = self.timers.get_mut(key).expect("linked timers live");
-        let due = timer.due.min(self.tick.saturating_add(FARTHEST));
+    fn timer(&mut self, index: u32) -> &mut Timer<T> {
+        self.timers.at_mut(index).expect("linked timers live")
+    }
+
+    /// Puts a timer in front of the list that its distance needs.
+    fn link(&mut self, index: u32) {
+        let due = self.timer(index).due.min(self.tick.saturating_add(FARTHEST));
         // The level at which due and present differ: there the due slot lies ahead within one turn.
         let differing = 63 - ((self.tick ^ due) | 1).leading_zeros();
         let level = ((differing / BITS) as usize).min(LEVELS - 1);
         let slot = (due >> (BITS * level as u32)) as usize % SLOTS;
-        timer.place = (level * SLOTS + slot) as u16;
-        let head = &mut self.levels[level].slots[slot];
-        timer.next = head.replace(key);
+        let next = std::mem::replace(&mut self.levels[level].slots[slot], index);
         self.levels[level].used |= 1 << slot;
-        if let Some(next) = timer.next {
-            self.timers.get_mut(next).expect("linked timers live").previous = Some(key);
+        let timer = self.timer(index);
+        timer.place = (level * SLOTS + slot) as u16;
+        timer.previous = NONE;
+        timer.next = next;
+        if next != NONE {
+            self.timer(next).previous = index;
         }
     }
 
-    fn unlink(&mut self, key: TimerKey) {
-        let timer = self.timers.get(key).expect("the caller has seen it");
-        let (next, previous) = (timer.next, timer.previous);
-        let (level, slot) = (timer.place as usize / SLOTS, timer.place as usize % SLOTS);
-        match previous {
-            Some(previous) => self.timers.get_mut(previous).expect("linked timers live").next = next,
-            None => {
-                self.levels[level].slots[slot] = next;
-                if next.is_none() {
-                    self.levels[level].used &= !(1 << slot);
-                }
+    /// Takes a timer out of its list.
+    fn unlink(&mut self, index: u32) {
+        let Timer { next, previous, place, .. } = *self.timer(index);
+        if previous != NONE {
+            self.timer(previous).next = next;
+        } else {
+            let (level, slot) = (&mut self.levels[place as usize / SLOTS], place as usize % SLOTS);
+            level.slots[slot] = next;
+            if next == NONE {
+                level.used &= !(1 << slot);
             }
         }
-        if let Some(next) = next {
-            self.timers.get_mut(next).expect("linked timers live").previous = previous;
+        if next != NONE {
+            self.timer(next).previous = previous;
         }
     }
 }
@@ -254,6 +267,39 @@ mod tests {
         assert_eq!(wheel.next_deadline(), None);
     }
 
+    #[test]
+    fn what_is_due_already_fires_in_the_next_millisecond() {
+        let mut wheel = Wheel::new();
+        fire(&mut wheel, 1000);
+        for at in [0, 3, 999, 1000] {
+            wheel.arm(ms(at), at);
+        }
+        assert_eq!(wheel.next_deadline(), Some(ms(1001)));
+        let mut fired = fire(&mut wheel, 1001);
+        fired.sort_unstable();
+        assert_eq!(fired, [0, 3, 999, 1000]);
+    }
+
+    #[test]
+    fn a_cancelled_timer_is_not_waited_for() {
+        let mut wheel = Wheel::new();
+        wheel.arm(ms(40), 1);
+        for at in [5, 64, 39] {
+            let (near, far) = (wheel.arm(ms(at), 2), wheel.arm(ms(at), 3));
+            wheel.cancel(near);
+            wheel.cancel(far);
+            assert_eq!(wheel.next_deadline(), Some(ms(40)), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_timer_is_small() {
+        // As much as the proxy's tasks carry: a kind and a key.
+        type Task = (bool, bool, crate::RawKey);
+        assert_eq!(size_of::<Task>(), 12);
+        assert!(size_of::<Timer<Task>>() <= 32);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 512 }))]
         #[test]
@@ -270,7 +316,10 @@ mod tests {
                     0 | 1 => {
                         id += 1;
                         let due = now + n.max(1);
-                        model.insert((due, id), wheel.arm(ms(due), id));
+                        // A fraction of a millisecond counts as a whole one.
+                        let early = Duration::from_nanos(u64::from(shift) * 31_000);
+                        let at = Time::from_nanos((ms(due) - (Time::ZERO + early)).as_nanos() as u64);
+                        model.insert((due, id), wheel.arm(at, id));
                     }
                     2 => {
                         if let Some(entry) = model.keys().nth(n as usize % model.len().max(1)).copied() {
@@ -282,16 +331,16 @@ mod tests {
                     _ => {
                         now += n;
                         let mut fired = fire(&mut wheel, now);
-                        let mut expected = Vec::new();
-                        while let Some(entry) = model.first_entry() {
-                            if entry.key().0 > now {
-                                break;
-                            }
-                            expected.push(entry.remove_entry().0.1);
+                        let mut expected = BTreeMap::new();
+                        while let Some(entry) = model.first_entry().filter(|entry| entry.key().0 <= now) {
+                            let ((due, id), _) = entry.remove_entry();
+                            expected.insert(id, due);
                         }
+                        let order: Vec<_> = fired.iter().map(|id| expected.get(id)).collect();
+                        prop_assert!(order.iter().all(Option::is_some), "only what is due fires");
+                        prop_assert!(order.is_sorted(), "in the order of their milliseconds");
                         fired.sort_unstable();
-                        expected.sort_unstable();
-                        prop_assert_eq!(fired, expected);
+                        prop_assert!(fired.iter().eq(expected.keys()), "all that is due fires, once");
                     }
                 }
                 prop_assert_eq!(wheel.len(), model.len());
