@@ -15,10 +15,9 @@ pub(super) fn refusal(head: &RequestHead) -> Option<Cause> {
     if head.authority().is_none_or(<[u8]>::is_empty) && head.version != Version::Http10 {
         return Some(Cause::MissingHost);
     }
-    if head.method == Method::Connect
-        || head.headers.contains(HeaderId::UPGRADE) && asks_upgrade(&head.headers)
-    {
-        return Some(Cause::UpgradeRefused);
+    if head.method == Method::Connect {
+        // Only a route with a CONNECT matcher takes it, and there are none.
+        return Some(Cause::NoRoute);
     }
     if !head.path().starts_with(b"/") {
         return Some(Cause::PathRejected);
@@ -30,11 +29,12 @@ pub(super) fn refusal(head: &RequestHead) -> Option<Cause> {
 }
 
 /// Whether `connection: upgrade` goes with an `upgrade` header.
-fn asks_upgrade(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(HeaderId::CONNECTION)
-        .flat_map(|value| value.split(|byte| *byte == b','))
-        .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+pub(super) fn asks_upgrade(headers: &HeaderMap) -> bool {
+    headers.contains(HeaderId::UPGRADE)
+        && headers
+            .get_all(HeaderId::CONNECTION)
+            .flat_map(|value| value.split(|byte| *byte == b','))
+            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
 }
 
 /// Whether the client waits for `100 Continue`; the header is taken out, since it is answered here.
@@ -52,6 +52,8 @@ pub(super) fn take_expectation(head: &mut RequestHead) -> bool {
 /// Makes a request fit to be sent upstream.
 pub(super) fn prepare_request(head: &mut RequestHead, rng: &mut Rng) {
     h1::strip_hop_by_hop(&mut head.headers, false);
+    // No address counts as internal unless configured, so nobody may claim it.
+    head.headers.remove(HeaderId::X_ENVOY_INTERNAL);
     if !head.headers.contains(HeaderId::X_FORWARDED_PROTO) {
         head.headers.append_id(HeaderId::X_FORWARDED_PROTO, b"http");
     }
@@ -115,17 +117,7 @@ mod tests {
             ("GET", &[(":path", "*"), (":authority", "a")], Some("absolute_path_rejected")),
             ("OPTIONS", &[(":path", "*"), (":authority", "a")], Some("absolute_path_rejected")),
             ("GET", &[(":path", "/a#b"), (":authority", "a")], Some("path_normalization_failed")),
-            ("CONNECT", &[(":authority", "a:1")], Some("upgrade_failed")),
-            (
-                "GET",
-                &[
-                    (":path", "/"),
-                    (":authority", "a"),
-                    ("connection", "x, Upgrade"),
-                    ("upgrade", "websocket"),
-                ],
-                Some("upgrade_failed"),
-            ),
+            ("CONNECT", &[(":authority", "a:1")], Some("route_not_found")),
             ("GET", &[(":path", "/"), (":authority", "a"), ("upgrade", "websocket")], None),
         ] {
             assert_eq!(details(&head(method, headers)).as_deref(), expected, "{method} {headers:?}");

@@ -75,19 +75,38 @@ impl Http {
         let stream = self.streams.get_mut(key).expect("just begun");
         stream.request_end = end;
         if let Some(cause) = header_rules::refusal(&stream.request) {
-            // What follows a refused upgrade is not HTTP.
-            if let Cause::UpgradeRefused = cause {
-                self.connections.get_mut(connection).expect("it sent the request").codec.set_close();
-            }
-            return self.end(key, cause, upstream, cx);
+            return self.refuse(key, cause, upstream, cx);
         }
+        let upgrade = header_rules::asks_upgrade(&stream.request.headers);
         let expects = header_rules::take_expectation(&mut stream.request);
         header_rules::prepare_request(&mut stream.request, cx.rng);
+        if upgrade {
+            return self.refuse(key, Cause::UpgradeRefused, upstream, cx);
+        }
         if expects && !end {
             self.send_continue(connection, cx);
         }
         self.decode_headers(key, end, upstream, cx);
         self.arm(key, cx);
+    }
+
+    /// Ends a request that reaches no filter.
+    fn refuse(&mut self, key: StreamKey, cause: Cause, upstream: &mut Upstream, cx: &mut Cx<'_>) {
+        let Some(stream) = self.streams.get(key) else { return };
+        let connection = self.connections.get_mut(stream.connection).expect("a stream has its connection");
+        let stats = &self.managers[connection.manager.0 as usize].config.stats;
+        let connect = stream.request.method == Method::Connect;
+        match cause {
+            Cause::PathRejected => cx.stats.inc(stats.downstream_rq_non_relative_path),
+            Cause::UpgradeRefused => cx.stats.inc(stats.downstream_rq_ws_on_non_ws_route),
+            Cause::NoRoute => cx.stats.inc(stats.no_route),
+            _ => {}
+        }
+        // As Envoy decides; and what follows a refused tunnel is not HTTP.
+        if connect || matches!(cause, Cause::MissingHost | Cause::UpgradeRefused) {
+            connection.codec.set_close();
+        }
+        self.end(key, cause, upstream, cx);
     }
 
     /// The request has passed all filters: the terminal one takes it.
@@ -294,9 +313,6 @@ impl Http {
         if let Some(connection) = self.connections.get(key) {
             let stats = &self.managers[connection.manager.0 as usize].config.stats;
             cx.stats.inc(stats.downstream_cx_protocol_error);
-            if error.status() == 431 {
-                cx.stats.inc(stats.downstream_rq_too_large);
-            }
         }
         self.refuse_connection(key, Cause::Codec(error), upstream, cx);
     }
@@ -445,6 +461,9 @@ impl Http {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let head = ResponseHead { version: Version::Http11, status: 100, headers: HeaderMap::new() };
         connection.codec.send_informational(&head, cx.io.output(connection.conn));
+        let stats = &self.managers[connection.manager.0 as usize].config.stats;
+        cx.stats.inc(stats.downstream_rq_1xx);
+        cx.stats.inc(stats.downstream_rq_completed);
     }
 
     /// The request's reader has caught up: read on.

@@ -160,7 +160,7 @@ impl Cause {
 }
 
 fn upstream_row(failure: &Failure, started: bool) -> Row {
-    let (status, reason, transport, flag) = match failure {
+    let (status, reason, more, flag) = match failure {
         Failure::NoHealthyHost => {
             return Row {
                 status: 503,
@@ -169,45 +169,20 @@ fn upstream_row(failure: &Failure, started: bool) -> Row {
                 details: "no_healthy_upstream".into(),
             };
         }
-        Failure::Overflow => (503, "overflow", None, Flag::UpstreamOverflow),
-        Failure::ConnectFailed(text) => (
-            503,
-            "remote connection failure",
-            Some(format!("delayed connect error: {text}")),
-            Flag::UpstreamConnectionFailure,
-        ),
-        Failure::ConnectTimeout => (503, "connection timeout", None, Flag::UpstreamConnectionFailure),
-        Failure::Terminated { .. } => {
-            (503, "connection termination", None, Flag::UpstreamConnectionTermination)
+        Failure::Overflow => (503, "overflow", "", Flag::UpstreamOverflow),
+        Failure::ConnectFailed(text) => {
+            (503, "remote connection failure", &**text, Flag::UpstreamConnectionFailure)
         }
-        Failure::Protocol { details } => (
-            502,
-            "protocol error",
-            (!details.is_empty()).then(|| (*details).to_owned()),
-            Flag::UpstreamProtocolError,
-        ),
+        Failure::ConnectTimeout => (503, "connection timeout", "", Flag::UpstreamConnectionFailure),
+        Failure::Terminated { .. } => {
+            (503, "connection termination", "", Flag::UpstreamConnectionTermination)
+        }
+        Failure::Protocol { details } => (502, "protocol error", *details, Flag::UpstreamProtocolError),
     };
     let when = if started { "after" } else { "before" };
-    let detail_reason = reason.replace(' ', "_");
-    let (body, details) = match transport {
-        Some(transport) if matches!(failure, Failure::ConnectFailed(_)) => (
-            format!(
-                "upstream connect error or disconnect/reset before headers. reset reason: {reason}, \
-                 transport failure reason: {transport}"
-            ),
-            format!(
-                "upstream_reset_{when}_response_started{{{detail_reason}|{}}}",
-                transport.replace(' ', "_")
-            ),
-        ),
-        transport => (
-            format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}"),
-            match transport {
-                Some(codec) => format!("upstream_reset_{when}_response_started{{{detail_reason}|{codec}}}"),
-                None => format!("upstream_reset_{when}_response_started{{{detail_reason}}}"),
-            },
-        ),
-    };
+    let bar = if more.is_empty() { "" } else { "|" };
+    let details = format!("upstream_reset_{when}_response_started{{{reason}{bar}{more}}}").replace(' ', "_");
+    let body = format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}");
     Row { status, body: body.into(), flag, details: details.into() }
 }
 
@@ -249,10 +224,9 @@ mod tests {
                 "upstream_reset_before_response_started{overflow}",
             ),
             (
-                Cause::Upstream(Failure::ConnectFailed("Connection refused".into())),
+                Cause::Upstream(Failure::ConnectFailed("delayed connect error: Connection refused".into())),
                 503,
-                "upstream connect error or disconnect/reset before headers. reset reason: remote connection \
-                 failure, transport failure reason: delayed connect error: Connection refused",
+                "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure",
                 "UF",
                 "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}",
             ),

@@ -97,7 +97,8 @@ impl Exchange {
                 Step::End(Cause::Direct { status: direct.status, body: direct.body.clone() })
             }
             Action::Redirect(redirect) => {
-                cx.stats.inc(frame.stats.rq_redirect);
+                // Envoy counts both kinds of answer here.
+                cx.stats.inc(frame.stats.rq_direct_response);
                 let location = rewrite::location(route, redirect, head);
                 Step::End(Cause::Redirect { status: redirect.status, location })
             }
@@ -263,14 +264,19 @@ impl Exchange {
         match upstream.begin(cluster, frame.requester, fresh, cx) {
             Begin::Ready(attempt) => {
                 self.attempt = Some(attempt);
+                self.host = upstream.host_address(attempt).cloned();
                 self.send(head, upstream, cx);
                 Step::Wait
             }
             Begin::Waiting(attempt) => {
                 self.attempt = Some(attempt);
+                self.host = upstream.host_address(attempt).cloned();
                 Step::Wait
             }
-            Begin::Refused(failure) => self.refuse(failure, upstream, cx),
+            Begin::Refused { failure, host } => {
+                self.host = host;
+                self.refuse(failure, upstream, cx)
+            }
         }
     }
 
@@ -278,9 +284,6 @@ impl Exchange {
     fn send(&mut self, head: &RequestHead, upstream: &mut Upstream, cx: &mut Cx<'_>) {
         let attempt = self.attempt.expect("called with an attempt");
         self.connected = true;
-        if let Some(address) = upstream.host_address(attempt) {
-            self.host = Some(address.clone());
-        }
         let has_body = !self.body.is_empty();
         let trailers = self.trailers.take();
         let end = self.request_end && trailers.is_none();

@@ -15,6 +15,8 @@ pub(super) fn rewrite(route: &Route, forward: &Forward, head: &mut RequestHead) 
         head.headers.set(HeaderId::PATH, &path);
     }
     if let Some(host) = &forward.host_rewrite {
+        let original = head.authority().unwrap_or_default().to_vec();
+        head.headers.set(HeaderId::X_ENVOY_ORIGINAL_HOST, &original);
         head.headers.set(HeaderId::AUTHORITY, host);
     }
 }

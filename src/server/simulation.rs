@@ -495,7 +495,12 @@ impl Simulation {
             for (exchange, status) in statuses {
                 self.completed += 1;
                 // A time-out means that something was forgotten, unless the upstream never answers.
-                let expected: &[u16] = if exchange.fault == 5 { &[503, 504, 408] } else { &[200, 503] };
+                let expected: &[u16] = match exchange.fault {
+                    5 => &[503, 504, 408],
+                    // Cut off within the head.
+                    2 => &[502, 503],
+                    _ => &[200, 503],
+                };
                 assert!(expected.contains(&status), "{status} for {exchange:?}");
                 self.clients[at].disturbed = status != 200 || exchange.fault != 0;
             }

@@ -55,6 +55,11 @@ impl Registry {
         Counter(self.cell(name, Kind::Counter, false))
     }
 
+    /// The counter called `name`, shown only once it has counted something.
+    pub fn sparse_counter(&mut self, name: &str) -> Counter {
+        Counter(self.cell(name, Kind::Counter, true))
+    }
+
     /// The gauge called `name`; the same one for the same name.
     pub fn gauge(&mut self, name: &str) -> Gauge {
         Gauge(self.cell(name, Kind::Gauge, false))

@@ -1,17 +1,18 @@
 //! The statistics of each kind of thing, under Envoy's names.
 //!
 //! One struct per scope; the field name is the last part of the statistic's name unless a string says
-//! otherwise. A name is added here when the event that it counts exists in the code, never before.
+//! otherwise; sparse ones are shown only once they have counted. A name is added here when the event that it counts exists in the code, never before.
 
 use super::registry::{Counter, Gauge, Registry, StatusCounters};
 
 macro_rules! scope {
-    ($(#[$meta:meta])* $name:ident { counters: $($counter:ident)* ; gauges: $($gauge:ident)* ; codes: $($codes:ident = $text:literal)* ; }) => {
+    ($(#[$meta:meta])* $name:ident { counters: $($counter:ident)* ; sparse: $($sparse:ident)* ; gauges: $($gauge:ident)* ; codes: $($codes:ident = $text:literal)* ; }) => {
         $(#[$meta])*
         #[derive(Clone, Debug)]
         #[allow(missing_docs, reason = "the fields carry the names that Envoy documents")]
         pub struct $name {
             $(pub $counter: Counter,)*
+            $(pub $sparse: Counter,)*
             $(pub $gauge: Gauge,)*
             $(pub $codes: StatusCounters,)*
         }
@@ -19,8 +20,9 @@ macro_rules! scope {
             /// Registers every name of this scope below `prefix`, which ends with a dot or is empty.
             pub fn register(registry: &mut Registry, prefix: &str) -> Self {
                 Self {
-                    $($counter: registry.counter(&format!("{prefix}{}", stringify!($counter).trim_start_matches('_'))),)*
-                    $($gauge: registry.gauge(&format!("{prefix}{}", stringify!($gauge).trim_start_matches('_'))),)*
+                    $($counter: registry.counter(&format!("{prefix}{}", stringify!($counter))),)*
+                    $($sparse: registry.sparse_counter(&format!("{prefix}{}", stringify!($sparse))),)*
+                    $($gauge: registry.gauge(&format!("{prefix}{}", stringify!($gauge))),)*
                     $($codes: registry.status_counters(&format!("{prefix}{}", $text)),)*
                 }
             }
@@ -43,7 +45,8 @@ scope! {
             downstream_rq_header_timeout downstream_rq_idle_timeout downstream_rq_response_before_rq_complete
             downstream_rq_non_relative_path downstream_rq_ws_on_non_ws_route
             downstream_flow_control_paused_reading_total downstream_flow_control_resumed_reading_total
-            no_route no_cluster rq_direct_response rq_redirect rq_total rs_too_large;
+            no_route no_cluster rq_direct_response rq_total rs_too_large;
+        sparse: ;
         gauges: downstream_cx_active downstream_cx_http1_active downstream_rq_active;
         codes: ;
     }
@@ -60,12 +63,12 @@ scope! {
             upstream_cx_destroy_remote_with_active_rq upstream_cx_close_notify upstream_cx_idle_timeout
             upstream_cx_max_requests upstream_cx_protocol_error
             upstream_cx_rx_bytes_total upstream_cx_tx_bytes_total
-            upstream_rq_total upstream_rq_completed upstream_rq_1xx upstream_rq_2xx upstream_rq_3xx
-            upstream_rq_4xx upstream_rq_5xx upstream_rq_timeout upstream_rq_cancelled upstream_rq_rx_reset
-            upstream_rq_tx_reset upstream_rq_pending_total upstream_rq_pending_overflow
+            upstream_rq_total upstream_rq_completed upstream_rq_timeout upstream_rq_cancelled
+            upstream_rq_pending_total upstream_rq_pending_overflow
             upstream_rq_pending_failure_eject upstream_rq_retry upstream_rq_retry_success
             upstream_flow_control_paused_reading_total upstream_flow_control_resumed_reading_total
             upstream_flow_control_backed_up_total upstream_flow_control_drained_total;
+        sparse: upstream_rq_1xx upstream_rq_2xx upstream_rq_3xx upstream_rq_4xx upstream_rq_5xx;
         gauges: upstream_cx_active upstream_rq_active upstream_rq_pending_active membership_total membership_healthy
             upstream_cx_rx_bytes_buffered upstream_cx_tx_bytes_buffered;
         codes: upstream_rq_code = "upstream_rq_";
@@ -76,6 +79,7 @@ scope! {
     /// `listener.<address>.`: one listener.
     ListenerStats {
         counters: downstream_cx_total downstream_cx_destroy downstream_cx_overflow no_filter_chain_match;
+        sparse: ;
         gauges: downstream_cx_active;
         codes: ;
     }
@@ -85,6 +89,7 @@ scope! {
     /// `listener_manager.`: all listeners.
     ListenerManagerStats {
         counters: listener_added listener_create_success listener_create_failure;
+        sparse: ;
         gauges: total_listeners_active total_listeners_draining total_listeners_warming workers_started;
         codes: ;
     }
@@ -94,6 +99,7 @@ scope! {
     /// `server.`: the process.
     ServerStats {
         counters: ;
+        sparse: ;
         gauges: uptime live state concurrency total_connections memory_physical_size initialization_time_ms;
         codes: ;
     }

@@ -1,7 +1,7 @@
 //! An attempt: one try of a request on one host; and what can happen to it.
 
 use nuncio_codec::{Buffer, HeaderMap, ResponseHead};
-use nuncio_reactor::{RawKey, slab_key};
+use nuncio_reactor::{Address, RawKey, slab_key};
 use std::borrow::Cow;
 
 slab_key! {
@@ -17,7 +17,12 @@ pub enum Begin {
     /// [`What::Ready`] or [`What::Failed`] will follow.
     Waiting(AttemptKey),
     /// It is not to be.
-    Refused(Failure),
+    Refused {
+        /// Why.
+        failure: Failure,
+        /// The host that had been picked, if it came to that.
+        host: Option<Address>,
+    },
 }
 
 /// Why an attempt ended without a whole response.
@@ -27,7 +32,7 @@ pub enum Failure {
     NoHealthyHost,
     /// A circuit breaker is open.
     Overflow,
-    /// No connection could be made; the text says why.
+    /// No connection could be made; the text says when that was known, and why.
     ConnectFailed(Cow<'static, str>),
     /// No connection was made within the cluster's `connect_timeout`.
     ConnectTimeout,

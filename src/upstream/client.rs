@@ -1,6 +1,6 @@
 //! One upstream HTTP connection and where it stands.
 
-use super::attempt::AttemptKey;
+use super::attempt::{AttemptKey, Failure};
 use crate::io::{Alarm, ConnKey};
 use nuncio_codec::h1;
 use nuncio_reactor::{Time, slab_key};
@@ -36,4 +36,12 @@ pub(super) struct Client {
     pub(super) paused: bool,
     /// The writer of the request body was told to wait.
     pub(super) backed_up: bool,
+}
+
+impl Client {
+    /// What it means to the exchange if the upstream ends the connection now.
+    pub(super) fn terminated(&self) -> Failure {
+        // Only where not a byte of a response came can the request have gone unnoticed.
+        Failure::Terminated { reused: self.used && !self.codec.response_started() }
+    }
 }

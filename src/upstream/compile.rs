@@ -150,6 +150,9 @@ pub(crate) fn address(proto: &core::Address, cx: &mut Cx<'_>) -> Option<(Address
             if pipe.mode > 0o777 {
                 cx.error_at("mode", format!("{} is more than 511 (octal 0777)", pipe.mode));
             }
+            if pipe.mode != 0 && path.starts_with('@') {
+                cx.error_at("mode", "a name in the abstract namespace has no file, and no mode");
+            }
             Some((Address::unix(path), (pipe.mode != 0).then_some(pipe.mode)))
         }),
     }

@@ -25,7 +25,8 @@ impl Upstream {
         let before = output.len();
         if let Err(error) = client.codec.send_headers(head, end, output) {
             // Nothing was written, but what was to be sent is not fit to be sent to anybody.
-            return self.break_off(key, Some(error.details()), cx);
+            let failure = Failure::Protocol { details: error.details() };
+            return self.break_off(key, failure, By::Us, cx);
         }
         let sent = (output.len() - before) as u64;
         let stats = &self.clusters[client.cluster as usize].config.stats;
@@ -89,11 +90,12 @@ impl Upstream {
     pub fn abandon(&mut self, attempt: AttemptKey, cx: &mut Cx<'_>) {
         let Some(state) = self.attempts.get(attempt) else { return };
         let (cluster, host, client) = (state.cluster, state.host, state.client);
-        cx.stats.inc(self.stats(cluster).upstream_rq_cancelled);
         match client {
-            None => self.stop_waiting(attempt, cx),
+            None => {
+                cx.stats.inc(self.stats(cluster).upstream_rq_cancelled);
+                self.stop_waiting(attempt, cx);
+            }
             Some(client) => {
-                cx.stats.inc(self.stats(cluster).upstream_rq_tx_reset);
                 self.detach(cluster, host, cx);
                 self.close(client, Close::Now, By::Us, cx);
             }
@@ -144,7 +146,10 @@ impl Upstream {
                 }
                 Read::Empty => return,
                 Read::Eof => return self.on_eof(key, cx),
-                Read::Failed => return self.break_off(key, None, cx),
+                Read::Failed => {
+                    let failure = client.terminated();
+                    return self.break_off(key, failure, By::Them, cx);
+                }
             }
         }
     }
@@ -164,7 +169,8 @@ impl Upstream {
                 Ok(Some(event)) => self.on_response(key, event, cx),
                 Ok(None) => return true,
                 Err(error) => {
-                    self.break_off(key, Some(error.details()), cx);
+                    let failure = Failure::Protocol { details: error.details() };
+                    self.break_off(key, failure, By::Us, cx);
                     return false;
                 }
             }
@@ -176,7 +182,10 @@ impl Upstream {
         let State::Busy(attempt) = client.state else { return };
         let cluster = client.cluster;
         let (what, end) = match event {
-            ResponseEvent::Informational { head } => (What::Informational(head), false),
+            ResponseEvent::Informational { head } => {
+                self.charge(ClusterId(cluster), head.status, cx);
+                (What::Informational(head), false)
+            }
             ResponseEvent::Headers { head, end } => {
                 self.charge(ClusterId(cluster), head.status, cx);
                 (What::Headers { head, end }, end)
@@ -220,36 +229,31 @@ impl Upstream {
 
     fn on_eof(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
         let Some(client) = self.clients.get_mut(key) else { return };
-        match client.codec.finish() {
+        let terminated = client.terminated();
+        let started = client.codec.response_started();
+        let failure = match client.codec.finish() {
             Ok(Some(event)) => {
+                // The end of the connection is the end of the response.
                 self.on_response(key, event, cx);
-                // The response may have ended here and the connection with it; if not, it was cut short.
-                self.break_off(key, None, cx);
+                terminated
             }
-            Ok(None) | Err(_) => self.break_off(key, None, cx),
-        }
+            // As in Envoy, a response that breaks off in the middle is a breach of the protocol.
+            Err(error) if started => Failure::Protocol { details: error.details() },
+            Ok(None) | Err(_) => terminated,
+        };
+        self.break_off(key, failure, By::Them, cx);
     }
 
-    /// The connection is of no more use: broken by the peer, or by us because of what the peer said.
-    fn break_off(&mut self, key: ClientKey, protocol: Option<&'static str>, cx: &mut Cx<'_>) {
+    /// The connection is of no more use, and neither is the attempt that it may carry.
+    fn break_off(&mut self, key: ClientKey, failure: Failure, by: By, cx: &mut Cx<'_>) {
         let Some(client) = self.clients.get(key) else { return };
-        let (cluster, host, used) = (client.cluster, client.host, client.used);
-        let by = if protocol.is_some() { By::Us } else { By::Them };
-        if protocol.is_some() {
+        let (cluster, host) = (client.cluster, client.host);
+        if let Failure::Protocol { .. } = failure {
             cx.stats.inc(self.stats(cluster).upstream_cx_protocol_error);
         }
         if let State::Busy(attempt) = client.state {
-            if protocol.is_none() {
-                cx.stats.inc(self.stats(cluster).upstream_rq_rx_reset);
-            }
             self.detach(cluster, host, cx);
-            self.fail(
-                attempt,
-                match protocol {
-                    Some(details) => Failure::Protocol { details },
-                    None => Failure::Terminated { reused: used },
-                },
-            );
+            self.fail(attempt, failure);
         }
         self.close(key, Close::Now, by, cx);
     }

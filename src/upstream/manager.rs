@@ -67,7 +67,7 @@ impl Upstream {
         let stats = &cluster.config.stats;
         let Some(host) = cluster.balancer.pick(shared, cx.rng) else {
             cx.stats.inc(stats.upstream_cx_none_healthy);
-            return Begin::Refused(Failure::NoHealthyHost);
+            return Begin::Refused { failure: Failure::NoHealthyHost, host: None };
         };
         let attempt = Attempt { requester, cluster: id.0, host: host as u32, client: None };
         let pool = &mut cluster.pools[host];
@@ -75,7 +75,7 @@ impl Upstream {
             if !shared.requests.enter(shared.limits.max_requests) {
                 pool.idle.push(client);
                 cx.stats.inc(stats.upstream_rq_pending_overflow);
-                return Begin::Refused(Failure::Overflow);
+                return overflow(&cluster.config, host);
             }
             let key = self.attempts.insert(attempt);
             self.attach(key, client, cx);
@@ -83,7 +83,7 @@ impl Upstream {
         }
         if !shared.pending.enter(shared.limits.max_pending_requests) {
             cx.stats.inc(stats.upstream_rq_pending_overflow);
-            return Begin::Refused(Failure::Overflow);
+            return overflow(&cluster.config, host);
         }
         let key = self.attempts.insert(attempt);
         pool.waiting.push_back(Waiting { attempt: key, fresh });
@@ -94,7 +94,8 @@ impl Upstream {
             Err(failure) => {
                 self.stop_waiting(key, cx);
                 self.attempts.remove(key);
-                Begin::Refused(failure)
+                let host = self.clusters[id.0 as usize].config.hosts[host].address.clone();
+                Begin::Refused { failure, host: Some(host) }
             }
         }
     }
@@ -150,7 +151,7 @@ impl Upstream {
             Notice::Ready => self.pump(key, cx),
             Notice::Connected => self.on_connected(key, cx),
             Notice::ConnectFailed(error) => {
-                self.on_connect_failed(key, Failure::ConnectFailed(reason(&error)), cx);
+                self.on_connect_failed(key, Failure::ConnectFailed(reason("delayed", &error)), cx);
             }
         }
     }
@@ -310,7 +311,11 @@ impl Upstream {
             Err(error) => {
                 shared.connections.leave();
                 cx.stats.inc(config.stats.upstream_cx_connect_fail);
-                return if pool.total > 0 { Ok(()) } else { Err(Failure::ConnectFailed(reason(&error))) };
+                return if pool.total > 0 {
+                    Ok(())
+                } else {
+                    Err(Failure::ConnectFailed(reason("immediate", &error)))
+                };
             }
         };
         let deadline = cx.reactor.now() + config.connect_timeout;
@@ -386,12 +391,18 @@ impl Upstream {
     }
 }
 
+fn overflow(cluster: &ClusterConfig, host: usize) -> Begin {
+    Begin::Refused { failure: Failure::Overflow, host: Some(cluster.hosts[host].address.clone()) }
+}
+
 fn alarm(key: ClientKey) -> Task {
     Task { layer: Layer::Upstream, wake: Wake::Alarm, key: key.raw() }
 }
 
-/// The system's words for an error, without Rust's number behind them.
-fn reason(error: &io::Error) -> Cow<'static, str> {
+/// Envoy's words for a connection that could not be made.
+fn reason(when: &str, error: &io::Error) -> Cow<'static, str> {
     let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned().into()
+    // The system's words, without Rust's number behind them.
+    let words = text.split(" (os error").next().unwrap_or_default();
+    format!("{when} connect error: {words}").into()
 }
