@@ -160,7 +160,8 @@ impl Socket {
                 socket.set_reuse_address(true)?;
                 socket.set_reuse_port(options.reuse_port)?;
                 socket.set_tcp_nodelay(options.nodelay)?;
-                if inet.is_ipv6() && !inet.ip().is_unspecified() {
+                if inet.is_ipv6() {
+                    // `[::]` is IPv6 alone, whatever the system's default, so that `0.0.0.0` can stand beside it.
                     socket.set_only_v6(true)?;
                 }
             }

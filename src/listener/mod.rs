@@ -7,7 +7,7 @@ pub mod compile;
 pub mod config;
 
 use crate::http::ManagerId;
-use crate::io::{Cx, Layer, Task, TokenKind, Wake};
+use crate::io::{Cx, Layer, Reactor, Task, TokenKind, Wake};
 use config::{ListenerConfig, NetworkTerminal};
 use nuncio_reactor::{Address, ListenOptions, RawKey, Slab, SlabKey, Socket, slab_key};
 use std::io;
@@ -119,11 +119,15 @@ impl Listeners {
 
     /// Stops listening. What has been queued by the kernel is accepted first, since closing the socket would
     /// reset it.
-    pub fn close(&mut self, accepted: &mut Vec<Accepted>) {
+    pub fn close(&mut self, accepted: &mut Vec<Accepted>, reactor: &Reactor) {
         for key in self.sockets.keys() {
             if let Some(Listening { socket, manager }) = self.sockets.remove(key) {
                 while let Ok((socket, _)) = socket.accept() {
                     accepted.push(Accepted { socket, manager });
+                }
+                // A socket that workers share stays open with the others: it must not wake this one any more.
+                if let Err(error) = reactor.deregister(&socket) {
+                    log::warn!("a listening socket could not be deregistered: {error}");
                 }
             }
         }

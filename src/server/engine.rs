@@ -150,7 +150,7 @@ impl Engine {
 
     /// Stops accepting; what is open goes on until it is finished.
     pub(super) fn drain(&mut self) {
-        self.listeners.close(&mut self.accepted);
+        self.listeners.close(&mut self.accepted, &self.reactor);
         self.hand_over();
         self.http.drain(&mut self.upstream, cx!(self));
     }
@@ -158,7 +158,7 @@ impl Engine {
     /// Ends everything at once.
     pub(super) fn stop(&mut self) {
         let mut unserved = Vec::new();
-        self.listeners.close(&mut unserved);
+        self.listeners.close(&mut unserved, &self.reactor);
         self.http.stop(&mut self.upstream, cx!(self));
         self.upstream.close_idle(cx!(self));
         self.finish_turn();
