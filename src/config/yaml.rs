@@ -8,9 +8,13 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::DuplicateKeyPolicy;
 use serde_saphyr::{Location, Spanned};
 use std::fmt;
+use std::thread::ScopedJoinHandle;
 
 /// Most levels of mappings and lists in each other, as in protobuf's own JSON parser.
 const DEPTH: usize = 100;
+
+/// Enough stack for as many levels, even without optimisation.
+const STACK: usize = 16 << 20;
 
 /// A node of the tree.
 #[derive(Clone, Debug)]
@@ -89,11 +93,26 @@ impl Value {
     }
 }
 
+/// What is wrong, and line and column if they are known.
+type Error = (String, Option<(usize, usize)>);
+
 /// Parses a text of one document; an empty one is null.
 ///
 /// # Errors
 /// The message, and line and column if they are known.
-pub(super) fn parse(text: &str) -> Result<Node, (String, Option<(usize, usize)>)> {
+pub(super) fn parse(text: &str) -> Result<Node, Error> {
+    // The parser takes much stack for each level: whoever calls may not have so much.
+    std::thread::scope(|scope| {
+        let parser = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || parse_here(text));
+        match parser.map(ScopedJoinHandle::join) {
+            Ok(Ok(result)) => result,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            Err(error) => Err((format!("cannot start a thread to parse it: {error}"), None)),
+        }
+    })
+}
+
+fn parse_here(text: &str) -> Result<Node, Error> {
     if text.lines().all(|line| matches!(line.trim_start().bytes().next(), None | Some(b'#'))) {
         return Ok(Node::new(Value::Null, Location::UNKNOWN, Location::UNKNOWN));
     }
@@ -118,6 +137,9 @@ pub(super) fn parse(text: &str) -> Result<Node, (String, Option<(usize, usize)>)
             return ("not valid YAML: a tab in the indentation; use spaces".to_owned(), Some(place));
         }
         let message = error.to_string();
+        if message.contains("Depth") || message.contains("recursion limit") {
+            return (format!("more than {DEPTH} mappings and lists in each other"), place);
+        }
         // The place is shown in our own form.
         let message = message.lines().next().unwrap_or_default();
         let message = message.split(" at line ").next().unwrap_or_default();

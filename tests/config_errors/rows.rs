@@ -469,6 +469,15 @@ pub(crate) const ROWS: &[Row] = &[
         ),
         &["1023 is more than 511 (octal 0777)"],
     ),
+    row(
+        "permission bits of an abstract unix socket",
+        &[("path: /run/old.sock", "path: \"@old\", mode: »384")],
+        (
+            "static_resources.clusters[1]",
+            ".load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.pipe.mode",
+        ),
+        &["a name in the abstract namespace has no file, and no mode"],
+    ),
     // Clusters.
     row(
         "cluster without a name",
