@@ -1,7 +1,7 @@
 //! Loading configuration: text to schema messages, with a place for every complaint.
 //!
-//! Text (YAML, or JSON as its subset) becomes a tree that knows where everything stands ([`yaml`]), which is
-//! checked against the schema ([`walk`]) and becomes messages. What the messages mean is checked by the layers, in
+//! Text (YAML, or JSON as its subset) becomes a tree that knows where everything stands (`yaml`), which is
+//! checked against the schema (`walk`) and becomes messages. What the messages mean is checked by the layers, in
 //! their `compile` modules, which report to a [`Cx`]. All errors are collected; none stops the search for others.
 
 mod cx;
