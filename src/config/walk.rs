@@ -146,16 +146,15 @@ impl Walk<'_> {
     fn unknown_field(&mut self, key: &Node, name: &str, descriptor: &MessageDescriptor) {
         let mut known: Vec<String> = descriptor.fields().map(|field| field.name().to_owned()).collect();
         known.sort();
-        let hint = hint(name, &known);
         let list = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         let message = descriptor.name();
+        let said = if is_envoys(name, descriptor.full_name()) {
+            format!("Envoy's field `{name}` of {message} is not supported yet.")
+        } else {
+            format!("unknown field `{name}` in {message}.{}", hint(name, &known))
+        };
         self.diagnostics.strange(&self.path);
-        self.below(name, |walk| {
-            walk.error(
-                key,
-                format!("unknown or unsupported field `{name}` in {message}.{hint} Supported: {list}"),
-            );
-        });
+        self.below(name, |walk| walk.error(key, format!("{said} Supported: {list}")));
     }
 
     fn field(&mut self, node: &Node, field: &FieldDescriptor, base: Option<&Field>) -> Option<Field> {
@@ -456,6 +455,20 @@ fn base64(text: &str) -> Option<Vec<u8>> {
     base64::engine::general_purpose::STANDARD_NO_PAD.decode(text).ok()
 }
 
+/// Whether Envoy has such a field, although the schema does not.
+fn is_envoys(name: &str, message: &str) -> bool {
+    // A line for each message: its name, a colon, its fields.
+    let line = include_str!("envoy_fields.txt")
+        .lines()
+        .find_map(|line| line.strip_prefix(message)?.strip_prefix(": "));
+    line.is_some_and(|fields| fields.split(' ').any(|field| plain(field) == plain(name)))
+}
+
+/// A name without what tells its spellings apart: `snake_case`, `lowerCamelCase`, `kebab-case`.
+fn plain(name: &str) -> String {
+    name.replace(['_', '-'], "").to_lowercase()
+}
+
 /// A sentence that suggests the known name that a mistyped one is probably meant to be, or nothing.
 pub(crate) fn hint(name: &str, known: &[String]) -> String {
     nearest(name, known).map_or_else(String::new, |name| format!(" Did you mean `{name}`?"))
@@ -463,7 +476,6 @@ pub(crate) fn hint(name: &str, known: &[String]) -> String {
 
 /// The known name that a mistyped one is probably meant to be.
 fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
-    let plain = |text: &str| text.replace(['_', '-'], "").to_lowercase();
     let wanted = plain(name);
     let (distance, best) =
         known.iter().map(|known| (strsim::levenshtein(&wanted, &plain(known)), known)).min()?;
@@ -509,6 +521,25 @@ mod tests {
             ("a$==", None),
         ] {
             assert_eq!(base64(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn fields_of_envoy_are_known() {
+        let cluster = "envoy.config.cluster.v3.Cluster";
+        for (name, message, expected) in [
+            ("health_checks", cluster, true),
+            ("healthChecks", cluster, true),
+            ("health_check", cluster, false),
+            ("health_checks", "envoy.config.cluster.v3.Clust", false),
+            ("slow_start_config", "envoy.config.cluster.v3.Cluster.LeastRequestLbConfig", true),
+            ("slow_start_config", cluster, false),
+        ] {
+            assert_eq!(is_envoys(name, message), expected, "{name} of {message}");
+        }
+        for line in include_str!("envoy_fields.txt").lines() {
+            let name = line.split(": ").next().unwrap_or_default();
+            assert!(pool().get_message_by_name(name).is_some(), "{line}");
         }
     }
 

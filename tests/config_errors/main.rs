@@ -102,7 +102,12 @@ fn everything_that_is_wrong_is_reported() {
     assert_eq!(
         summary(&refused(&Source::text(&text))),
         [
-            (&format!("{HCM}.generate_request_id")[..], 15, 11, "unknown or unsupported field".to_owned()),
+            (
+                &format!("{HCM}.generate_request_id")[..],
+                15,
+                11,
+                "Envoy's field `generate_request_id` of".to_owned()
+            ),
             (&format!("{ROUTES}[0].routes[0].route.timeout"), 24, 52, "expected a duration in".to_owned()),
             ("static_resources.clusters[0].lb_policy", 50, 16, "`MAGLEV` is not a".to_owned()),
             (

@@ -100,7 +100,7 @@ pub(crate) const ROWS: &[Row] = &[
         "unknown field at the root",
         &[("admin:\n", "»admn:\n")],
         ("", "admn"),
-        &["unknown or unsupported field `admn` in Bootstrap", "Did you mean `admin`?", "static_resources"],
+        &["unknown field `admn` in Bootstrap", "Did you mean `admin`?", "static_resources"],
     ),
     row(
         "unknown field of a cluster",
@@ -358,7 +358,7 @@ pub(crate) const ROWS: &[Row] = &[
         "duration of minutes",
         &[("connect_timeout: 1s", "connect_timeout: {»minutes: 1}")],
         (APP, ".connect_timeout.minutes"),
-        &["unknown or unsupported field `minutes` in Duration. Supported: nanos, seconds"],
+        &["unknown field `minutes` in Duration. Supported: nanos, seconds"],
     ),
     row(
         "no time to connect",
@@ -498,7 +498,7 @@ pub(crate) const ROWS: &[Row] = &[
             "    »eds_cluster_config: {}\n    load_assignment:\n      cluster_name: old",
         )],
         ("static_resources.clusters[1]", ".eds_cluster_config"),
-        &["unknown or unsupported field `eds_cluster_config` in Cluster. Supported: "],
+        &["Envoy's field `eds_cluster_config` of Cluster is not supported yet. Supported: "],
     ),
     row(
         "assignment without a cluster's name",
