@@ -328,14 +328,15 @@ static_resources:
 #[test]
 fn a_large_configuration_loads() {
     // More nodes and aliases than a careful YAML reader takes from a stranger.
-    let mut text = "static_resources:\n  clusters:\n  - {name: a, connect_timeout: &limit 1s}\n".to_owned();
-    for cluster in 0..8000 {
-        let port = cluster + 1;
-        text += &format!(
-            "  - {{name: c{cluster}, connect_timeout: *limit, load_assignment: {{cluster_name: c, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}}}}}]}}]}}}}\n"
-        );
-    }
-    assert_eq!(message(&Source::text(&text)).static_resources.unwrap_or_default().clusters.len(), 8001);
+    let endpoints = "{}, ".repeat(260_000);
+    let aliases = "  - {name: b, connect_timeout: *limit}\n".repeat(2000);
+    let text = format!(
+        "static_resources:\n  clusters:\n  - name: a\n    connect_timeout: &limit 1s\n    load_assignment: {{endpoints: [{{lb_endpoints: [{endpoints}]}}]}}\n{aliases}"
+    );
+    let clusters = message(&Source::text(&text)).static_resources.unwrap_or_default().clusters;
+    assert_eq!(clusters.len(), 2001);
+    let hosts = clusters[0].load_assignment.as_ref().map(|hosts| hosts.endpoints[0].lb_endpoints.len());
+    assert_eq!(hosts, Some(260_000));
 }
 
 #[test]
