@@ -22,7 +22,7 @@ pub struct RouteConfig {
 /// A set of routes for some domains.
 #[derive(Debug)]
 pub struct VirtualHost {
-    /// Unique in its route configuration.
+    /// Any name.
     pub name: String,
     /// Tried in order; the first that matches is taken.
     pub routes: Vec<Route>,

@@ -3,7 +3,7 @@
 //! A block has one writer (its worker) and any number of readers (the main thread). Cells are atomics only
 //! so that reading them from another thread is defined; the writer never uses a read-modify-write.
 
-use super::registry::{Counter, Gauge, Kind, Registry, StatusCounters};
+use super::registry::{CODES, Counter, Entry, Gauge, Kind, Registry, Shown, StatusCounters};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -75,21 +75,27 @@ pub struct Merged {
 }
 
 impl Merged {
-    /// Sums all blocks; names that never counted and belong to a sparse family are left out.
+    /// Sums all blocks; names that are shown only once they have counted are left out until then.
     pub fn of(registry: &Registry, blocks: &[Block]) -> Self {
-        let mut rows: Vec<_> = registry
-            .entries()
-            .iter()
-            .filter_map(|entry| {
-                let sum = blocks
-                    .iter()
-                    .filter_map(|block| block.cells.get(entry.cell as usize))
-                    .fold(0u64, |sum, cell| sum.wrapping_add(cell.load(Relaxed)));
-                // A gauge's parts may be read a moment apart: never show that as a huge number.
-                let sum = if entry.kind == Kind::Gauge { (sum as i64).max(0) as u64 } else { sum };
-                (sum != 0 || !entry.sparse).then(|| (entry.name.clone(), entry.kind, sum))
-            })
-            .collect();
+        let sum = |cell: u32, kind| {
+            let cells = blocks.iter().filter_map(|block| block.cells.get(cell as usize));
+            let sum = cells.fold(0u64, |sum, cell| sum.wrapping_add(cell.load(Relaxed)));
+            // A gauge's parts may be read a moment apart: never show that as a huge number.
+            if kind == Kind::Gauge { (sum as i64).max(0) as u64 } else { sum }
+        };
+        let mut rows = Vec::new();
+        for Entry { name, kind, cell, shown } in registry.entries() {
+            if *shown == Shown::Codes {
+                let counts =
+                    (0..CODES).map(|code| (code, sum(cell + code, *kind))).filter(|(_, count)| *count != 0);
+                rows.extend(counts.map(|(code, count)| (format!("{name}{}", code + 100), *kind, count)));
+                continue;
+            }
+            let sum = sum(*cell, *kind);
+            if sum != 0 || *shown == Shown::Always {
+                rows.push((name.clone(), *kind, sum));
+            }
+        }
         rows.sort_by(|a, b| a.0.cmp(&b.0));
         Self { rows }
     }

@@ -31,10 +31,25 @@ pub enum Kind {
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) kind: Kind,
+    /// Its cell; of a family of status codes the first.
     pub(super) cell: u32,
-    /// Shown only when non-zero: one of a family of which most never occur.
-    pub(super) sparse: bool,
+    pub(super) shown: Shown,
 }
+
+/// How an entry is shown.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Always.
+    Always,
+    /// Once it has counted something.
+    WhenUsed,
+    /// As one counter for each status code from 100 to 599 that has counted something; the name is the prefix.
+    /// One entry, since a family for each of thousands of clusters would be millions.
+    Codes,
+}
+
+/// Status codes that are counted one by one: 100 to 599.
+pub(super) const CODES: u32 = 500;
 
 /// Names and the cells that they own.
 #[derive(Debug, Default)]
@@ -52,28 +67,22 @@ impl Registry {
 
     /// The counter called `name`; the same one for the same name.
     pub fn counter(&mut self, name: &str) -> Counter {
-        Counter(self.cell(name, Kind::Counter, false))
+        Counter(self.cell(name, Kind::Counter, Shown::Always))
     }
 
     /// The counter called `name`, shown only once it has counted something.
     pub fn sparse_counter(&mut self, name: &str) -> Counter {
-        Counter(self.cell(name, Kind::Counter, true))
+        Counter(self.cell(name, Kind::Counter, Shown::WhenUsed))
     }
 
     /// The gauge called `name`; the same one for the same name.
     pub fn gauge(&mut self, name: &str) -> Gauge {
-        Gauge(self.cell(name, Kind::Gauge, false))
+        Gauge(self.cell(name, Kind::Gauge, Shown::Always))
     }
 
     /// The counters `<prefix><code>` for every status code.
     pub fn status_counters(&mut self, prefix: &str) -> StatusCounters {
-        let first = self.cell(&format!("{prefix}100"), Kind::Counter, true);
-        if self.cells == first + 1 {
-            for code in 101..600 {
-                self.cell(&format!("{prefix}{code}"), Kind::Counter, true);
-            }
-        }
-        StatusCounters(first)
+        StatusCounters(self.cell(prefix, Kind::Counter, Shown::Codes))
     }
 
     /// How many cells a block for this registry needs.
@@ -85,14 +94,14 @@ impl Registry {
         &self.entries
     }
 
-    fn cell(&mut self, name: &str, kind: Kind, sparse: bool) -> u32 {
+    fn cell(&mut self, name: &str, kind: Kind, shown: Shown) -> u32 {
         if let Some(&cell) = self.by_name.get(name) {
             return cell;
         }
         let cell = self.cells;
-        self.cells += 1;
+        self.cells += if shown == Shown::Codes { CODES } else { 1 };
         self.by_name.insert(name.to_owned(), cell);
-        self.entries.push(Entry { name: name.to_owned(), kind, cell, sparse });
+        self.entries.push(Entry { name: name.to_owned(), kind, cell, shown });
         cell
     }
 }

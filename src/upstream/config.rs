@@ -38,7 +38,7 @@ pub struct ClusterConfig {
     pub buffer_limit: u32,
     /// Limits for ordinary traffic (routing priority DEFAULT).
     pub limits: CircuitLimits,
-    /// Largest response head accepted from this cluster, in bytes. Default 60 KiB.
+    /// Largest response head accepted from this cluster, in bytes. Default 80 KiB.
     pub max_response_headers: u32,
     /// Idle pooled connections are closed after this. Default 1 h; `None` is never.
     pub idle_timeout: Option<Duration>,
