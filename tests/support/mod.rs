@@ -388,16 +388,32 @@ pub struct Request {
 }
 
 impl Client {
-    /// The next request; `None` when the proxy has closed.
-    pub fn request(&mut self) -> Option<Request> {
-        while !self.rest.windows(4).any(|window| window == b"\r\n\r\n") {
-            let mut block = [0; 65536];
-            match self.stream.read(&mut block) {
-                Ok(0) | Err(_) => return None,
-                Ok(n) => self.rest.extend_from_slice(&block[..n]),
+    fn try_fill(&mut self) -> Option<()> {
+        let mut block = [0; 65536];
+        let n = self.stream.read(&mut block).ok().filter(|n| *n > 0)?;
+        self.rest.extend_from_slice(&block[..n]);
+        Some(())
+    }
+
+    fn try_until(&mut self, mark: &[u8]) -> Option<Vec<u8>> {
+        loop {
+            if let Some(at) = self.rest.windows(mark.len()).position(|window| window == mark) {
+                return Some(self.rest.drain(..at + mark.len()).collect());
             }
+            self.try_fill()?;
         }
-        let head = String::from_utf8_lossy(&self.until(b"\r\n\r\n")).into_owned();
+    }
+
+    fn try_exactly(&mut self, n: usize) -> Option<Vec<u8>> {
+        while self.rest.len() < n {
+            self.try_fill()?;
+        }
+        Some(self.rest.drain(..n).collect())
+    }
+
+    /// The next request; `None` when the proxy has closed, also in the middle of one.
+    pub fn request(&mut self) -> Option<Request> {
+        let head = String::from_utf8_lossy(&self.try_until(b"\r\n\r\n")?).into_owned();
         let header = |name: &str| {
             head.lines().find_map(|line| {
                 let (key, value) = line.split_once(':')?;
@@ -407,17 +423,17 @@ impl Client {
         let mut body = Vec::new();
         if header("transfer-encoding").is_some() {
             loop {
-                let line = String::from_utf8(self.until(b"\r\n")).expect("a chunk size");
+                let line = String::from_utf8(self.try_until(b"\r\n")?).expect("a chunk size");
                 let size = usize::from_str_radix(line.trim(), 16).expect("a chunk size");
-                body.extend(self.exactly(size));
+                body.extend(self.try_exactly(size)?);
                 if size == 0 {
-                    while self.until(b"\r\n") != b"\r\n" {}
+                    while self.try_until(b"\r\n")? != b"\r\n" {}
                     break;
                 }
-                self.exactly(2);
+                self.try_exactly(2)?;
             }
         } else if let Some(length) = header("content-length") {
-            body = self.exactly(length.parse().expect("a length"));
+            body = self.try_exactly(length.parse().expect("a length"))?;
         }
         Some(Request { head, body })
     }
