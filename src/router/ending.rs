@@ -193,7 +193,6 @@ pub fn reason_phrase(status: u16) -> &'static str {
         408 => "Request Timeout",
         426 => "Upgrade Required",
         431 => "Request Header Fields Too Large",
-        501 => "Not Implemented",
         505 => "HTTP Version Not Supported",
         _ => "",
     }

@@ -74,11 +74,12 @@ impl Error {
             | Error::BodyDisallowed
             | Error::InvalidChunk
             | Error::UnexpectedEof
+            // RFC 9112 section 6.1 would have 501 here; one answer for all that is not plain
+            // `chunked` leaves nothing to probe for.
+            | Error::UnsupportedTransferEncoding
             | Error::InvalidRequest => 400,
             Error::LowVersion => 426,
             Error::HeadersTooLarge | Error::TooManyHeaders => 431,
-            // RFC 9112 section 6.1: a coding that is not understood, with a known end of the body.
-            Error::UnsupportedTransferEncoding => 501,
             Error::UnexpectedData | Error::TooManyInformational | Error::UnexpectedUpgrade => 502,
             Error::VersionNotSupported => 505,
         }

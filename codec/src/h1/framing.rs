@@ -156,8 +156,8 @@ fn check_chunked(headers: &HeaderMap) -> Result<(), Error> {
     if values.next().is_none() && first.eq_ignore_ascii_case(b"chunked") {
         return Ok(());
     }
-    // Which error: with one `chunked` at the end the body could be read, but not decoded (501 by
-    // RFC 9112 section 6.1); otherwise its end is unknown (400 by section 6.3).
+    // Which error: with one `chunked` at the end the body could be read, but not decoded (RFC 9112
+    // section 6.1); otherwise its end is unknown (section 6.3).
     let mut chunked = 0;
     let mut last = false;
     for coding in
