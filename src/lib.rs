@@ -13,4 +13,5 @@ pub mod listener;
 pub mod router;
 pub mod server;
 pub mod stats;
+pub mod stream_info;
 pub mod upstream;

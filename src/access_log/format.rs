@@ -1,6 +1,6 @@
 //! What a line of an access log says: Envoy's default format.
 
-use crate::router::Flag;
+use crate::stream_info::Flag;
 use nuncio_codec::{HeaderId, RequestHead, ResponseHead, Version};
 use nuncio_reactor::Address;
 use std::fmt;

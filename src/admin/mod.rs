@@ -6,6 +6,7 @@
 
 pub mod compile;
 pub mod config;
+mod stats;
 
 use crate::http::config::{CodecType, HcmConfig, Terminal};
 use crate::listener::config::{FilterChain, ListenerConfig, NetworkTerminal};
@@ -73,7 +74,7 @@ const ENDPOINTS: [Endpoint; 6] = [
         help: "print server version/status information",
         answer: server_info,
     },
-    Endpoint { path: "/stats", post: false, help: "print server stats", answer: stats },
+    Endpoint { path: "/stats", post: false, help: "print server stats", answer: stats::stats },
 ];
 
 /// Answers one request.
@@ -147,14 +148,6 @@ fn server_info(view: &View<'_>, _: &str) -> Reply {
         json_string(&node.zone),
     );
     Reply { content_type: "application/json", ..Reply::text(text) }
-}
-
-fn stats(view: &View<'_>, _: &str) -> Reply {
-    let mut text = String::new();
-    for (name, _, value) in view.stats.iter() {
-        let _ = writeln!(text, "{name}: {value}");
-    }
-    Reply::text(text)
 }
 
 fn json_string(text: &str) -> String {

@@ -208,10 +208,12 @@ fn forward(action: &proto::RouteAction, cx: &mut Cx<'_>) -> Option<Forward> {
         Some(ClusterSpecifier::WeightedClusters(weighted)) => {
             cx.field("weighted_clusters", |cx| self::weighted(weighted, cx))
         }
+        Some(ClusterSpecifier::ClusterHeader(_)) => None,
     };
     let host_rewrite = match &action.host_rewrite_specifier {
         None => None,
         Some(HostRewriteSpecifier::HostRewriteLiteral(host)) => header_text("host_rewrite_literal", host, cx),
+        Some(_) => None,
     };
     let prefix_rewrite = header_text("prefix_rewrite", &action.prefix_rewrite, cx);
     Some(Forward {
@@ -283,6 +285,7 @@ fn redirect(action: &proto::RedirectAction, cx: &mut Cx<'_>) -> Option<Redirect>
         Some(PathRewriteSpecifier::PrefixRewrite(prefix)) => {
             text("prefix_rewrite", prefix, cx).map_or(RedirectPath::Keep, RedirectPath::Prefix)
         }
+        Some(PathRewriteSpecifier::RegexRewrite(_)) => RedirectPath::Keep,
     };
     let port = u16::try_from(action.port_redirect).unwrap_or_else(|_| {
         cx.error_at("port_redirect", format!("{} is not a port: 0 to 65535", action.port_redirect));

@@ -4,10 +4,10 @@
 //! the cause here and nowhere else. The words are Envoy's (`source/common/stream_info`, `response_flag_utils`),
 //! so that logs and alerts written for it keep working.
 
+use crate::stream_info::Flag;
 use crate::upstream::Failure;
 use nuncio_codec::h1;
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 
 /// Why a request ended.
@@ -72,43 +72,6 @@ pub struct Row {
     pub flag: Flag,
     /// What the access log shows as the response code details.
     pub details: Cow<'static, str>,
-}
-
-/// A response flag of the access log.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the long names are the documentation")]
-pub enum Flag {
-    None,
-    NoHealthyUpstream,
-    UpstreamRequestTimeout,
-    LocalReset,
-    UpstreamConnectionFailure,
-    UpstreamConnectionTermination,
-    UpstreamOverflow,
-    NoRouteFound,
-    DownstreamConnectionTermination,
-    StreamIdleTimeout,
-    DownstreamProtocolError,
-    UpstreamProtocolError,
-}
-
-impl fmt::Display for Flag {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::None => "-",
-            Self::NoHealthyUpstream => "UH",
-            Self::UpstreamRequestTimeout => "UT",
-            Self::LocalReset => "LR",
-            Self::UpstreamConnectionFailure => "UF",
-            Self::UpstreamConnectionTermination => "UC",
-            Self::UpstreamOverflow => "UO",
-            Self::NoRouteFound => "NR",
-            Self::DownstreamConnectionTermination => "DC",
-            Self::StreamIdleTimeout => "SI",
-            Self::DownstreamProtocolError => "DPE",
-            Self::UpstreamProtocolError => "UPE",
-        })
-    }
 }
 
 impl Cause {

@@ -7,5 +7,5 @@ mod exchange;
 mod rewrite;
 pub mod table;
 
-pub use ending::{Cause, Flag, Row, reason_phrase};
+pub use ending::{Cause, Row, reason_phrase};
 pub use exchange::{Exchange, Frame, Step};

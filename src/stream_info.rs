@@ -1,0 +1,181 @@
+//! What is known about a stream: the view of it that command operators, access logs and local replies use.
+//!
+//! A view is put together on demand from the state of the connection manager and the router, and borrows all of it;
+//! nothing here is kept while a request runs.
+
+use nuncio_codec::{HeaderMap, RequestHead, ResponseHead};
+use nuncio_reactor::Address;
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+/// A response flag of the access log: why a response is not simply the upstream's.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the long names are the documentation")]
+pub enum Flag {
+    None,
+    NoHealthyUpstream,
+    UpstreamRequestTimeout,
+    LocalReset,
+    UpstreamConnectionFailure,
+    UpstreamConnectionTermination,
+    UpstreamOverflow,
+    NoRouteFound,
+    DownstreamConnectionTermination,
+    StreamIdleTimeout,
+    DownstreamProtocolError,
+    UpstreamProtocolError,
+    UpstreamMaxStreamDurationReached,
+    NoClusterFound,
+    DurationTimeout,
+}
+
+impl Flag {
+    /// The short name (`%RESPONSE_FLAGS%`) and the long one (`%RESPONSE_FLAGS_LONG%`).
+    pub fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::None => ("-", "-"),
+            Self::NoHealthyUpstream => ("UH", "NoHealthyUpstream"),
+            Self::UpstreamRequestTimeout => ("UT", "UpstreamRequestTimeout"),
+            Self::LocalReset => ("LR", "LocalReset"),
+            Self::UpstreamConnectionFailure => ("UF", "UpstreamConnectionFailure"),
+            Self::UpstreamConnectionTermination => ("UC", "UpstreamConnectionTermination"),
+            Self::UpstreamOverflow => ("UO", "UpstreamOverflow"),
+            Self::NoRouteFound => ("NR", "NoRouteFound"),
+            Self::DownstreamConnectionTermination => ("DC", "DownstreamConnectionTermination"),
+            Self::StreamIdleTimeout => ("SI", "StreamIdleTimeout"),
+            Self::DownstreamProtocolError => ("DPE", "DownstreamProtocolError"),
+            Self::UpstreamProtocolError => ("UPE", "UpstreamProtocolError"),
+            Self::UpstreamMaxStreamDurationReached => ("UMSDR", "UpstreamMaxStreamDurationReached"),
+            Self::NoClusterFound => ("NC", "NoClusterFound"),
+            Self::DurationTimeout => ("DT", "DurationTimeout"),
+        }
+    }
+}
+
+impl fmt::Display for Flag {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.names().0)
+    }
+}
+
+/// A stream, as far as it has come.
+#[derive(Clone, Debug)]
+pub struct StreamInfo<'a> {
+    /// Without headers if the request could not be understood.
+    pub request: &'a RequestHead,
+    /// The trailers of the request.
+    pub request_trailers: Option<&'a HeaderMap>,
+    /// `None` until a response has begun.
+    pub response: Option<&'a ResponseHead>,
+    /// The trailers of the response.
+    pub response_trailers: Option<&'a HeaderMap>,
+    /// When the request's head had arrived.
+    pub start: SystemTime,
+    /// When the view was made.
+    pub now: SystemTime,
+    /// Milestones.
+    pub times: Times,
+    /// Sizes.
+    pub bytes: Bytes,
+    /// Why it ended.
+    pub flag: Flag,
+    /// Why it ended, in more words; empty while it goes on.
+    pub details: &'a str,
+    /// Body of a local reply before it is formatted.
+    pub local_reply_body: &'a [u8],
+    /// Its number in the process.
+    pub stream_id: u64,
+    /// The connection that it came on.
+    pub downstream: Downstream<'a>,
+    /// Its route, once there is one.
+    pub route: Option<RouteInfo<'a>>,
+    /// The upstream, once there is a cluster.
+    pub upstream: Option<UpstreamInfo<'a>>,
+}
+
+/// Milestones of a stream, counted from its start; `None` for what has not happened.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct Times {
+    /// The last byte of the request came from downstream.
+    pub request_end: Option<Duration>,
+    /// The first byte of the request went upstream.
+    pub upstream_first_sent: Option<Duration>,
+    /// The last byte of the request went upstream.
+    pub upstream_last_sent: Option<Duration>,
+    /// The first byte of the response came from upstream.
+    pub upstream_first_received: Option<Duration>,
+    /// The last byte of the response came from upstream.
+    pub upstream_last_received: Option<Duration>,
+    /// The first byte of the response went downstream.
+    pub response_begin: Option<Duration>,
+    /// The last byte of the response went downstream.
+    pub response_end: Option<Duration>,
+    /// The stream ended.
+    pub end: Option<Duration>,
+}
+
+/// Sizes of a stream, in bytes.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct Bytes {
+    /// Request body from downstream.
+    pub received: u64,
+    /// Response body to downstream.
+    pub sent: u64,
+    /// Request head as it came from downstream.
+    pub request_headers: u64,
+    /// Response head as it went downstream.
+    pub response_headers: u64,
+    /// Everything of the request on the wire from downstream.
+    pub downstream_wire_received: u64,
+    /// Everything of the response on the wire to downstream.
+    pub downstream_wire_sent: u64,
+    /// Everything of the response on the wire from upstream.
+    pub upstream_wire_received: u64,
+    /// Everything of the request on the wire to upstream.
+    pub upstream_wire_sent: u64,
+}
+
+/// The downstream connection of a stream.
+#[derive(Clone, Debug)]
+pub struct Downstream<'a> {
+    /// Where it was accepted.
+    pub local: Option<&'a Address>,
+    /// Who is connected.
+    pub direct_remote: Option<&'a Address>,
+    /// Who is taken for the client: the peer, or who a trusted header names.
+    pub remote: Option<&'a Address>,
+    /// Its number in the process.
+    pub connection_id: u64,
+    /// Name of the filter chain; may be empty.
+    pub filter_chain: &'a str,
+}
+
+/// The route of a stream.
+#[derive(Clone, Debug)]
+pub struct RouteInfo<'a> {
+    /// `Route.name`; may be empty.
+    pub name: &'a str,
+    /// `VirtualHost.name`.
+    pub virtual_host: &'a str,
+}
+
+/// The upstream side of a stream.
+#[derive(Clone, Debug)]
+pub struct UpstreamInfo<'a> {
+    /// Name of the cluster.
+    pub cluster: &'a str,
+    /// The host of the last attempt.
+    pub host: Option<&'a Address>,
+    /// `Endpoint.hostname` of that host; may be empty.
+    pub hostname: &'a str,
+    /// This end of the connection to it.
+    pub local: Option<&'a Address>,
+    /// Number of that connection in the process.
+    pub connection_id: Option<u64>,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Why no connection could be made; empty if it could.
+    pub transport_failure: &'a str,
+    /// The protocol that is spoken with it; `None` before there is a connection.
+    pub protocol: Option<nuncio_codec::Version>,
+}
