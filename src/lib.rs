@@ -7,6 +7,7 @@ pub mod access_log;
 pub mod admin;
 pub mod api;
 pub mod config;
+pub mod formatter;
 pub mod http;
 pub mod io;
 pub mod listener;

@@ -25,9 +25,8 @@ fn main() -> ExitCode {
 
 fn serve(flags: &Flags) -> Result<(), String> {
     let embedded = !flags.has_configuration();
-    let mut snapshot =
-        compile::load(&flags.source(QUICKSTART)).map_err(|diagnostics| diagnostics.to_string())?;
-    flags.name_node(&mut snapshot.node);
+    let snapshot = compile::load_as(&flags.source(QUICKSTART), &flags.node())
+        .map_err(|diagnostics| diagnostics.to_string())?;
     if flags.mode == Mode::Validate {
         println!("configuration '{}' OK", flags.configuration_name());
         return Ok(());

@@ -57,7 +57,9 @@ mod wheel;
 pub use alarm::Alarm;
 pub use cpus::cpus_available;
 pub use mailbox::Sender;
-pub use net::{Address, ConnectOptions, InvalidAddress, ListenOptions, Socket, UnixAddress};
+pub use net::{
+    Address, ConnectOptions, InvalidAddress, Keepalive, ListenOptions, Socket, UnixAddress, own_address,
+};
 pub use reactor::{Event, Options, Reactor, Readiness, Token};
 pub use slab::{RawKey, Slab, SlabKey};
 pub use time::{Clock, Time};

@@ -8,13 +8,14 @@ use crate::sys;
 use socket2::{Domain, Protocol, SockAddr, Type};
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where a socket is bound or connected to. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -124,6 +125,11 @@ impl FromStr for Address {
     }
 }
 
+/// The address by which others may know this machine: that of its first interface, or 127.0.0.1 if it has none.
+pub fn own_address() -> IpAddr {
+    sys::interface_address().unwrap_or(std::net::Ipv4Addr::LOCALHOST).into()
+}
+
 /// How a listening socket is made.
 #[derive(Clone, Debug, Default)]
 pub struct ListenOptions {
@@ -142,6 +148,19 @@ pub struct ListenOptions {
 pub struct ConnectOptions {
     /// TCP_NODELAY.
     pub nodelay: bool,
+    /// TCP keep-alive probes; `None` sends none.
+    pub keepalive: Option<Keepalive>,
+}
+
+/// TCP keep-alive probes; `None` leaves the system's setting.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Time without traffic before the first probe, in whole seconds (TCP_KEEPIDLE).
+    pub time: Option<Duration>,
+    /// Time between probes, in whole seconds (TCP_KEEPINTVL).
+    pub interval: Option<Duration>,
+    /// Unanswered probes after which the connection is dead (TCP_KEEPCNT).
+    pub probes: Option<u32>,
 }
 
 /// A stream socket that never blocks.
@@ -186,6 +205,14 @@ impl Socket {
         let socket = Self::stream(address)?;
         if options.nodelay && matches!(address, Address::Inet(_)) {
             socket.set_tcp_nodelay(true)?;
+        }
+        if let (Some(Keepalive { time, interval, probes }), Address::Inet(_)) = (options.keepalive, address) {
+            let mut probing = socket2::TcpKeepalive::new();
+            probing = time.map_or(probing.clone(), |time| probing.with_time(time));
+            probing = interval.map_or(probing.clone(), |interval| probing.with_interval(interval));
+            probing = probes.map_or(probing.clone(), |probes| probing.with_retries(probes));
+            socket.set_keepalive(true)?;
+            socket.set_tcp_keepalive(&probing)?;
         }
         match socket.connect(&address.to_system()?) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
@@ -262,7 +289,7 @@ impl Socket {
     /// # Errors
     /// The system's.
     pub fn reset_on_close(&self) -> io::Result<()> {
-        self.options().set_linger(Some(std::time::Duration::ZERO))
+        self.options().set_linger(Some(Duration::ZERO))
     }
 
     /// Where the socket is bound.

@@ -93,6 +93,36 @@ pub(crate) fn next_signal(fd: &OwnedFd) -> Option<i32> {
 }
 
 /// Number of CPUs that this thread may run on.
+/// The first IPv4 address of an interface that is up and not the loopback.
+pub(crate) fn interface_address() -> Option<std::net::Ipv4Addr> {
+    let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
+    // SAFETY: `list` is a valid place for the pointer that the call writes.
+    if unsafe { libc::getifaddrs(&raw mut list) } != 0 {
+        return None;
+    }
+    let mut found = None;
+    let mut next = list;
+    // SAFETY: the entries of the list live until `freeifaddrs`, and each `ifa_next` is another one or null.
+    while let Some(entry) = unsafe { next.as_ref() } {
+        next = entry.ifa_next;
+        let usable = entry.ifa_flags & libc::IFF_UP as libc::c_uint != 0;
+        // SAFETY: `ifa_addr` is null or points to an address whose family says what it is.
+        let family = unsafe { entry.ifa_addr.as_ref() }.map(|address| libc::c_int::from(address.sa_family));
+        if usable && family == Some(libc::AF_INET) {
+            // SAFETY: an address of the family AF_INET is a `sockaddr_in`; it need not be aligned as one.
+            let address = unsafe { entry.ifa_addr.cast::<libc::sockaddr_in>().read_unaligned() };
+            let address = std::net::Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr));
+            if !address.is_loopback() {
+                found = Some(address);
+                break;
+            }
+        }
+    }
+    // SAFETY: `list` came from `getifaddrs` and is not used any more.
+    unsafe { libc::freeifaddrs(list) };
+    found
+}
+
 pub(crate) fn affinity() -> io::Result<usize> {
     // The kernel refuses a set that is smaller than its own; cpu_set_t has room for 1,024 CPUs only.
     let mut words = 1024 / u64::BITS as usize;

@@ -8,13 +8,12 @@ pub mod compile;
 pub mod config;
 mod stats;
 
-use crate::http::config::{CodecType, HcmConfig, Terminal};
+use crate::http::config::{HcmConfig, Terminal};
 use crate::listener::config::{FilterChain, ListenerConfig, NetworkTerminal};
 use crate::router::config::RouteConfig;
 use crate::server::snapshot::Snapshot;
 use crate::stats::{Merged, Registry};
 use config::AdminConfig;
-use nuncio_codec::h1;
 use nuncio_reactor::Address;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -168,20 +167,9 @@ fn json_string(text: &str) -> String {
 
 /// The listener that carries the admin interface.
 pub fn listener(config: &AdminConfig, snapshot: &Snapshot) -> Arc<ListenerConfig> {
-    let hcm = HcmConfig {
-        stat_prefix: "admin".to_owned(),
-        codec: CodecType::Http1,
-        http1: h1::ServerSettings::default(),
-        routes: Arc::new(RouteConfig::empty()),
-        terminal: Terminal::Admin,
-        request_timeout: None,
-        request_headers_timeout: None,
-        stream_idle_timeout: Some(Duration::from_secs(300)),
-        idle_timeout: Some(Duration::from_secs(3600)),
-        delayed_close_timeout: Some(Duration::from_secs(1)),
-        access_log: config.access_log.clone(),
-        stats: snapshot.admin_stats.clone(),
-    };
+    let stats = snapshot.admin_stats.clone();
+    let mut hcm = HcmConfig::new("admin", stats, Arc::new(RouteConfig::empty()), Terminal::Admin);
+    hcm.access_log = config.access_log.clone();
     Arc::new(ListenerConfig {
         name: "admin".to_owned(),
         address: config.address.clone(),

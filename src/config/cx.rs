@@ -20,6 +20,8 @@ pub struct Cx<'a> {
     path: String,
     /// Statistics are registered here.
     pub registry: &'a mut Registry,
+    /// `node.id` and `node.cluster`.
+    pub node: (String, String),
     /// Clusters that routes may name.
     pub clusters: ClusterTable,
     /// Names of the clusters that are wrong in themselves: naming one is no further error. An empty name stands
@@ -34,6 +36,7 @@ impl<'a> Cx<'a> {
             diagnostics,
             path: String::new(),
             registry,
+            node: (String::new(), String::new()),
             clusters: ClusterTable::default(),
             broken_clusters: Vec::new(),
         }

@@ -3,73 +3,191 @@
 //! The order of the checks is Envoy's (`ConnectionManagerImpl::ActiveStream::decodeHeaders`), since it decides
 //! which answer a request with several faults gets.
 
+use super::config::{HcmConfig, HostPort, RequestId, ServerHeader, Underscores};
+use super::forwarding::{self, Client, Ends};
+use super::path::{Normalized, normalize};
 use crate::io::Rng;
 use crate::router::Cause;
+use crate::router::table::{port, without_port};
 use nuncio_codec::{HeaderId, HeaderMap, Method, RequestHead, ResponseHead, Version, h1};
+use nuncio_reactor::Address;
 
-/// The value of the `server` header.
-const SERVER: &[u8] = b"envoy";
-
-/// Why a request is refused before it reaches any filter.
-pub(super) fn refusal(head: &RequestHead) -> Option<Cause> {
-    if head.authority().is_none_or(<[u8]>::is_empty) && head.version != Version::Http10 {
-        return Some(Cause::MissingHost);
+/// Why a request is refused before it reaches any filter. What can be mended, as the configuration says, is mended.
+pub(super) fn check(head: &mut RequestHead, config: &HcmConfig, local: Option<&Address>) -> Option<Cause> {
+    if config.underscores != Underscores::Allow
+        && head.headers.iter().any(|header| header.name.contains(&b'_'))
+    {
+        if config.underscores == Underscores::Reject {
+            return Some(Cause::Underscore);
+        }
+        head.headers.retain(|header| !header.name.contains(&b'_'));
     }
-    if head.method == Method::Connect {
-        // Only a route with a CONNECT matcher takes it, and there are none.
-        return Some(Cause::NoRoute);
+    let nameless = head.authority().is_none_or(<[u8]>::is_empty);
+    match &config.default_host {
+        Some(host) if nameless && head.version == Version::Http10 => {
+            head.headers.set(HeaderId::AUTHORITY, host);
+        }
+        // Without a default, HTTP/1.0 gets by without a host.
+        _ if nameless && head.version != Version::Http10 => return Some(Cause::MissingHost),
+        _ => {}
     }
-    if !head.path().starts_with(b"/") {
-        return Some(Cause::PathRejected);
+    if head.method != Method::Connect {
+        if !head.path().starts_with(b"/") {
+            return Some(Cause::PathRejected);
+        }
+        if head.path().contains(&b'#') {
+            return Some(Cause::FragmentInPath);
+        }
+        match normalize(head.path(), &config.path) {
+            Normalized::Unchanged => {}
+            Normalized::Changed(path) => {
+                let path = path.into_owned();
+                head.headers.set(HeaderId::PATH, &path);
+            }
+            Normalized::Redirect(path) => {
+                return Some(Cause::NormalizedPath { location: path.into_owned() });
+            }
+            Normalized::Rejected => return Some(Cause::PathNormalization),
+        }
     }
-    if head.path().contains(&b'#') {
-        return Some(Cause::FragmentInPath);
-    }
+    normalize_host(head, config, local);
     None
 }
 
-/// Whether `connection: upgrade` goes with an `upgrade` header.
-pub(super) fn asks_upgrade(headers: &HeaderMap) -> bool {
-    headers.contains(HeaderId::UPGRADE)
-        && headers
-            .get_all(HeaderId::CONNECTION)
-            .flat_map(|value| value.split(|byte| *byte == b','))
-            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+/// Takes the port, or a dot at the end, out of the host.
+fn normalize_host(head: &mut RequestHead, config: &HcmConfig, local: Option<&Address>) {
+    let Some(authority) = head.authority() else { return };
+    let default_port = if head.headers.get(HeaderId::SCHEME) == Some(b"https") { 443 } else { 80 };
+    let mut host = authority;
+    let strip = match config.strip_port {
+        HostPort::Keep => false,
+        HostPort::StripAny => true,
+        HostPort::StripMatching => {
+            let own = match local {
+                Some(Address::Inet(local)) => local.port(),
+                _ => default_port,
+            };
+            port(authority) == Some(own.to_string().as_bytes())
+        }
+    };
+    // The port of CONNECT is where it goes to.
+    if strip && head.method != Method::Connect {
+        host = without_port(host);
+    }
+    let mut text;
+    if config.strip_trailing_dot && without_port(host).ends_with(b".") {
+        let name = without_port(host);
+        text = name[..name.len() - 1].to_vec();
+        text.extend_from_slice(&host[name.len()..]);
+    } else if host.len() != authority.len() {
+        text = host.to_vec();
+    } else {
+        return;
+    }
+    head.headers.set(HeaderId::AUTHORITY, &text);
 }
 
-/// Whether the client waits for `100 Continue`; the header is taken out, since it is answered here.
-pub(super) fn take_expectation(head: &mut RequestHead) -> bool {
+/// The protocol to which a request wants to upgrade its connection; `connection: upgrade` goes with the header.
+pub(super) fn upgrade(head: &RequestHead) -> Option<&[u8]> {
+    if head.method == Method::Connect {
+        return Some(b"CONNECT");
+    }
+    let protocol = head.headers.get(HeaderId::UPGRADE)?;
+    let asked = head
+        .headers
+        .get_all(HeaderId::CONNECTION)
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+    asked.then_some(protocol)
+}
+
+/// Whether the client waits for `100 Continue`; the header is taken out unless the upstream is to answer it.
+pub(super) fn take_expectation(head: &mut RequestHead, pass_on: bool) -> bool {
     let expects = head
         .headers
         .get(HeaderId::EXPECT)
         .is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"100-continue"));
-    if expects {
+    if expects && !pass_on {
         head.headers.remove(HeaderId::EXPECT);
     }
-    expects
+    expects && !pass_on
 }
 
-/// Makes a request fit to be sent upstream.
-pub(super) fn prepare_request(head: &mut RequestHead, rng: &mut Rng) {
-    h1::strip_hop_by_hop(&mut head.headers, false);
-    // No address counts as internal unless configured, so nobody may claim it.
-    head.headers.remove(HeaderId::X_ENVOY_INTERNAL);
-    if !head.headers.contains(HeaderId::X_FORWARDED_PROTO) {
-        head.headers.append_id(HeaderId::X_FORWARDED_PROTO, b"http");
+/// Makes a request fit to be sent upstream, and says who its client is.
+pub(super) fn prepare_request(
+    head: &mut RequestHead,
+    upgrade: bool,
+    ends: Ends<'_>,
+    config: &HcmConfig,
+    rng: &mut Rng,
+) -> Client {
+    h1::strip_hop_by_hop(&mut head.headers, upgrade);
+    // As in Envoy: a `referer` that is no single URL is not passed on.
+    if head.headers.contains(HeaderId::REFERER) && !has_sane_referer(&head.headers) {
+        head.headers.remove(HeaderId::REFERER);
     }
-    if !head.headers.contains(HeaderId::SCHEME) {
-        let https = head.headers.get(HeaderId::X_FORWARDED_PROTO) == Some(b"https");
-        head.headers.append_id(HeaderId::SCHEME, if https { b"https" } else { b"http" });
+    let client = forwarding::prepare(head, ends, config);
+    let headers = &mut head.headers;
+    if let Some(agent) = &config.user_agent {
+        headers.set(HeaderId::X_ENVOY_DOWNSTREAM_SERVICE_CLUSTER, &agent.cluster);
+        if headers.get(HeaderId::USER_AGENT).is_none_or(<[u8]>::is_empty) {
+            headers.set(HeaderId::USER_AGENT, &agent.cluster);
+        }
+        if !agent.node.is_empty() {
+            headers.set(HeaderId::X_ENVOY_DOWNSTREAM_SERVICE_NODE, &agent.node);
+        }
     }
-    if !head.headers.contains(HeaderId::X_REQUEST_ID) {
-        head.headers.append_id(HeaderId::X_REQUEST_ID, &uuid4(rng));
+    if let Some(via) = &config.via {
+        forwarding::append_to_list(headers, HeaderId::VIA, b", ", via);
     }
+    let RequestId { generate, preserve_external, .. } = config.request_id;
+    if generate && (!headers.contains(HeaderId::X_REQUEST_ID) || (client.edge && !preserve_external)) {
+        headers.set(HeaderId::X_REQUEST_ID, &uuid4(rng));
+    }
+    match &config.scheme {
+        Some(scheme) => headers.set(HeaderId::SCHEME, scheme),
+        None if !headers.contains(HeaderId::SCHEME) => {
+            let https = headers.get(HeaderId::X_FORWARDED_PROTO) == Some(b"https");
+            headers.append_id(HeaderId::SCHEME, if https { b"https" } else { b"http" });
+        }
+        None => {}
+    }
+    client
 }
 
-/// Makes a response fit to be sent downstream.
-pub(super) fn prepare_response(head: &mut ResponseHead, date: &[u8]) {
-    h1::strip_hop_by_hop(&mut head.headers, false);
-    head.headers.set(HeaderId::SERVER, SERVER);
+/// One absolute URL, as far as anybody relies on it.
+fn has_sane_referer(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(HeaderId::REFERER);
+    let first = values.next().unwrap_or_default();
+    let rest = first.strip_prefix(b"http://").or_else(|| first.strip_prefix(b"https://"));
+    values.next().is_none() && rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(b"/"))
+}
+
+/// Makes a response fit to be sent downstream. `request` is what it answers; `switched` says that it opens a tunnel.
+pub(super) fn prepare_response(
+    head: &mut ResponseHead,
+    request: &RequestHead,
+    switched: bool,
+    config: &HcmConfig,
+    date: &[u8],
+) {
+    h1::strip_hop_by_hop(&mut head.headers, switched);
+    if config.request_id.always_in_response
+        && let Some(id) = request.headers.get(HeaderId::X_REQUEST_ID)
+    {
+        head.headers.set(HeaderId::X_REQUEST_ID, id);
+    }
+    if let Some(via) = &config.via {
+        forwarding::append_to_list(&mut head.headers, HeaderId::VIA, b", ", via);
+    }
+    let absent = !head.headers.contains(HeaderId::SERVER);
+    match config.server_header {
+        ServerHeader::Overwrite => head.headers.set(HeaderId::SERVER, &config.server_name),
+        ServerHeader::AppendIfAbsent if absent => {
+            head.headers.append_id(HeaderId::SERVER, &config.server_name);
+        }
+        ServerHeader::AppendIfAbsent | ServerHeader::PassThrough => {}
+    }
     if !head.headers.contains(HeaderId::DATE) {
         head.headers.append_id(HeaderId::DATE, date);
     }
@@ -95,7 +213,19 @@ fn uuid4(rng: &mut Rng) -> [u8; 36] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::config::{Cidr, HcmConfig, RouterConfig, Terminal};
     use super::*;
+    use crate::router::config::RouteConfig;
+    use crate::stats::{HttpStats, Registry};
+    use std::sync::Arc;
+
+    fn config() -> HcmConfig {
+        let stats = HttpStats::register(&mut Registry::new(), "http.t.");
+        let router = Terminal::Router(RouterConfig::default());
+        let mut config = HcmConfig::new("t", stats, Arc::new(RouteConfig::empty()), router);
+        config.request_id.generate = false;
+        config
+    }
 
     fn head(method: &str, headers: &[(&str, &str)]) -> RequestHead {
         let mut map = HeaderMap::new();
@@ -106,9 +236,24 @@ mod tests {
         RequestHead { version: Version::Http11, method: Method::of(method.as_bytes()), headers: map }
     }
 
+    fn address(text: &str) -> Address {
+        text.parse().expect("an address")
+    }
+
+    fn text(headers: &HeaderMap, name: &str) -> String {
+        let values: Vec<_> = headers
+            .iter()
+            .filter(|header| header.name == name.as_bytes())
+            .map(|header| header.value)
+            .collect();
+        String::from_utf8(values.join(&b'|')).expect("ASCII")
+    }
+
     #[test]
     fn refusals_in_order() {
-        let details = |head: &RequestHead| refusal(head).map(|cause| cause.row().details.into_owned());
+        let details = |head: &mut RequestHead| {
+            check(head, &config(), None).map(|cause| cause.row().details.into_owned())
+        };
         for (method, headers, expected) in [
             ("GET", &[(":path", "/"), (":authority", "a")][..], None),
             ("GET", &[(":path", "x")], Some("missing_host_header")),
@@ -117,11 +262,60 @@ mod tests {
             ("GET", &[(":path", "*"), (":authority", "a")], Some("absolute_path_rejected")),
             ("OPTIONS", &[(":path", "*"), (":authority", "a")], Some("absolute_path_rejected")),
             ("GET", &[(":path", "/a#b"), (":authority", "a")], Some("path_normalization_failed")),
-            ("CONNECT", &[(":authority", "a:1")], Some("route_not_found")),
+            ("CONNECT", &[(":authority", "a:1")], None),
             ("GET", &[(":path", "/"), (":authority", "a"), ("upgrade", "websocket")], None),
         ] {
-            assert_eq!(details(&head(method, headers)).as_deref(), expected, "{method} {headers:?}");
+            assert_eq!(details(&mut head(method, headers)).as_deref(), expected, "{method} {headers:?}");
         }
+    }
+
+    #[test]
+    fn hosts_lose_ports_and_dots() {
+        for (mode, dot, authority, local, expected) in [
+            (HostPort::Keep, false, "a:80", 80, "a:80"),
+            (HostPort::StripMatching, false, "a:80", 80, "a"),
+            (HostPort::StripMatching, false, "a:81", 80, "a:81"),
+            (HostPort::StripMatching, false, "[::1]:80", 80, "[::1]"),
+            (HostPort::StripMatching, false, "[::1]", 1, "[::1]"),
+            (HostPort::StripAny, false, "a:81", 80, "a"),
+            (HostPort::StripAny, false, "a", 80, "a"),
+            (HostPort::Keep, true, "a.", 80, "a"),
+            (HostPort::Keep, true, "a.:81", 80, "a:81"),
+            (HostPort::StripAny, true, "a.:81", 80, "a"),
+        ] {
+            let mut config = config();
+            (config.strip_port, config.strip_trailing_dot) = (mode, dot);
+            let mut head = head("GET", &[(":path", "/"), (":authority", authority)]);
+            let local = address(&format!("127.0.0.1:{local}"));
+            assert!(check(&mut head, &config, Some(&local)).is_none());
+            assert_eq!(text(&head.headers, ":authority"), expected, "{mode:?} {authority}");
+        }
+    }
+
+    #[test]
+    fn underscores() {
+        for (action, left, refused) in [
+            (Underscores::Allow, "1", false),
+            (Underscores::Drop, "", false),
+            (Underscores::Reject, "1", true),
+        ] {
+            let mut config = config();
+            config.underscores = action;
+            let mut head = head("GET", &[(":path", "/"), (":authority", "a"), ("x_y", "1")]);
+            assert_eq!(check(&mut head, &config, None).is_some(), refused);
+            assert_eq!(text(&head.headers, "x_y"), left);
+        }
+    }
+
+    #[test]
+    fn old_clients_get_a_host() {
+        let mut config = config();
+        config.default_host = Some(b"old.example"[..].into());
+        let mut old = head("GET", &[(":path", "/")]);
+        old.version = Version::Http10;
+        assert!(check(&mut old, &config, None).is_none());
+        assert_eq!(text(&old.headers, ":authority"), "old.example");
+        assert!(check(&mut head("GET", &[(":path", "/")]), &config, None).is_some());
     }
 
     #[test]
@@ -138,29 +332,120 @@ mod tests {
                 ("x-stays", "1"),
             ],
         );
-        assert!(take_expectation(&mut head));
-        assert!(!take_expectation(&mut head));
-        prepare_request(&mut head, &mut Rng::seeded(1));
+        assert!(take_expectation(&mut head, false));
+        assert!(!take_expectation(&mut head, false));
+        let peer = address("10.0.0.1:1");
+        let ends = Ends { local: None, peer: &peer };
+        let mut config = config();
+        config.request_id.generate = true;
+        prepare_request(&mut head, false, ends, &config, &mut Rng::seeded(1));
         let names: Vec<_> =
             head.headers.iter().map(|header| String::from_utf8_lossy(header.name).into_owned()).collect();
         assert_eq!(
             names,
-            [":method", ":path", ":authority", "x-stays", "x-forwarded-proto", ":scheme", "x-request-id"]
+            [":method", ":path", ":authority", "x-stays", "x-forwarded-proto", "x-request-id", ":scheme"]
         );
+    }
+
+    /// Remote address used, hops, forwarded for, peer: what is forwarded, internal, external address, client.
+    #[test]
+    fn who_the_client_is() {
+        for (remote, hops, given, peer, forwarded, internal, external, client) in [
+            (false, 0, "", "10.0.0.1:1", "", "", "", None),
+            (false, 0, "10.1.2.3", "9.9.9.9:1", "10.1.2.3", "true", "", Some("10.1.2.3")),
+            (false, 0, "1.2.3.4, 10.1.2.3", "9.9.9.9:1", "1.2.3.4, 10.1.2.3", "", "", Some("10.1.2.3")),
+            (false, 1, "1.2.3.4,10.1.2.3", "9.9.9.9:1", "1.2.3.4,10.1.2.3", "", "", Some("1.2.3.4")),
+            (false, 0, "nonsense", "9.9.9.9:1", "nonsense", "", "", None),
+            (true, 0, "", "9.9.9.9:1", "9.9.9.9", "", "9.9.9.9", None),
+            (true, 0, "", "10.0.0.1:1", "10.0.0.1", "true", "", None),
+            (true, 0, "1.2.3.4", "10.0.0.1:1", "1.2.3.4,10.0.0.1", "", "10.0.0.1", None),
+            (true, 1, "1.2.3.4", "10.0.0.1:1", "1.2.3.4,10.0.0.1", "", "1.2.3.4", Some("1.2.3.4")),
+            (true, 2, "1.2.3.4", "10.0.0.1:1", "1.2.3.4,10.0.0.1", "", "10.0.0.1", None),
+            (true, 0, "", "[2001:db8::1]:1", "2001:db8::1", "", "2001:db8::1", None),
+        ] {
+            let mut config = config();
+            config.forwarding.use_remote_address = remote;
+            config.forwarding.trusted_hops = hops;
+            config.forwarding.internal = vec![Cidr::new("10.0.0.0".parse().expect("an address"), 8)];
+            let mut head = head("GET", &[(":path", "/"), ("x-envoy-internal", "true")]);
+            if !given.is_empty() {
+                head.headers.append(b"x-forwarded-for", given.as_bytes());
+            }
+            let peer = address(peer);
+            let ends = Ends { local: None, peer: &peer };
+            let found = prepare_request(&mut head, false, ends, &config, &mut Rng::seeded(1));
+            let case = format!("{remote} {hops} {given} {peer}");
+            assert_eq!(text(&head.headers, "x-forwarded-for"), forwarded, "{case}");
+            assert_eq!(text(&head.headers, "x-envoy-internal"), internal, "{case}");
+            assert_eq!(text(&head.headers, "x-envoy-external-address"), external, "{case}");
+            assert_eq!(found.address.map(|address| address.to_string()).as_deref(), client, "{case}");
+        }
+    }
+
+    #[test]
+    fn claims_of_outsiders_do_not_count() {
+        let claims = [
+            ("x-envoy-retry-on", "5xx"),
+            ("x-envoy-upstream-rq-timeout-ms", "1"),
+            ("x-forwarded-client-cert", "By=me"),
+            ("x-forwarded-proto", "https"),
+            ("x-request-id", "mine"),
+            ("referer", "not a url"),
+        ];
+        for (remote, left) in
+            [(false, ["", "", "", "https", "mine", ""]), (true, ["", "", "", "http", "-", ""])]
+        {
+            let mut config = config();
+            config.request_id.generate = true;
+            config.forwarding.use_remote_address = remote;
+            let mut head = head("GET", &claims);
+            let peer = address("9.9.9.9:1");
+            let ends = Ends { local: None, peer: &peer };
+            prepare_request(&mut head, false, ends, &config, &mut Rng::seeded(1));
+            for ((name, _), left) in claims.iter().zip(left) {
+                let got = text(&head.headers, name);
+                if left == "-" {
+                    assert!(got.len() == 36 && got != "mine", "{name}");
+                } else {
+                    assert_eq!(got, left, "{name}");
+                }
+            }
+        }
     }
 
     #[test]
     fn a_response_is_prepared() {
-        let mut headers = HeaderMap::new();
-        headers.append(b"server", b"nginx");
-        headers.append(b"keep-alive", b"timeout=5");
-        let mut head = ResponseHead { version: Version::Http11, status: 200, headers };
-        prepare_response(&mut head, b"today");
-        assert_eq!(head.headers.get(HeaderId::SERVER), Some(&b"envoy"[..]));
-        assert_eq!(head.headers.get(HeaderId::DATE), Some(&b"today"[..]));
-        assert!(!head.headers.contains(HeaderId::KEEP_ALIVE));
-        prepare_response(&mut head, b"tomorrow");
-        assert_eq!(head.headers.get(HeaderId::DATE), Some(&b"today"[..]));
+        for (server, given, expected) in [
+            (ServerHeader::Overwrite, Some("nginx"), "us"),
+            (ServerHeader::AppendIfAbsent, Some("nginx"), "nginx"),
+            (ServerHeader::AppendIfAbsent, None, "us"),
+            (ServerHeader::PassThrough, Some("nginx"), "nginx"),
+            (ServerHeader::PassThrough, None, ""),
+        ] {
+            let mut config = config();
+            config.server_name = b"us"[..].into();
+            config.server_header = server;
+            config.via = Some(b"1.1 us"[..].into());
+            config.request_id.always_in_response = true;
+            let request = head("GET", &[("x-request-id", "7")]);
+            let mut headers = HeaderMap::new();
+            if let Some(given) = given {
+                headers.append(b"server", given.as_bytes());
+            }
+            headers.append(b"via", b"1.0 other");
+            headers.append(b"keep-alive", b"timeout=5");
+            let mut head = ResponseHead { version: Version::Http11, status: 200, headers };
+            prepare_response(&mut head, &request, false, &config, b"today");
+            for (name, value) in [
+                ("server", expected),
+                ("date", "today"),
+                ("via", "1.0 other, 1.1 us"),
+                ("keep-alive", ""),
+                ("x-request-id", "7"),
+            ] {
+                assert_eq!(text(&head.headers, name), value, "{name} {server:?}");
+            }
+        }
     }
 
     #[test]

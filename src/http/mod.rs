@@ -7,8 +7,12 @@
 pub mod compile;
 pub mod config;
 mod date;
+mod ending;
+mod forwarding;
 mod header_rules;
 mod local_reply;
+mod path;
+mod response;
 mod server_connection;
 mod stream;
 
@@ -17,7 +21,7 @@ use crate::io::{Cx, Notice, Task, Wake};
 use crate::stats::ListenerStats;
 use crate::upstream::{Event, Upstream};
 use config::HcmConfig;
-use nuncio_reactor::{RawKey, Slab, SlabKey};
+use nuncio_reactor::{Address, RawKey, Slab, SlabKey};
 use server_connection::{DownstreamKey, ServerConnection};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -35,6 +39,28 @@ struct Manager {
     /// High watermark of a connection's output, and most body that waits for an upstream, in bytes.
     buffer_limit: u32,
     logs: Vec<SinkId>,
+    /// Where the listener is bound, if that is one address.
+    local: Option<Address>,
+    /// Name of the filter chain.
+    filter_chain: String,
+}
+
+/// What a connection manager must know of the listener whose connections it gets.
+#[derive(Copy, Clone, Debug)]
+pub struct Entrance<'a> {
+    /// Where the listener counts.
+    pub stats: &'a ListenerStats,
+    /// Soft limit of a connection's buffers, in bytes.
+    pub buffer_limit: u32,
+    /// Where it is bound.
+    pub local: &'a Address,
+    /// Name of the filter chain.
+    pub filter_chain: &'a str,
+}
+
+/// Whether connections to this address have local addresses that differ from it.
+fn is_wildcard(address: &Address) -> bool {
+    matches!(address, Address::Inet(address) if address.ip().is_unspecified())
 }
 
 /// A request for the admin interface, to be answered with [`Http::answer`].
@@ -58,6 +84,8 @@ pub struct Http {
     date: date::Date,
     logger: Logger,
     draining: bool,
+    /// Bytes of a request's head on the wire, until its stream is there to count them.
+    pending_wire: u64,
 }
 
 impl Http {
@@ -71,22 +99,20 @@ impl Http {
             date: date::Date::default(),
             logger,
             draining: false,
+            pending_wire: 0,
         }
     }
 
     /// Adds a connection manager for a listener's filter chain.
-    pub fn add_manager(
-        &mut self,
-        config: &Arc<HcmConfig>,
-        listener: &ListenerStats,
-        buffer_limit: u32,
-    ) -> ManagerId {
+    pub fn add_manager(&mut self, config: &Arc<HcmConfig>, entrance: &Entrance<'_>) -> ManagerId {
         let logs = config.access_log.iter().map(|log| self.logger.open(&log.sink)).collect();
         self.managers.push(Manager {
             config: Arc::clone(config),
-            listener: listener.clone(),
-            buffer_limit,
+            listener: entrance.stats.clone(),
+            buffer_limit: entrance.buffer_limit,
             logs,
+            local: Some(entrance.local).filter(|local| !is_wildcard(local)).cloned(),
+            filter_chain: entrance.filter_chain.to_owned(),
         });
         ManagerId(self.managers.len() as u32 - 1)
     }
@@ -127,7 +153,7 @@ impl Http {
         upstream: &mut Upstream,
         cx: &mut Cx<'_>,
     ) {
-        self.answer_admin(StreamKey::from_raw(stream), status, content_type, body, upstream, cx);
+        self.answer_admin(StreamKey::from_raw(stream), (status, content_type), &body, upstream, cx);
     }
 
     /// From now on every response closes its connection, and connections without a request are closed.

@@ -3,13 +3,13 @@
 //! HTTP/1 carries one stream at a time. Further pipelined requests wait unparsed in the input until the stream
 //! has ended, and beyond [`PIPELINE_LIMIT`] unread in the socket.
 
-use super::stream::StreamKey;
+use super::stream::{Stream, StreamKey};
 use super::{Http, Manager, ManagerId};
 use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Owner, Read, Task, Wake};
 use crate::router::Cause;
 use crate::upstream::Upstream;
 use nuncio_codec::h1::{self, RequestEvent};
-use nuncio_reactor::{SlabKey, Socket, Time, slab_key};
+use nuncio_reactor::{Address, SlabKey, Socket, Time, slab_key};
 use std::time::Duration;
 
 slab_key! {
@@ -29,6 +29,19 @@ const DRAIN_GRACE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct ServerConnection {
     pub(super) conn: ConnKey,
+    /// Its number in the process.
+    pub(super) id: u64,
+    /// Who is connected.
+    pub(super) peer: Address,
+    /// Where, if the listener is not bound to one address.
+    local: Option<Address>,
+    /// Requests so far.
+    pub(super) requests: u32,
+    opened: Time,
+    /// It is being drained for its age, and closed then if it is without a request.
+    drained_by: Option<Time>,
+    /// The client has ended its half of a tunnel.
+    ended: bool,
     pub(super) manager: ManagerId,
     pub(super) codec: h1::Server,
     pub(super) stream: Option<StreamKey>,
@@ -43,22 +56,36 @@ pub(super) struct ServerConnection {
     pub(super) backed_up: bool,
 }
 
+impl ServerConnection {
+    /// This end's address.
+    pub(super) fn local<'a>(&'a self, manager: &'a Manager) -> Option<&'a Address> {
+        self.local.as_ref().or(manager.local.as_ref())
+    }
+}
+
 impl Http {
     /// Takes over an accepted connection.
-    pub fn accept(&mut self, socket: Socket, manager: ManagerId, cx: &mut Cx<'_>) {
+    pub fn accept(&mut self, socket: Socket, peer: Address, manager: ManagerId, cx: &mut Cx<'_>) {
         let limit = self.managers[manager.0 as usize].buffer_limit;
         // A socket that cannot be registered is closed by being dropped.
         if let Ok(conn) = cx.io.adopt(socket, Owner::Nobody, limit, cx.reactor) {
-            self.open(conn, manager, cx);
+            self.open(conn, peer, manager, cx);
         }
     }
 
     /// Starts HTTP on a connection.
-    pub(crate) fn open(&mut self, conn: ConnKey, manager: ManagerId, cx: &mut Cx<'_>) {
-        let Manager { config, listener, .. } = &self.managers[manager.0 as usize];
+    pub(crate) fn open(&mut self, conn: ConnKey, peer: Address, manager: ManagerId, cx: &mut Cx<'_>) {
+        let Manager { config, listener, local, .. } = &self.managers[manager.0 as usize];
         let now = cx.reactor.now();
         let key = self.connections.insert(ServerConnection {
             conn,
+            id: cx.io.id(conn),
+            peer,
+            local: if local.is_none() { cx.io.local_address(conn) } else { None },
+            requests: 0,
+            opened: now,
+            drained_by: None,
+            ended: false,
             manager,
             codec: h1::Server::new(config.http1),
             stream: None,
@@ -69,9 +96,10 @@ impl Http {
             backed_up: false,
         });
         cx.io.set_owner(conn, Owner::Downstream(key.raw()));
-        if let Some(timeout) = config.idle_timeout {
+        if let Some(first) = [config.idle_timeout, config.max_connection_duration].into_iter().flatten().min()
+        {
             let connection = self.connections.get_mut(key).expect("just inserted");
-            connection.alarm.by(now + timeout, alarm(key), cx.reactor);
+            connection.alarm.by(now + first, alarm(key), cx.reactor);
         }
         let stats = &config.stats;
         cx.stats.inc(stats.downstream_cx_total);
@@ -96,6 +124,13 @@ impl Http {
                 }
                 return;
             }
+            if connection.ended {
+                // Nothing more comes but the news that the connection is broken.
+                if cx.io.is_broken(connection.conn) {
+                    self.on_remote_close(key, upstream, cx);
+                }
+                return;
+            }
             if connection.codec.request_complete() && cx.io.input(connection.conn).len() >= PIPELINE_LIMIT {
                 return;
             }
@@ -110,8 +145,24 @@ impl Http {
                     cx.stats.add(stats.downstream_cx_rx_bytes_total, n as u64);
                 }
                 Read::Empty => return cx.io.rest(connection.conn),
+                Read::Eof if self.is_tunnel(key) => return self.on_tunnel_end(key, upstream, cx),
                 Read::Eof | Read::Failed => return self.on_remote_close(key, upstream, cx),
             }
+        }
+    }
+
+    fn is_tunnel(&self, key: DownstreamKey) -> bool {
+        let stream = self.connections.get(key).and_then(|connection| connection.stream);
+        stream.and_then(|stream| self.streams.get(stream)).is_some_and(Stream::is_tunnel)
+    }
+
+    /// The client has ended its half of a tunnel; the other half may go on.
+    fn on_tunnel_end(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.ended = true;
+        match connection.codec.finish() {
+            Ok(Some(RequestEvent::Data { data, end })) => self.on_request_data(key, data, end, upstream, cx),
+            _ => self.on_remote_close(key, upstream, cx),
         }
     }
 
@@ -126,7 +177,13 @@ impl Http {
             if input.is_empty() {
                 return;
             }
-            match connection.codec.poll(input) {
+            let before = input.len();
+            let event = connection.codec.poll(input);
+            self.pending_wire = (before - cx.io.input(connection.conn).len()) as u64;
+            if let Some(stream) = connection.stream.and_then(|stream| self.streams.get_mut(stream)) {
+                stream.wire_received += std::mem::take(&mut self.pending_wire);
+            }
+            match event {
                 Ok(Some(RequestEvent::Headers { head, end })) => {
                     connection.head_since = None;
                     self.on_request(key, head, end, upstream, cx);
@@ -177,6 +234,13 @@ impl Http {
         connection.alarm.rang();
         let config = &self.managers[connection.manager.0 as usize].config;
         let now = cx.reactor.now();
+        let mut expires = config.max_connection_duration.map(|limit| connection.opened + limit);
+        if connection.drained_by.is_none() && expires.is_some_and(|expires| now >= expires) {
+            cx.stats.inc(config.stats.downstream_cx_max_duration_reached);
+            connection.codec.set_close();
+            connection.drained_by = Some(now + config.drain_timeout);
+        }
+        expires = connection.drained_by.or(expires);
         let next = if let Some(stream) = connection.stream {
             match self.check_stream_deadlines(stream, now) {
                 Ok(next) => next,
@@ -203,8 +267,14 @@ impl Http {
                 });
                 return self.close(key, Close::Flush, cx);
             }
+            if connection.drained_by.is_some_and(|deadline| now >= deadline) {
+                return self.close(key, Close::Flush, cx);
+            }
             head.into_iter().chain(idle).min()
         };
+        // Once drained, only a connection without a request has something to wait for.
+        let expires = expires.filter(|expires| *expires > now);
+        let next = next.into_iter().chain(expires).min();
         if let (Some(next), Some(connection)) = (next, self.connections.get_mut(key)) {
             connection.alarm.by(next, alarm(key), cx.reactor);
         }
@@ -222,6 +292,9 @@ impl Http {
             let config = &self.managers[connection.manager.0 as usize].config;
             if let Some(timeout) = config.idle_timeout {
                 connection.alarm.by(connection.idle_since + timeout, alarm(key), cx.reactor);
+            }
+            if let Some(limit) = config.max_connection_duration {
+                connection.alarm.by(connection.opened + limit, alarm(key), cx.reactor);
             }
             if !cx.io.input(conn).is_empty() || cx.io.may_read(conn) {
                 cx.reactor.defer(resume(key));

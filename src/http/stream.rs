@@ -1,20 +1,20 @@
 //! One request and its response: the state machine between the downstream codec and the terminal filter.
 //!
-//! A stream begins with the request's head and ends exactly once, in [`Http::end`], with a cause; what is
-//! answered, logged and counted follows from the cause. Streams lie in a slab and their headers and bodies in pooled
-//! memory, so a warm connection's next request allocates nothing.
+//! A stream begins with the request's head and ends exactly once, in [`Http::end`](super::Http::end), with a cause;
+//! what is answered, logged and counted follows from the cause. Streams lie in a slab and their headers and bodies in
+//! pooled memory, so a warm connection's next request allocates nothing.
 
-use super::config::Terminal;
+use super::config::{HcmConfig, Terminal, Underscores};
+use super::forwarding::{Ends, with_port_zero};
 use super::header_rules;
-use super::local_reply::LocalReply;
-use super::server_connection::{DownstreamKey, alarm, resume};
+use super::server_connection::{DownstreamKey, ServerConnection, alarm};
 use super::{AdminRequest, Http, Manager};
-use crate::access_log::Entry;
-use crate::io::{Close, Cx};
-use crate::router::{Cause, Exchange, Frame, Step};
+use crate::io::Cx;
+use crate::router::{Cause, Exchange, Frame, Origin, Step, StreamLimits};
+use crate::stream_info::Downstream;
 use crate::upstream::{Event, Upstream};
-use nuncio_codec::{Buffer, HeaderId, HeaderMap, Method, RequestHead, ResponseHead, Version, h1};
-use nuncio_reactor::{SlabKey, Time, slab_key};
+use nuncio_codec::{Buffer, HeaderMap, Method, RequestHead, ResponseHead, Version, h1};
+use nuncio_reactor::{Address, SlabKey, Time, slab_key};
 use std::time::SystemTime;
 
 slab_key! {
@@ -25,40 +25,113 @@ slab_key! {
 /// A request in progress.
 #[derive(Debug)]
 pub(super) struct Stream {
-    connection: DownstreamKey,
-    request: RequestHead,
+    pub(super) connection: DownstreamKey,
+    pub(super) request: RequestHead,
     /// Empty until the response begins.
-    response: ResponseHead,
-    router: Exchange,
-    started: Time,
-    started_wall: SystemTime,
+    pub(super) response: ResponseHead,
+    pub(super) router: Exchange,
+    /// Its number in the process.
+    pub(super) id: u64,
+    /// Who is taken for the client, if that is not who is connected.
+    pub(super) client: Option<Address>,
+    /// What the route says about time.
+    limits: StreamLimits,
+    pub(super) started: Time,
+    pub(super) started_wall: SystemTime,
     /// Last sign of life in either direction.
-    moved: Time,
-    request_bytes: u64,
-    response_bytes: u64,
-    request_end: bool,
-    response_started: bool,
-    response_end: bool,
+    pub(super) moved: Time,
+    pub(super) request_bytes: u64,
+    pub(super) response_bytes: u64,
+    pub(super) wire_received: u64,
+    pub(super) wire_sent: u64,
+    pub(super) request_end_at: Option<Time>,
+    pub(super) response_begin_at: Option<Time>,
+    pub(super) response_end_at: Option<Time>,
+    pub(super) request_trailers: Option<HeaderMap>,
+    pub(super) response_trailers: Option<HeaderMap>,
+    pub(super) request_end: bool,
+    pub(super) response_started: bool,
+    pub(super) response_end: bool,
+    /// The request asks for a tunnel that may be given.
+    pub(super) tunnel: bool,
 }
 
 impl Stream {
-    fn new(connection: DownstreamKey, request: RequestHead, cx: &Cx<'_>) -> Self {
+    fn new(connection: DownstreamKey, request: RequestHead, cx: &mut Cx<'_>) -> Self {
         let now = cx.reactor.now();
         Self {
             connection,
             request,
             response: ResponseHead { version: Version::Http11, status: 0, headers: HeaderMap::new() },
             router: Exchange::default(),
+            id: cx.rng.bits(),
+            client: None,
+            limits: StreamLimits::default(),
             started: now,
             started_wall: cx.reactor.wall(),
             moved: now,
             request_bytes: 0,
             response_bytes: 0,
+            wire_received: 0,
+            wire_sent: 0,
+            request_end_at: None,
+            response_begin_at: None,
+            response_end_at: None,
+            request_trailers: None,
+            response_trailers: None,
             request_end: false,
             response_started: false,
             response_end: false,
+            tunnel: false,
         }
     }
+
+    fn end_request(&mut self, now: Time) {
+        self.request_end = true;
+        self.request_end_at = Some(now);
+    }
+
+    /// Whether it is a tunnel, of which one half may end before the other.
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.tunnel
+            && self.response_started
+            && match self.request.method {
+                Method::Connect => (200..300).contains(&self.response.status),
+                _ => self.response.status == 101,
+            }
+    }
+
+    /// Where the request comes from.
+    pub(super) fn origin<'a>(&'a self, connection: &'a ServerConnection, manager: &'a Manager) -> Origin<'a> {
+        origin((self.started_wall, self.id, self.client.as_ref()), connection, manager)
+    }
+}
+
+/// The same, for when parts of the stream are borrowed otherwise: its start, its number, its client.
+pub(super) fn origin<'a>(
+    (start, stream_id, client): (SystemTime, u64, Option<&'a Address>),
+    connection: &'a ServerConnection,
+    manager: &'a Manager,
+) -> Origin<'a> {
+    let downstream = Downstream {
+        local: connection.local(manager),
+        direct_remote: Some(&connection.peer),
+        remote: client.or(Some(&connection.peer)),
+        connection_id: connection.id,
+        filter_chain: &manager.filter_chain,
+    };
+    Origin { start, stream_id, downstream }
+}
+
+/// What the router needs to know during a call about a stream.
+macro_rules! frame {
+    ($manager:expr, $connection:expr, $stream:ident, $key:expr) => {
+        frame(
+            $manager,
+            $key,
+            origin(($stream.started_wall, $stream.id, $stream.client.as_ref()), $connection, $manager),
+        )
+    };
 }
 
 impl Http {
@@ -73,15 +146,36 @@ impl Http {
     ) {
         let key = self.begin_stream(connection, head, cx);
         let stream = self.streams.get_mut(key).expect("just begun");
-        stream.request_end = end;
-        if let Some(cause) = header_rules::refusal(&stream.request) {
+        let server = self.connections.get_mut(connection).expect("a request comes from a live connection");
+        let manager = &self.managers[server.manager.0 as usize];
+        let config = &manager.config;
+        if end {
+            stream.end_request(stream.started);
+        }
+        count_underscores(&stream.request, config, cx);
+        if let Some(cause) = header_rules::check(&mut stream.request, config, server.local(manager)) {
             return self.refuse(key, cause, upstream, cx);
         }
-        let upgrade = header_rules::asks_upgrade(&stream.request.headers);
-        let expects = header_rules::take_expectation(&mut stream.request);
-        header_rules::prepare_request(&mut stream.request, cx.rng);
-        if upgrade {
-            return self.refuse(key, Cause::UpgradeRefused, upstream, cx);
+        if config.max_requests_per_connection.is_some_and(|limit| server.requests >= limit) {
+            cx.stats.inc(config.stats.downstream_cx_max_requests_reached);
+            server.codec.set_close();
+        }
+        let expects = header_rules::take_expectation(&mut stream.request, config.proxy_100_continue);
+        let upgrade = header_rules::upgrade(&stream.request)
+            .map(<[u8]>::to_ascii_lowercase)
+            .filter(|protocol| !config.ignored_upgrades.iter().any(|ignored| ignored.matches(protocol)));
+        let ends = Ends { local: server.local(manager), peer: &server.peer };
+        let client =
+            header_rules::prepare_request(&mut stream.request, upgrade.is_some(), ends, config, cx.rng);
+        stream.client = client.address.map(with_port_zero);
+        if let Terminal::Router(_) = config.terminal {
+            stream.router.route(&config.routes, &stream.request);
+            stream.limits = stream.router.limits(&config.routes, &stream.request);
+        }
+        if let Some(protocol) = upgrade
+            && let Err(cause) = admit_upgrade(stream, &protocol, config)
+        {
+            return self.refuse(key, cause, upstream, cx);
         }
         if expects && !end {
             self.send_continue(connection, cx);
@@ -100,10 +194,16 @@ impl Http {
             Cause::PathRejected => cx.stats.inc(stats.downstream_rq_non_relative_path),
             Cause::UpgradeRefused => cx.stats.inc(stats.downstream_rq_ws_on_non_ws_route),
             Cause::NoRoute => cx.stats.inc(stats.no_route),
+            Cause::PathNormalization | Cause::FragmentInPath => {
+                cx.stats.inc(stats.downstream_rq_failed_path_normalization);
+            }
+            Cause::NormalizedPath { .. } => {
+                cx.stats.inc(stats.downstream_rq_redirected_with_normalized_path);
+            }
             _ => {}
         }
         // As Envoy decides; and what follows a refused tunnel is not HTTP.
-        if connect || matches!(cause, Cause::MissingHost | Cause::UpgradeRefused) {
+        if connect || matches!(cause, Cause::MissingHost | Cause::UpgradeRefused | Cause::Underscore) {
             connection.codec.set_close();
         }
         self.end(key, cause, upstream, cx);
@@ -116,7 +216,9 @@ impl Http {
         let manager = &self.managers[connection.manager.0 as usize];
         let step = match &manager.config.terminal {
             Terminal::Router(_) => {
-                stream.router.on_headers(&frame(manager, key), &mut stream.request, end, upstream, cx)
+                let tunnel = stream.tunnel;
+                let frame = frame!(manager, connection, stream, key);
+                stream.router.on_headers(&frame, &mut stream.request, (end, tunnel), upstream, cx)
             }
             Terminal::Admin => {
                 if end {
@@ -137,26 +239,35 @@ impl Http {
         upstream: &mut Upstream,
         cx: &mut Cx<'_>,
     ) {
-        let Some(server) = self.connections.get_mut(connection) else { return };
+        let Some(server) = self.connections.get(connection) else { return };
         let Some(key) = server.stream else { return };
         let stream = self.streams.get_mut(key).expect("a connection's stream lives");
         let manager = &self.managers[server.manager.0 as usize];
-        stream.request_end = end;
         stream.request_bytes += data.len() as u64;
         stream.moved = cx.reactor.now();
+        if end {
+            stream.end_request(stream.moved);
+        }
         match &manager.config.terminal {
             Terminal::Router(_) => {
-                if !stream.router.on_data(&frame(manager, key), &mut data, end, upstream, cx) && !end {
-                    server.paused = true;
+                let frame = frame!(manager, server, stream, key);
+                let more = stream.router.on_data(&frame, &mut data, end, upstream, cx);
+                if !more && !end {
                     cx.stats.inc(manager.config.stats.downstream_flow_control_paused_reading_total);
+                    self.connections.get_mut(connection).expect("just seen").paused = true;
                 }
             }
             Terminal::Admin if end => self.ask_admin(key),
             Terminal::Admin => {}
         }
-        if end {
-            self.arm(key, cx);
+        if !end {
+            return;
         }
+        if self.streams.get(key).is_some_and(|stream| stream.response_end) {
+            // The second half of a tunnel.
+            return self.end(key, Cause::Complete, upstream, cx);
+        }
+        self.arm(key, cx);
     }
 
     /// The request's trailers, which end it.
@@ -170,7 +281,8 @@ impl Http {
         let Some(server) = self.connections.get(connection) else { return };
         let Some(key) = server.stream else { return };
         let stream = self.streams.get_mut(key).expect("a connection's stream lives");
-        stream.request_end = true;
+        stream.end_request(cx.reactor.now());
+        stream.request_trailers = Some(trailers.clone());
         match self.managers[server.manager.0 as usize].config.terminal {
             Terminal::Router(_) => stream.router.on_trailers(trailers, upstream, cx),
             Terminal::Admin => self.ask_admin(key),
@@ -190,18 +302,21 @@ impl Http {
         let Some(connection) = self.connections.get(stream.connection) else { return };
         let manager = &self.managers[connection.manager.0 as usize];
         stream.moved = cx.reactor.now();
-        let step = stream.router.on_upstream(&frame(manager, key), event, &stream.request, upstream, cx);
+        let frame = frame!(manager, connection, stream, key);
+        let step = stream.router.on_upstream(&frame, event, &stream.request, upstream, cx);
         self.take(key, step, upstream, cx);
     }
 
     fn take(&mut self, key: StreamKey, step: Step, upstream: &mut Upstream, cx: &mut Cx<'_>) {
         match step {
             Step::Wait => {}
-            Step::MoreBody => self.resume_request(key, cx),
-            // The client has had its `100 Continue` from us; as in Envoy other interim responses end here.
-            Step::Informational(_) => {}
-            Step::Headers(mut head, end) => {
-                header_rules::prepare_response(&mut head, self.date.at(cx.reactor.wall()));
+            Step::MoreBody => {
+                self.resume_request(key, cx);
+                // A time limit of the cluster's may have begun to run.
+                self.arm(key, cx);
+            }
+            Step::Informational(head) => self.send_informational(key, &head, cx),
+            Step::Headers(head, end) => {
                 self.send_headers(key, head, end, cx);
                 if end {
                     self.end(key, Cause::Complete, upstream, cx);
@@ -211,90 +326,30 @@ impl Http {
                 if !self.send_data(key, &mut data, end, cx) && !end {
                     self.pause_response(key, upstream, cx);
                 }
-                if end {
+                if end && !self.half_close(key, cx) {
                     self.end(key, Cause::Complete, upstream, cx);
                 }
             }
             Step::Trailers(trailers) => {
-                self.send_trailers(key, &trailers, cx);
+                self.send_trailers(key, trailers, cx);
                 self.end(key, Cause::Complete, upstream, cx);
             }
             Step::End(cause) => self.end(key, cause, upstream, cx),
         }
     }
 
-    /// The one place where a stream ends.
-    pub(super) fn end(&mut self, key: StreamKey, cause: Cause, upstream: &mut Upstream, cx: &mut Cx<'_>) {
-        let Some(stream) = self.streams.get_mut(key) else { return };
-        stream.router.abandon(upstream, cx);
-        if !stream.response_started
-            && let Some(reply) = LocalReply::to(&cause)
-        {
-            self.send_local_reply(key, reply, cx);
-        }
-        let Some(stream) = self.streams.remove(key) else { return };
-        self.account(&stream, &cause, cx);
-        let connection = stream.connection;
-        let complete = stream.response_end;
-        let clean = complete && stream.request_end;
-        let close_delimited = stream.request.version == Version::Http10
-            && !stream.response.headers.contains(HeaderId::CONTENT_LENGTH);
-        if complete {
-            return self.after_stream(connection, clean, cx);
-        }
-        if let Some(server) = self.connections.get_mut(connection) {
-            server.stream = None;
-            let how = match cause {
-                Cause::Disconnected | Cause::Stopped => Close::Now,
-                // Where only the end of the connection ends the body, a plain close would make it look whole.
-                _ if close_delimited => Close::Reset,
-                _ => Close::Flush,
-            };
-            self.close(connection, how, cx);
-        }
-    }
-
-    /// Counts and logs an ended stream.
-    fn account(&mut self, stream: &Stream, cause: &Cause, cx: &mut Cx<'_>) {
-        let Some(connection) = self.connections.get(stream.connection) else { return };
-        let manager = &self.managers[connection.manager.0 as usize];
-        let stats = &manager.config.stats;
-        cx.stats.move_gauge(stats.downstream_rq_active, -1);
-        cx.stats.inc(stats.downstream_rq_completed);
-        match cause {
-            Cause::Disconnected => cx.stats.inc(stats.downstream_rq_rx_reset),
-            _ if !stream.response_end => cx.stats.inc(stats.downstream_rq_tx_reset),
-            _ => {}
-        }
-        if stream.response_end && !stream.request_end {
-            cx.stats.inc(stats.downstream_rq_response_before_rq_complete);
-        }
-        if !manager.logs.is_empty() {
-            let row = cause.row();
-            let entry = Entry {
-                start: stream.started_wall,
-                request: &stream.request,
-                response: &stream.response,
-                flag: row.flag,
-                details: &row.details,
-                bytes_received: stream.request_bytes,
-                bytes_sent: stream.response_bytes,
-                duration: cx.reactor.now() - stream.started,
-                upstream_host: stream.router.host(),
-            };
-            self.logger.record(&manager.logs, &entry);
-        }
-    }
-
-    fn begin_stream(
+    pub(super) fn begin_stream(
         &mut self,
         connection: DownstreamKey,
         request: RequestHead,
         cx: &mut Cx<'_>,
     ) -> StreamKey {
-        let key = self.streams.insert(Stream::new(connection, request, cx));
+        let mut stream = Stream::new(connection, request, cx);
+        stream.wire_received = std::mem::take(&mut self.pending_wire);
+        let key = self.streams.insert(stream);
         let server = self.connections.get_mut(connection).expect("a request comes from a live connection");
         server.stream = Some(key);
+        server.requests += 1;
         let stats = &self.managers[server.manager.0 as usize].config.stats;
         cx.stats.inc(stats.downstream_rq_total);
         cx.stats.inc(stats.downstream_rq_http1_total);
@@ -355,7 +410,10 @@ impl Http {
         match cause {
             Cause::StreamIdle => cx.stats.inc(stats.downstream_rq_idle_timeout),
             Cause::RequestTimeout => cx.stats.inc(stats.downstream_rq_timeout),
-            Cause::RouteTimeout => drop(stream.router.on_timeout(upstream, cx)),
+            Cause::MaxDuration { .. } => cx.stats.inc(stats.downstream_rq_max_duration_reached),
+            Cause::RouteTimeout { .. } | Cause::UpstreamMaxDuration { .. } => {
+                stream.router.on_timeout(&cause, upstream, cx);
+            }
             _ => {}
         }
         self.end(key, cause, upstream, cx);
@@ -366,17 +424,20 @@ impl Http {
         let Some(stream) = self.streams.get(key) else { return Ok(None) };
         let Some(connection) = self.connections.get(stream.connection) else { return Ok(None) };
         let config = &self.managers[connection.manager.0 as usize].config;
-        let idle = config.stream_idle_timeout.map(|limit| stream.moved + limit);
-        let request = if stream.request_end {
-            None
-        } else {
-            config.request_timeout.map(|limit| stream.started + limit)
-        };
+        let idle = stream.limits.idle.unwrap_or(config.stream_idle_timeout);
+        let whole = stream.limits.duration.unwrap_or(config.max_stream_duration);
+        let request = config.request_timeout.filter(|_| !stream.request_end);
+        let [route, cluster] = stream.router.deadlines();
         let mut next = None;
         for (deadline, cause) in [
-            (stream.router.deadline(), Cause::RouteTimeout),
-            (request, Cause::RequestTimeout),
-            (idle, Cause::StreamIdle),
+            route,
+            cluster,
+            (request.map(|limit| stream.started + limit), Cause::RequestTimeout),
+            (
+                whole.map(|limit| stream.started + limit),
+                Cause::MaxDuration { request_end: stream.request_end },
+            ),
+            (idle.map(|limit| stream.moved + limit), Cause::StreamIdle),
         ] {
             let Some(deadline) = deadline else { continue };
             if now >= deadline {
@@ -397,101 +458,6 @@ impl Http {
         }
     }
 
-    fn send_local_reply(&mut self, key: StreamKey, reply: LocalReply, cx: &mut Cx<'_>) {
-        let LocalReply { mut head, mut body } = reply;
-        header_rules::prepare_response(&mut head, self.date.at(cx.reactor.wall()));
-        let end = body.is_empty();
-        self.send_headers(key, head, end, cx);
-        if !end {
-            self.send_data(key, &mut body, true, cx);
-        }
-    }
-
-    fn send_headers(&mut self, key: StreamKey, head: ResponseHead, end: bool, cx: &mut Cx<'_>) {
-        let Some(stream) = self.streams.get_mut(key) else { return };
-        let Some(connection) = self.connections.get_mut(stream.connection) else { return };
-        if self.draining {
-            connection.codec.set_close();
-        }
-        let output = cx.io.output(connection.conn);
-        let before = output.len();
-        connection.codec.send_headers(&head, end, output);
-        let sent = (output.len() - before) as u64;
-        let stats = &self.managers[connection.manager.0 as usize].config.stats;
-        cx.stats.add(stats.downstream_cx_tx_bytes_total, sent);
-        cx.stats.inc(match head.status / 100 {
-            1 => stats.downstream_rq_1xx,
-            2 => stats.downstream_rq_2xx,
-            3 => stats.downstream_rq_3xx,
-            4 => stats.downstream_rq_4xx,
-            _ => stats.downstream_rq_5xx,
-        });
-        stream.response = head;
-        stream.response_started = true;
-        stream.response_end = end;
-    }
-
-    /// Says whether more may be sent.
-    fn send_data(&mut self, key: StreamKey, data: &mut Buffer, end: bool, cx: &mut Cx<'_>) -> bool {
-        let Some(stream) = self.streams.get_mut(key) else { return true };
-        let Some(connection) = self.connections.get_mut(stream.connection) else { return true };
-        // As in Envoy, a body that is not sent (HEAD) still counts what the client would have got.
-        if stream.request.method != Method::Head {
-            stream.response_bytes += data.len() as u64;
-        }
-        let output = cx.io.output(connection.conn);
-        let before = output.len();
-        connection.codec.send_data(data, end, output);
-        let sent = (output.len() - before) as u64;
-        stream.response_end = end;
-        let stats = &self.managers[connection.manager.0 as usize].config.stats;
-        cx.stats.add(stats.downstream_cx_tx_bytes_total, sent);
-        connection.backed_up |= cx.io.is_backed_up(connection.conn);
-        !connection.backed_up
-    }
-
-    fn send_trailers(&mut self, key: StreamKey, trailers: &HeaderMap, cx: &mut Cx<'_>) {
-        let Some(stream) = self.streams.get_mut(key) else { return };
-        let Some(connection) = self.connections.get_mut(stream.connection) else { return };
-        connection.codec.send_trailers(trailers, cx.io.output(connection.conn));
-        stream.response_end = true;
-    }
-
-    fn send_continue(&mut self, key: DownstreamKey, cx: &mut Cx<'_>) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        let head = ResponseHead { version: Version::Http11, status: 100, headers: HeaderMap::new() };
-        connection.codec.send_informational(&head, cx.io.output(connection.conn));
-        let stats = &self.managers[connection.manager.0 as usize].config.stats;
-        cx.stats.inc(stats.downstream_rq_1xx);
-        cx.stats.inc(stats.downstream_rq_completed);
-    }
-
-    /// The request's reader has caught up: read on.
-    fn resume_request(&mut self, key: StreamKey, cx: &mut Cx<'_>) {
-        let Some(stream) = self.streams.get(key) else { return };
-        let Some(connection) = self.connections.get_mut(stream.connection) else { return };
-        if connection.paused {
-            connection.paused = false;
-            let stats = &self.managers[connection.manager.0 as usize].config.stats;
-            cx.stats.inc(stats.downstream_flow_control_resumed_reading_total);
-            cx.reactor.defer(resume(stream.connection));
-        }
-    }
-
-    fn pause_response(&self, key: StreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
-        if let Some(stream) = self.streams.get(key) {
-            stream.router.pause(upstream, cx);
-        }
-    }
-
-    /// The response's reader has caught up.
-    pub(super) fn resume_response(&mut self, key: StreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
-        if let Some(stream) = self.streams.get_mut(key) {
-            stream.moved = cx.reactor.now();
-            stream.router.resume(upstream, cx);
-        }
-    }
-
     fn ask_admin(&mut self, key: StreamKey) {
         let Some(stream) = self.streams.get(key) else { return };
         self.admin.push_back(AdminRequest {
@@ -500,24 +466,37 @@ impl Http {
             path: String::from_utf8_lossy(stream.request.path()).into_owned(),
         });
     }
+}
 
-    pub(super) fn answer_admin(
-        &mut self,
-        key: StreamKey,
-        status: u16,
-        content_type: &str,
-        body: Vec<u8>,
-        upstream: &mut Upstream,
-        cx: &mut Cx<'_>,
-    ) {
-        if self.streams.contains(key) {
-            self.send_local_reply(key, LocalReply::new(status, content_type, &body), cx);
-            self.end(key, Cause::Admin, upstream, cx);
-        }
+/// Whether an upgrade is allowed: by the route, or else by the connection manager. A route that does not go
+/// upstream answers it like any request.
+fn admit_upgrade(stream: &mut Stream, protocol: &[u8], config: &HcmConfig) -> Result<(), Cause> {
+    let connect = stream.request.method == Method::Connect;
+    let forwarding = stream.router.is_forwarding(&config.routes);
+    if connect && !forwarding {
+        return Err(Cause::NoRoute);
+    }
+    let by_route = stream.router.allows_upgrade(&config.routes, protocol);
+    if !by_route.unwrap_or_else(|| config.allows_upgrade(protocol)) {
+        return Err(Cause::UpgradeRefused);
+    }
+    stream.tunnel = forwarding;
+    Ok(())
+}
+
+fn count_underscores(request: &RequestHead, config: &HcmConfig, cx: &Cx<'_>) {
+    let counter = match config.underscores {
+        Underscores::Allow => return,
+        Underscores::Reject => config.stats.requests_rejected_with_underscores_in_headers,
+        Underscores::Drop => config.stats.dropped_headers_with_underscores,
+    };
+    let count = request.headers.iter().filter(|header| header.name.contains(&b'_')).count();
+    if count > 0 {
+        cx.stats.add(counter, if config.underscores == Underscores::Reject { 1 } else { count as u64 });
     }
 }
 
-fn frame(manager: &Manager, key: StreamKey) -> Frame<'_> {
+fn frame<'a>(manager: &'a Manager, key: StreamKey, origin: Origin<'a>) -> Frame<'a> {
     let suppress_envoy_headers =
         matches!(&manager.config.terminal, Terminal::Router(router) if router.suppress_envoy_headers);
     Frame {
@@ -526,5 +505,6 @@ fn frame(manager: &Manager, key: StreamKey) -> Frame<'_> {
         suppress_envoy_headers,
         buffer_limit: manager.buffer_limit as usize,
         requester: key.raw(),
+        origin,
     }
 }

@@ -6,7 +6,7 @@
 use super::task::{Reactor, Task, TokenKind};
 use super::transport::Transport;
 use nuncio_codec::{Buffer, Watermarks};
-use nuncio_reactor::{Address, ConnectOptions, RawKey, Readiness, Slab, Socket, slab_key};
+use nuncio_reactor::{Address, ConnectOptions, Keepalive, RawKey, Readiness, Slab, Socket, slab_key};
 use std::io;
 use std::time::Duration;
 
@@ -102,7 +102,18 @@ struct Connection {
     dirty: bool,
     /// The owner is to be told when output falls below the low watermark.
     backed_up: bool,
+    /// Our sending side is to be shut down once the output is written; then it is.
+    finish: Finish,
     discarded: usize,
+    /// Its number in the process.
+    id: u64,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Finish {
+    No,
+    Wanted,
+    Done,
 }
 
 /// All connections of one worker.
@@ -114,6 +125,9 @@ pub struct Io {
     /// Swapped with `dirty` during a flush.
     flushing: Vec<ConnKey>,
     dead: Vec<ConnKey>,
+    /// The number of the next connection, and how far apart the numbers of one worker are.
+    next_id: u64,
+    id_step: u64,
     #[cfg(test)]
     pub(crate) memory: Option<super::memory::Net>,
 }
@@ -122,6 +136,38 @@ impl Io {
     /// No connections.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Numbers connections from `first` in steps of `step`, so that no two workers give the same number.
+    pub fn number(&mut self, first: u64, step: u64) {
+        (self.next_id, self.id_step) = (first, step);
+    }
+
+    /// The number of a connection in the process; 0 if it is gone.
+    pub fn id(&self, key: ConnKey) -> u64 {
+        self.connections.get(key).map_or(0, |connection| connection.id)
+    }
+
+    /// This end's address; `None` if the system does not know it any more.
+    pub fn local_address(&self, key: ConnKey) -> Option<Address> {
+        match &self.connections.get(key)?.transport {
+            Transport::Raw(socket) => socket.local_address().ok(),
+            #[cfg(test)]
+            Transport::Memory(_) => None,
+        }
+    }
+
+    /// Shuts our sending side down once all output is written; reading goes on.
+    pub fn finish(&mut self, key: ConnKey) {
+        if let Some(connection) = self.connections.get_mut(key)
+            && connection.finish == Finish::No
+        {
+            connection.finish = Finish::Wanted;
+            if !connection.dirty {
+                connection.dirty = true;
+                self.dirty.push(key);
+            }
+        }
     }
 
     /// Takes over an accepted socket. `limit` is the high watermark of its output in bytes, 0 for none.
@@ -140,13 +186,14 @@ impl Io {
         self.insert(connection, reactor)
     }
 
-    /// Starts a connection; the owner gets [`Notice::Connected`] or [`Notice::ConnectFailed`].
+    /// Starts a connection, with probes if asked for; the owner gets [`Notice::Connected`] or [`Notice::ConnectFailed`].
     ///
     /// # Errors
     /// If it fails at once.
     pub fn connect(
         &mut self,
         address: &Address,
+        keepalive: Option<Keepalive>,
         owner: Owner,
         limit: u32,
         reactor: &mut Reactor,
@@ -158,7 +205,7 @@ impl Io {
             self.memory.as_mut().expect("just used").dialed(key);
             return Ok(key);
         }
-        let socket = Socket::connect(address, &ConnectOptions { nodelay: true })?;
+        let socket = Socket::connect(address, &ConnectOptions { nodelay: true, keepalive })?;
         self.insert(Connection::new(Transport::Raw(socket), owner, limit, Phase::Connecting), reactor)
     }
 
@@ -169,10 +216,12 @@ impl Io {
 
     #[cfg(test)]
     fn insert_memory(&mut self, end: super::memory::End, owner: Owner, limit: u32, phase: Phase) -> ConnKey {
-        self.connections.insert(Connection::new(Transport::Memory(end), owner, limit, phase))
+        let connection = self.numbered(Connection::new(Transport::Memory(end), owner, limit, phase));
+        self.connections.insert(connection)
     }
 
     fn insert(&mut self, connection: Connection, reactor: &mut Reactor) -> io::Result<ConnKey> {
+        let connection = self.numbered(connection);
         let key = self.connections.insert(connection);
         if let Transport::Raw(socket) = &self.connections.get(key).expect("just inserted").transport
             && let Err(error) = reactor.register(socket, TokenKind::Connection(key).token())
@@ -181,6 +230,12 @@ impl Io {
             return Err(error);
         }
         Ok(key)
+    }
+
+    fn numbered(&mut self, connection: Connection) -> Connection {
+        let id = self.next_id;
+        self.next_id += self.id_step;
+        Connection { id, ..connection }
     }
 
     /// Changes who is told.
@@ -361,6 +416,17 @@ impl Io {
                         self.discard(key);
                     }
                 }
+                Phase::Open if empty && connection.finish == Finish::Wanted && !connection.failed => {
+                    connection.finish = Finish::Done;
+                    connection.backed_up &= !drained;
+                    // A connection that cannot be shut down any more is broken, which reading will show.
+                    let broken = connection.transport.shutdown_write().is_err();
+                    if (drained || broken)
+                        && let Some(task) = Task::resume(connection.owner)
+                    {
+                        reactor.defer(task);
+                    }
+                }
                 Phase::Open if connection.failed || drained => {
                     connection.backed_up = false;
                     if let Some(task) = Task::resume(connection.owner) {
@@ -436,7 +502,9 @@ impl Connection {
             reset: false,
             dirty: false,
             backed_up: false,
+            finish: Finish::No,
             discarded: 0,
+            id: 0,
         }
     }
 

@@ -6,7 +6,7 @@
 pub mod compile;
 pub mod config;
 
-use crate::http::ManagerId;
+use crate::http::{Entrance, ManagerId};
 use crate::io::{Cx, Layer, Reactor, Task, TokenKind, Wake};
 use config::{ListenerConfig, NetworkTerminal};
 use nuncio_reactor::{Address, ListenOptions, RawKey, Slab, SlabKey, Socket, slab_key};
@@ -41,6 +41,8 @@ struct Listening {
 pub struct Accepted {
     /// Its socket.
     pub socket: Socket,
+    /// Who is connected.
+    pub peer: Address,
     /// Where it goes.
     pub manager: ManagerId,
 }
@@ -87,6 +89,16 @@ pub fn http_config(config: &ListenerConfig) -> &Arc<crate::http::config::HcmConf
     http
 }
 
+/// What the connection manager at the end of a listener's filter chain must know of it.
+pub fn entrance<'a>(config: &'a ListenerConfig, local: &'a Address) -> Entrance<'a> {
+    Entrance {
+        stats: &config.stats,
+        buffer_limit: config.buffer_limit,
+        local,
+        filter_chain: &config.filter_chain.name,
+    }
+}
+
 impl Listeners {
     /// Starts to accept on a socket, on behalf of `manager`.
     ///
@@ -103,7 +115,7 @@ impl Listeners {
         let Some(listening) = self.sockets.get(ListenerKey::from_raw(key)) else { return };
         for _ in 0..ACCEPT_BATCH {
             match listening.socket.accept() {
-                Ok((socket, _)) => accepted.push(Accepted { socket, manager: listening.manager }),
+                Ok((socket, peer)) => accepted.push(Accepted { socket, peer, manager: listening.manager }),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if is_peers_fault(&error) => {}
                 Err(error) => {
@@ -122,8 +134,8 @@ impl Listeners {
     pub fn close(&mut self, accepted: &mut Vec<Accepted>, reactor: &Reactor) {
         for key in self.sockets.keys() {
             if let Some(Listening { socket, manager }) = self.sockets.remove(key) {
-                while let Ok((socket, _)) = socket.accept() {
-                    accepted.push(Accepted { socket, manager });
+                while let Ok((socket, peer)) = socket.accept() {
+                    accepted.push(Accepted { socket, peer, manager });
                 }
                 // A socket that workers share stays open with the others: it must not wake this one any more.
                 if let Err(error) = reactor.deregister(&socket) {

@@ -1,25 +1,50 @@
 //! `envoy.config.route.v3.RouteConfiguration` to [`RouteConfig`].
 
 use super::config::{
-    Action, ClusterChoice, DirectResponse, Forward, HeaderMatch, HeaderTest, PathMatch, Redirect,
-    RedirectPath, Route, RouteConfig, RouteMatch, StringMatch, StringPattern, VirtualHost,
+    Action, ClusterChoice, DirectResponse, Forward, HeaderMatch, HeaderTest, HostRewrite, MaxStreamDuration,
+    Mutations, Part, PathMatch, PathRewrite, QueryMatch, QueryTest, Redirect, RedirectPath, RequireTls,
+    Route, RouteConfig, RouteMatch, StringMatch, StringPattern, Substitution, VirtualHost, WeightedEntry,
 };
+use super::header_ops::HeaderOps;
 use super::table::DomainTable;
 use crate::api::envoy::config::core::v3::{DataSource, data_source::Specifier};
 use crate::api::envoy::config::route::v3 as proto;
-use crate::api::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher, string_matcher::MatchPattern};
+use crate::api::envoy::r#type::matcher::v3::{
+    RegexMatchAndSubstitute, RegexMatcher, StringMatcher, string_matcher::MatchPattern,
+};
 use crate::config::Cx;
 use crate::upstream::config::ClusterId;
 use nuncio_codec::{HeaderKey, is_field_value};
 use proto::header_matcher::HeaderMatchSpecifier;
+use proto::query_parameter_matcher::QueryParameterMatchSpecifier;
 use proto::redirect_action::{PathRewriteSpecifier, RedirectResponseCode, SchemeRewriteSpecifier};
-use proto::route_action::{ClusterSpecifier, HostRewriteSpecifier};
+use proto::route_action::{ClusterNotFoundResponseCode, ClusterSpecifier, HostRewriteSpecifier};
 use proto::route_match::PathSpecifier;
+use proto::virtual_host::TlsRequirementType;
+use proto::weighted_cluster::cluster_weight;
 use std::io::Read;
 use std::time::Duration;
 
 /// Largest compiled regular expression, in bytes.
 const REGEX_LIMIT: usize = 1 << 20;
+
+/// The header changes of a message that has the four fields for them.
+macro_rules! mutations {
+    ($proto:expr, $cx:expr) => {
+        Mutations {
+            request: HeaderOps::compile(
+                (&$proto.request_headers_to_add, &$proto.request_headers_to_remove),
+                ("request_headers_to_add", "request_headers_to_remove"),
+                $cx,
+            ),
+            response: HeaderOps::compile(
+                (&$proto.response_headers_to_add, &$proto.response_headers_to_remove),
+                ("response_headers_to_add", "response_headers_to_remove"),
+                $cx,
+            ),
+        }
+    };
+}
 
 /// Compiles a route configuration.
 pub fn route_config(config: &proto::RouteConfiguration, cx: &mut Cx<'_>) -> Option<RouteConfig> {
@@ -35,8 +60,18 @@ pub fn route_config(config: &proto::RouteConfiguration, cx: &mut Cx<'_>) -> Opti
             cx.missing(&["domains"], "`domains` is required: at least one domain, or \"*\" for all");
         }
         let routes = cx.each("routes", &host.routes, |cx, route| self::route(route, body_limit, cx));
-        Some(VirtualHost { name: host.name.clone(), routes })
+        let require_tls = match host.require_tls() {
+            TlsRequirementType::None => RequireTls::No,
+            TlsRequirementType::ExternalOnly => RequireTls::External,
+            TlsRequirementType::All => RequireTls::All,
+        };
+        Some(VirtualHost { name: host.name.clone(), routes, require_tls, mutations: mutations!(host, cx) })
     });
+    let internal_only_headers =
+        cx.each("internal_only_headers", &config.internal_only_headers, |cx, name| {
+            HeaderKey::new(name).map_err(|error| cx.error(format!("`{name}` is {error}"))).ok()
+        });
+    let mutations = mutations!(config, cx);
     let domains = config
         .virtual_hosts
         .iter()
@@ -55,7 +90,15 @@ pub fn route_config(config: &proto::RouteConfiguration, cx: &mut Cx<'_>) -> Opti
             return None;
         }
     };
-    Some(RouteConfig { name: config.name.clone(), virtual_hosts, domains })
+    Some(RouteConfig {
+        name: config.name.clone(),
+        virtual_hosts,
+        domains,
+        internal_only_headers,
+        ignore_port: config.ignore_port_in_host_matching,
+        mutations,
+        most_specific_wins: config.most_specific_header_mutations_wins,
+    })
 }
 
 fn route(route: &proto::Route, body_limit: usize, cx: &mut Cx<'_>) -> Option<Route> {
@@ -78,16 +121,19 @@ fn route(route: &proto::Route, body_limit: usize, cx: &mut Cx<'_>) -> Option<Rou
             cx.field("direct_response", |cx| direct(action, body_limit, cx)).map(Action::Direct)
         }
     };
-    Some(Route { name: route.name.clone(), matcher: matcher?, action: action? })
+    let mutations = mutations!(route, cx);
+    Some(Route { name: route.name.clone(), matcher: matcher?, action: action?, mutations })
 }
 
 fn route_match(matcher: &proto::RouteMatch, cx: &mut Cx<'_>) -> Option<RouteMatch> {
     let headers = cx.each("headers", &matcher.headers, |cx, header| header_match(header, cx));
+    let query = cx.each("query_parameters", &matcher.query_parameters, |cx, query| query_match(query, cx));
     let path = match &matcher.path_specifier {
         None => {
-            cx.one_of(&["prefix", "path", "safe_regex", "path_separated_prefix"]);
+            cx.one_of(&["prefix", "path", "safe_regex", "path_separated_prefix", "connect_matcher"]);
             None
         }
+        Some(PathSpecifier::ConnectMatcher(_)) => Some(PathMatch::Connect),
         Some(PathSpecifier::Prefix(prefix)) => Some(PathMatch::Prefix(prefix.as_bytes().into())),
         Some(PathSpecifier::Path(path)) => Some(PathMatch::Exact(path.as_bytes().into())),
         Some(PathSpecifier::SafeRegex(matcher)) => {
@@ -107,7 +153,19 @@ fn route_match(matcher: &proto::RouteMatch, cx: &mut Cx<'_>) -> Option<RouteMatc
             Some(PathMatch::SeparatedPrefix(prefix.as_bytes().into()))
         }
     };
-    Some(RouteMatch { path: path?, case_sensitive: matcher.case_sensitive.unwrap_or(true), headers })
+    Some(RouteMatch { path: path?, case_sensitive: matcher.case_sensitive.unwrap_or(true), headers, query })
+}
+
+fn query_match(matcher: &proto::QueryParameterMatcher, cx: &mut Cx<'_>) -> Option<QueryMatch> {
+    let name = cx.text("name", &matcher.name);
+    let test = match &matcher.query_parameter_match_specifier {
+        None => Some(QueryTest::Present(true)),
+        Some(QueryParameterMatchSpecifier::PresentMatch(present)) => Some(QueryTest::Present(*present)),
+        Some(QueryParameterMatchSpecifier::StringMatch(matcher)) => {
+            cx.field("string_match", |cx| string_match(matcher, cx)).map(QueryTest::String)
+        }
+    };
+    Some(QueryMatch { name: name?.as_bytes().into(), test: test? })
 }
 
 fn header_match(matcher: &proto::HeaderMatcher, cx: &mut Cx<'_>) -> Option<HeaderMatch> {
@@ -157,7 +215,7 @@ fn non_empty(field: &str, text: &str, cx: &mut Cx<'_>) -> Option<Box<[u8]>> {
     cx.text(field, text).map(|text| text.as_bytes().into())
 }
 
-fn string_match(matcher: &StringMatcher, cx: &mut Cx<'_>) -> Option<StringMatch> {
+pub(crate) fn string_match(matcher: &StringMatcher, cx: &mut Cx<'_>) -> Option<StringMatch> {
     let pattern = match &matcher.match_pattern {
         None => {
             cx.one_of(&["exact", "prefix", "suffix", "contains", "safe_regex"]);
@@ -179,12 +237,23 @@ fn string_match(matcher: &StringMatcher, cx: &mut Cx<'_>) -> Option<StringMatch>
 
 /// A regular expression that must match the whole.
 fn regex(matcher: &RegexMatcher, cx: &mut Cx<'_>) -> Option<regex::bytes::Regex> {
-    let text = cx.text("regex", &matcher.regex)?;
     // Checked alone first, so that the message shows what was written.
-    let checked = regex::bytes::RegexBuilder::new(text).size_limit(REGEX_LIMIT).build();
-    let built = checked.and_then(|_| {
-        regex::bytes::RegexBuilder::new(&format!("^(?:{text})$")).size_limit(REGEX_LIMIT).build()
-    });
+    unanchored(matcher, cx)?;
+    let anchored = format!("^(?:{})$", matcher.regex);
+    built(regex::bytes::RegexBuilder::new(&anchored).size_limit(REGEX_LIMIT).build(), matcher, cx)
+}
+
+/// A regular expression that may match anywhere.
+fn unanchored(matcher: &RegexMatcher, cx: &mut Cx<'_>) -> Option<regex::bytes::Regex> {
+    let text = cx.text("regex", &matcher.regex)?;
+    built(regex::bytes::RegexBuilder::new(text).size_limit(REGEX_LIMIT).build(), matcher, cx)
+}
+
+fn built(
+    built: Result<regex::bytes::Regex, regex::Error>,
+    matcher: &RegexMatcher,
+    cx: &mut Cx<'_>,
+) -> Option<regex::bytes::Regex> {
     match built {
         Ok(regex) => Some(regex),
         Err(error) => {
@@ -208,20 +277,128 @@ fn forward(action: &proto::RouteAction, cx: &mut Cx<'_>) -> Option<Forward> {
         Some(ClusterSpecifier::WeightedClusters(weighted)) => {
             cx.field("weighted_clusters", |cx| self::weighted(weighted, cx))
         }
-        Some(ClusterSpecifier::ClusterHeader(_)) => None,
+        Some(ClusterSpecifier::ClusterHeader(name)) => cx.field("cluster_header", |cx| {
+            let name =
+                match HeaderKey::new(if name.eq_ignore_ascii_case("host") { ":authority" } else { name }) {
+                    Ok(name) => name,
+                    Err(error) => {
+                        cx.error(format!("`{name}` is {error}"));
+                        return None;
+                    }
+                };
+            let known = cx.clusters.clusters.iter().enumerate();
+            let known = known.map(|(at, cluster)| (cluster.name.as_bytes().into(), ClusterId(at as u32)));
+            let not_found = match action.cluster_not_found_response_code() {
+                ClusterNotFoundResponseCode::ServiceUnavailable => 503,
+                ClusterNotFoundResponseCode::NotFound => 404,
+                ClusterNotFoundResponseCode::InternalServerError => 500,
+            };
+            Some(ClusterChoice::Header { name, known: known.collect(), not_found })
+        }),
     };
     let host_rewrite = match &action.host_rewrite_specifier {
-        None => None,
-        Some(HostRewriteSpecifier::HostRewriteLiteral(host)) => header_text("host_rewrite_literal", host, cx),
-        Some(_) => None,
+        None => HostRewrite::Keep,
+        Some(HostRewriteSpecifier::HostRewriteLiteral(host)) => {
+            header_text("host_rewrite_literal", host, cx).map_or(HostRewrite::Keep, HostRewrite::Literal)
+        }
+        Some(HostRewriteSpecifier::HostRewriteHeader(name)) => match HeaderKey::new(name) {
+            Ok(name) => HostRewrite::Header(name),
+            Err(error) => {
+                cx.error_at("host_rewrite_header", format!("`{name}` is {error}"));
+                HostRewrite::Keep
+            }
+        },
+        Some(HostRewriteSpecifier::HostRewritePathRegex(rewrite)) => cx
+            .field("host_rewrite_path_regex", |cx| substitution(rewrite, cx))
+            .map_or(HostRewrite::Keep, HostRewrite::PathRegex),
     };
     let prefix_rewrite = header_text("prefix_rewrite", &action.prefix_rewrite, cx);
+    let path_rewrite = match (prefix_rewrite, &action.regex_rewrite) {
+        (Some(_), Some(_)) => {
+            cx.error("only one of `prefix_rewrite` and `regex_rewrite` may be given");
+            PathRewrite::Keep
+        }
+        (Some(prefix), None) => PathRewrite::Prefix(prefix),
+        (None, Some(rewrite)) => cx
+            .field("regex_rewrite", |cx| substitution(rewrite, cx))
+            .map_or(PathRewrite::Keep, PathRewrite::Regex),
+        (None, None) => PathRewrite::Keep,
+    };
+    let upgrades = cx.each("upgrade_configs", &action.upgrade_configs, |cx, upgrade| {
+        let kind = cx.text("upgrade_type", &upgrade.upgrade_type)?;
+        Some((kind.to_ascii_lowercase().into_bytes().into(), upgrade.enabled.unwrap_or(true)))
+    });
+    let max_stream_duration = match &action.max_stream_duration {
+        None => MaxStreamDuration::default(),
+        Some(limits) => cx.field("max_stream_duration", |cx| {
+            let mut optional = |field: &str, value: &Option<prost_types::Duration>| {
+                value.as_ref().map(|value| cx.limit(field, Some(value), None))
+            };
+            MaxStreamDuration {
+                max: optional("max_stream_duration", &limits.max_stream_duration),
+                grpc_max: optional("grpc_timeout_header_max", &limits.grpc_timeout_header_max),
+                grpc_offset: optional("grpc_timeout_header_offset", &limits.grpc_timeout_header_offset)
+                    .flatten()
+                    .unwrap_or_default(),
+            }
+        }),
+    };
     Some(Forward {
         cluster: cluster?,
         timeout: cx.limit("timeout", action.timeout.as_ref(), Some(Duration::from_secs(15))),
-        prefix_rewrite,
+        path_rewrite,
         host_rewrite,
+        append_x_forwarded_host: action.append_x_forwarded_host,
+        idle_timeout: action.idle_timeout.as_ref().map(|limit| cx.limit("idle_timeout", Some(limit), None)),
+        max_stream_duration,
+        priority: crate::upstream::compile::priority(action.priority()),
+        upgrades,
     })
+}
+
+/// A substitution by regular expression: `\1` to `\9` are groups, `\0` is the whole match.
+fn substitution(proto: &RegexMatchAndSubstitute, cx: &mut Cx<'_>) -> Option<Substitution> {
+    let pattern = cx.required("pattern", &proto.pattern)?;
+    let regex = cx.field("pattern", |cx| unanchored(pattern, cx))?;
+    let groups = regex.captures_len();
+    let mut parts = Vec::new();
+    let mut literal = Vec::new();
+    let mut bytes = proto.substitution.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'\\' {
+            literal.push(byte);
+            continue;
+        }
+        match bytes.next() {
+            Some(b'\\') => literal.push(b'\\'),
+            Some(digit) if digit.is_ascii_digit() && usize::from(digit - b'0') < groups => {
+                if !literal.is_empty() {
+                    parts.push(Part::Literal(std::mem::take(&mut literal).into()));
+                }
+                parts.push(Part::Group(usize::from(digit - b'0')));
+            }
+            Some(digit) if digit.is_ascii_digit() => {
+                let highest = groups - 1;
+                let digit = char::from(digit);
+                cx.error_at(
+                    "substitution",
+                    format!("there is no group \\{digit}: the expression has {highest} groups"),
+                );
+                return None;
+            }
+            _ => {
+                cx.error_at("substitution", "after `\\` a digit or another `\\` must follow");
+                return None;
+            }
+        }
+    }
+    if !is_field_value(proto.substitution.as_bytes()) || proto.substitution.contains([' ', '\t']) {
+        cx.error_at("substitution", "there must be no spaces or control characters in it");
+    }
+    if !literal.is_empty() {
+        parts.push(Part::Literal(literal.into()));
+    }
+    Some(Substitution { regex, parts })
 }
 
 /// A text that goes into a request line or header: `None` if it is empty.
@@ -253,8 +430,14 @@ fn weighted(weighted: &proto::WeightedCluster, cx: &mut Cx<'_>) -> Option<Cluste
     }
     let entries = cx.each("clusters", &weighted.clusters, |cx, entry| {
         let weight = cx.required("weight", &entry.weight).copied();
-        let id = cx.field("name", |cx| cluster(&entry.name, cx))?;
-        Some((weight?, id))
+        let mutations = mutations!(entry, cx);
+        let host_rewrite = entry.host_rewrite_specifier.as_ref().and_then(|rewrite| match rewrite {
+            cluster_weight::HostRewriteSpecifier::HostRewriteLiteral(host) => {
+                header_text("host_rewrite_literal", host, cx)
+            }
+        });
+        let cluster = cx.field("name", |cx| cluster(&entry.name, cx))?;
+        Some(WeightedEntry { weight: weight?, cluster, mutations, host_rewrite })
     });
     let total: u64 = weighted.clusters.iter().map(|entry| u64::from(entry.weight.unwrap_or(0))).sum();
     let complete = weighted.clusters.iter().all(|entry| entry.weight.is_some());
@@ -264,7 +447,7 @@ fn weighted(weighted: &proto::WeightedCluster, cx: &mut Cx<'_>) -> Option<Cluste
             format!("the sum of all weights is {total}; it must be from 1 to 4294967295"),
         );
     }
-    let entries: Vec<_> = entries.into_iter().filter(|(weight, _)| *weight > 0).collect();
+    let entries: Vec<_> = entries.into_iter().filter(|entry| entry.weight > 0).collect();
     (!entries.is_empty()).then_some(ClusterChoice::Weighted { total, entries })
 }
 
@@ -285,7 +468,9 @@ fn redirect(action: &proto::RedirectAction, cx: &mut Cx<'_>) -> Option<Redirect>
         Some(PathRewriteSpecifier::PrefixRewrite(prefix)) => {
             text("prefix_rewrite", prefix, cx).map_or(RedirectPath::Keep, RedirectPath::Prefix)
         }
-        Some(PathRewriteSpecifier::RegexRewrite(_)) => RedirectPath::Keep,
+        Some(PathRewriteSpecifier::RegexRewrite(rewrite)) => cx
+            .field("regex_rewrite", |cx| substitution(rewrite, cx))
+            .map_or(RedirectPath::Keep, RedirectPath::Regex),
     };
     let port = u16::try_from(action.port_redirect).unwrap_or_else(|_| {
         cx.error_at("port_redirect", format!("{} is not a port: 0 to 65535", action.port_redirect));

@@ -3,8 +3,10 @@
 //! Built on the main thread from `envoy.config.route.v3.RouteConfiguration`; shared by all workers; frozen for
 //! the life of a request. How it is searched is in `router::table`.
 
-use crate::upstream::config::ClusterId;
+use super::header_ops::HeaderOps;
+use crate::upstream::config::{ClusterId, Priority};
 use nuncio_codec::HeaderKey;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,23 @@ pub struct RouteConfig {
     pub virtual_hosts: Vec<VirtualHost>,
     /// Domain patterns, arranged for look-up.
     pub domains: super::table::DomainTable,
+    /// `internal_only_headers`: taken out of external requests.
+    pub internal_only_headers: Vec<HeaderKey>,
+    /// Domains are compared without the port of `:authority`.
+    pub ignore_port: bool,
+    /// Header changes for every route.
+    pub mutations: Mutations,
+    /// Changes are made from the route configuration to the route instead of the other way round.
+    pub most_specific_wins: bool,
+}
+
+/// Header changes at one level of a route configuration.
+#[derive(Debug, Default)]
+pub struct Mutations {
+    /// Of requests.
+    pub request: HeaderOps,
+    /// Of responses.
+    pub response: HeaderOps,
 }
 
 /// A set of routes for some domains.
@@ -26,6 +45,22 @@ pub struct VirtualHost {
     pub name: String,
     /// Tried in order; the first that matches is taken.
     pub routes: Vec<Route>,
+    /// Which requests must come over TLS.
+    pub require_tls: RequireTls,
+    /// Header changes for its routes.
+    pub mutations: Mutations,
+}
+
+/// `VirtualHost.TlsRequirementType`: others are redirected to https.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum RequireTls {
+    /// None.
+    #[default]
+    No,
+    /// Those of external clients.
+    External,
+    /// All.
+    All,
 }
 
 /// One route.
@@ -37,6 +72,8 @@ pub struct Route {
     pub matcher: RouteMatch,
     /// What then happens.
     pub action: Action,
+    /// Header changes.
+    pub mutations: Mutations,
 }
 
 /// All conditions must hold.
@@ -48,6 +85,26 @@ pub struct RouteMatch {
     pub case_sensitive: bool,
     /// Conditions on headers.
     pub headers: Vec<HeaderMatch>,
+    /// Conditions on query parameters.
+    pub query: Vec<QueryMatch>,
+}
+
+/// Condition on the first value of a query parameter, as it stands in the path.
+#[derive(Debug)]
+pub struct QueryMatch {
+    /// Which parameter.
+    pub name: Box<[u8]>,
+    /// The condition.
+    pub test: QueryTest,
+}
+
+/// `QueryParameterMatcher.query_parameter_match_specifier`.
+#[derive(Debug)]
+pub enum QueryTest {
+    /// `present_match`; also when no specifier is set.
+    Present(bool),
+    /// `string_match`.
+    String(StringMatch),
 }
 
 /// Condition on `:path`. All but `Prefix` look at the part before `?`; `Prefix` at the raw path.
@@ -59,6 +116,8 @@ pub enum PathMatch {
     Exact(Box<[u8]>),
     /// `safe_regex`; anchored at both ends when compiled.
     Regex(regex::bytes::Regex),
+    /// `connect_matcher`: CONNECT requests, which no other condition matches.
+    Connect,
     /// `path_separated_prefix`, without a trailing slash: the path is equal or goes on with `/`.
     SeparatedPrefix(Box<[u8]>),
 }
@@ -134,10 +193,75 @@ pub struct Forward {
     pub cluster: ClusterChoice,
     /// From the end of the request to the end of the response. Default 15 s; `None` (0s) is without limit.
     pub timeout: Option<Duration>,
-    /// Replaces the matched prefix (or the whole matched path).
-    pub prefix_rewrite: Option<Box<[u8]>>,
-    /// Replaces `:authority`.
-    pub host_rewrite: Option<Box<[u8]>>,
+    /// What becomes of the path.
+    pub path_rewrite: PathRewrite,
+    /// What becomes of `:authority`.
+    pub host_rewrite: HostRewrite,
+    /// The replaced host is told in `x-forwarded-host`.
+    pub append_x_forwarded_host: bool,
+    /// Overrides `stream_idle_timeout`; `Some(None)` (0s) is without limit.
+    pub idle_timeout: Option<Option<Duration>>,
+    /// Limits of the whole stream.
+    pub max_stream_duration: MaxStreamDuration,
+    /// Which circuit breakers count.
+    pub priority: Priority,
+    /// `upgrade_configs`: lower-case protocol, and whether it is allowed.
+    pub upgrades: Vec<(Box<[u8]>, bool)>,
+}
+
+/// `RouteAction.MaxStreamDuration`. All `Some(None)` (0s) are without limit.
+#[derive(Clone, Debug, Default)]
+pub struct MaxStreamDuration {
+    /// Overrides that of the connection manager.
+    pub max: Option<Option<Duration>>,
+    /// The `grpc-timeout` header counts, up to this.
+    pub grpc_max: Option<Option<Duration>>,
+    /// Subtracted from it.
+    pub grpc_offset: Duration,
+}
+
+/// What becomes of the path.
+#[derive(Debug, Default)]
+pub enum PathRewrite {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// `prefix_rewrite`: replaces the matched prefix (or the whole matched path).
+    Prefix(Box<[u8]>),
+    /// `regex_rewrite`, on the path without its query.
+    Regex(Substitution),
+}
+
+/// What becomes of `:authority`.
+#[derive(Debug, Default)]
+pub enum HostRewrite {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// `host_rewrite_literal`.
+    Literal(Box<[u8]>),
+    /// `host_rewrite_header`: its value, if it has one.
+    Header(HeaderKey),
+    /// `host_rewrite_path_regex`: what it makes of the path without its query.
+    PathRegex(Substitution),
+}
+
+/// `RegexMatchAndSubstitute`: replaces every match.
+#[derive(Debug)]
+pub struct Substitution {
+    /// What is replaced.
+    pub regex: regex::bytes::Regex,
+    /// By what.
+    pub parts: Vec<Part>,
+}
+
+/// A piece of a substitution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Text.
+    Literal(Box<[u8]>),
+    /// A group of the match; 0 is all of it.
+    Group(usize),
 }
 
 /// `RouteAction.cluster_specifier`.
@@ -145,13 +269,35 @@ pub struct Forward {
 pub enum ClusterChoice {
     /// `cluster`.
     One(ClusterId),
+    /// `cluster_header`.
+    Header {
+        /// The header that names the cluster.
+        name: HeaderKey,
+        /// Every cluster there is.
+        known: HashMap<Box<[u8]>, ClusterId>,
+        /// `cluster_not_found_response_code`: 503, 404 or 500.
+        not_found: u16,
+    },
     /// `weighted_clusters`.
     Weighted {
         /// Sum of all weights; at least 1.
         total: u64,
-        /// Weight and cluster; zero weights are left out.
-        entries: Vec<(u32, ClusterId)>,
+        /// Those with a weight above zero.
+        entries: Vec<WeightedEntry>,
     },
+}
+
+/// One of several clusters.
+#[derive(Debug)]
+pub struct WeightedEntry {
+    /// Its share of the total.
+    pub weight: u32,
+    /// Which.
+    pub cluster: ClusterId,
+    /// Header changes, before those of the route.
+    pub mutations: Mutations,
+    /// Replaces `:authority`, before the route has its turn.
+    pub host_rewrite: Option<Box<[u8]>>,
 }
 
 /// `RedirectAction`.
@@ -181,6 +327,8 @@ pub enum RedirectPath {
     Replace(Box<str>),
     /// The matched prefix.
     Prefix(Box<str>),
+    /// `regex_rewrite`, on the path without its query.
+    Regex(Substitution),
 }
 
 /// `DirectResponseAction`.

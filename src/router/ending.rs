@@ -33,6 +33,30 @@ pub enum Cause {
     Admin,
     /// No route matched.
     NoRoute,
+    /// The cluster that a request asks for does not exist.
+    NoCluster {
+        /// As configured.
+        status: u16,
+    },
+    /// A header name with an underscore.
+    Underscore,
+    /// A path with an escaped slash, or one that cannot be normalised.
+    PathNormalization,
+    /// The same, to be asked for again in normal form.
+    NormalizedPath {
+        /// The normalised path.
+        location: Vec<u8>,
+    },
+    /// The whole stream took longer than `max_stream_duration`.
+    MaxDuration {
+        /// The request was complete.
+        request_end: bool,
+    },
+    /// The same, for the limit of the cluster.
+    UpstreamMaxDuration {
+        /// The request was complete.
+        request_end: bool,
+    },
     /// The request cannot be understood.
     Codec(h1::Error),
     /// HTTP/1.1 without a host.
@@ -48,7 +72,10 @@ pub enum Cause {
     /// The upstream failed in the middle of its response.
     UpstreamAfterStart(Failure),
     /// The route's time-out.
-    RouteTimeout,
+    RouteTimeout {
+        /// It is answered with 204 instead of 504.
+        empty: bool,
+    },
     /// Nothing moved for `stream_idle_timeout`.
     StreamIdle,
     /// The request was not complete within `request_timeout`.
@@ -87,15 +114,38 @@ impl Cause {
                 let body = reason_phrase(error.status());
                 (error.status(), body.into(), Flag::DownstreamProtocolError, error.details().into())
             }
+            Self::NoCluster { status } => {
+                (*status, "".into(), Flag::NoClusterFound, "cluster_not_found".into())
+            }
+            Self::Underscore => (
+                400,
+                "Bad Request".into(),
+                Flag::DownstreamProtocolError,
+                "http1.unexpected_underscore".into(),
+            ),
+            Self::PathNormalization => (400, "".into(), Flag::None, "path_normalization_failed".into()),
+            Self::NormalizedPath { .. } => (307, "".into(), Flag::None, "path_normalization_failed".into()),
+            Self::MaxDuration { request_end } => (
+                if *request_end { 504 } else { 408 },
+                "downstream duration timeout".into(),
+                Flag::DurationTimeout,
+                "max_duration_timeout".into(),
+            ),
+            Self::UpstreamMaxDuration { request_end } => (
+                if *request_end { 504 } else { 408 },
+                "upstream max stream duration reached".into(),
+                Flag::UpstreamMaxStreamDurationReached,
+                "upstream_max_stream_duration_reached".into(),
+            ),
             Self::MissingHost => (400, "".into(), Flag::None, "missing_host_header".into()),
             Self::PathRejected => (404, "".into(), Flag::None, "absolute_path_rejected".into()),
             Self::FragmentInPath => (400, "".into(), Flag::None, "path_normalization_failed".into()),
             Self::UpgradeRefused => (403, "".into(), Flag::None, "upgrade_failed".into()),
             Self::Upstream(failure) => return upstream_row(failure, false),
             Self::UpstreamAfterStart(failure) => return upstream_row(failure, true),
-            Self::RouteTimeout => (
-                504,
-                "upstream request timeout".into(),
+            Self::RouteTimeout { empty } => (
+                if *empty { 204 } else { 504 },
+                if *empty { "".into() } else { "upstream request timeout".into() },
                 Flag::UpstreamRequestTimeout,
                 "response_timeout".into(),
             ),
@@ -136,6 +186,7 @@ fn upstream_row(failure: &Failure, started: bool) -> Row {
         Failure::ConnectFailed(text) => {
             (503, "remote connection failure", &**text, Flag::UpstreamConnectionFailure)
         }
+        Failure::LocalReset => (503, "local reset", "", Flag::LocalReset),
         Failure::ConnectTimeout => (503, "connection timeout", "", Flag::UpstreamConnectionFailure),
         Failure::Terminated { .. } => {
             (503, "connection termination", "", Flag::UpstreamConnectionTermination)
@@ -206,7 +257,7 @@ mod tests {
                 "UC",
                 "upstream_reset_after_response_started{connection_termination}",
             ),
-            (Cause::RouteTimeout, 504, "upstream request timeout", "UT", "response_timeout"),
+            (Cause::RouteTimeout { empty: false }, 504, "upstream request timeout", "UT", "response_timeout"),
             (Cause::StreamIdle, 408, "stream timeout", "SI", "stream_idle_timeout"),
             (Cause::RequestTimeout, 408, "request timeout", "-", "request_overall_timeout"),
             (Cause::Disconnected, 0, "", "DC", "downstream_remote_disconnect"),

@@ -4,17 +4,20 @@
 //! It is the state of one request and is told what happens; it answers with a [`Step`] for the HTTP connection
 //! manager. It never touches the downstream connection.
 
-use super::config::{Action, ClusterChoice, Forward, Route, RouteConfig};
+use super::config::{
+    Action, ClusterChoice, Forward, MaxStreamDuration, Mutations, Route, RouteConfig, WeightedEntry,
+};
 use super::ending::Cause;
 use super::rewrite;
-use super::table::RouteId;
+use super::table::{Found, RouteId};
 use crate::io::{Cx, Rng};
 use crate::stats::HttpStats;
-use crate::upstream::config::ClusterId;
-use crate::upstream::{AttemptKey, Begin, Event, Failure, Upstream, What};
-use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead, ResponseHead};
-use nuncio_reactor::{Address, RawKey, Time};
-use std::time::Duration;
+use crate::stream_info::{Downstream, Flag, RouteInfo, StreamInfo, Times, UpstreamInfo};
+use crate::upstream::config::{ClusterId, Priority};
+use crate::upstream::{AttemptKey, Begin, Event, Failure, Peer, Upstream, What};
+use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead, ResponseHead, Version, h1};
+use nuncio_reactor::{RawKey, Time};
+use std::time::{Duration, SystemTime};
 
 /// What the connection manager must do next.
 #[derive(Debug)]
@@ -38,13 +41,18 @@ pub enum Step {
 /// The router's state for one request.
 #[derive(Debug, Default)]
 pub struct Exchange {
-    route: Option<RouteId>,
+    found: Option<Found>,
     cluster: Option<ClusterId>,
+    /// Which of the route's weighted clusters that is.
+    entry: Option<u32>,
     attempt: Option<AttemptKey>,
-    /// The host of the last attempt, for the access log.
-    host: Option<Address>,
+    attempts: u32,
+    /// The host of the last attempt.
+    peer: Option<Peer>,
     /// The attempt has a connection and the head is sent.
     connected: bool,
+    /// What follows the heads is a tunnel, if the upstream agrees.
+    tunnel: bool,
     /// The request is complete.
     request_end: bool,
     /// Request body that waits for a connection.
@@ -55,9 +63,21 @@ pub struct Exchange {
     response_started: bool,
     replayed: bool,
     timeout: Option<Duration>,
+    /// The time-out is answered with 204 (`x-envoy-upstream-rq-timeout-alt-response`).
+    timeout_is_empty: bool,
     deadline: Option<Time>,
+    /// The end of the cluster's `max_stream_duration`.
+    upstream_deadline: Option<Time>,
     /// When the request was complete, for x-envoy-upstream-service-time.
     sent_at: Option<Time>,
+    first_sent: Option<Time>,
+    last_sent: Option<Time>,
+    first_received: Option<Time>,
+    last_received: Option<Time>,
+    wire_sent: u64,
+    wire_received: u64,
+    /// Why no connection could be made.
+    transport_failure: Option<Box<str>>,
 }
 
 /// What stays the same during one call into the router.
@@ -72,33 +92,102 @@ pub struct Frame<'a> {
     pub buffer_limit: usize,
     /// Who the upstream's events are for.
     pub requester: RawKey,
+    /// What header values may tell of the request's origin.
+    pub origin: Origin<'a>,
+}
+
+/// Where a request comes from.
+#[derive(Clone, Debug)]
+pub struct Origin<'a> {
+    /// When its head had arrived.
+    pub start: SystemTime,
+    /// Its number in the process.
+    pub stream_id: u64,
+    /// The connection that it came on.
+    pub downstream: Downstream<'a>,
+}
+
+/// What a route says about its streams; `None` is "as the connection manager says".
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamLimits {
+    /// `RouteAction.idle_timeout`.
+    pub idle: Option<Option<Duration>>,
+    /// `RouteAction.max_stream_duration`, with `grpc-timeout` where that counts.
+    pub duration: Option<Option<Duration>>,
 }
 
 impl Exchange {
-    /// A request's head has arrived; with `end` the whole request.
+    /// Finds the route of a request, once.
+    pub fn route(&mut self, routes: &RouteConfig, head: &RequestHead) {
+        self.found = Some(routes.find(head));
+    }
+
+    /// What the route says about time.
+    pub fn limits(&self, routes: &RouteConfig, head: &RequestHead) -> StreamLimits {
+        match self.forwarding(routes) {
+            None => StreamLimits::default(),
+            Some(forward) => StreamLimits {
+                idle: forward.idle_timeout,
+                duration: max_duration(&forward.max_stream_duration, head),
+            },
+        }
+    }
+
+    /// Whether the route says that an upgrade is allowed or not; the protocol in lower case.
+    pub fn allows_upgrade(&self, routes: &RouteConfig, protocol: &[u8]) -> Option<bool> {
+        let upgrades = &self.forwarding(routes)?.upgrades;
+        upgrades.iter().find(|(name, _)| **name == *protocol).map(|(_, enabled)| *enabled)
+    }
+
+    /// Whether there is a route to a cluster.
+    pub fn is_forwarding(&self, routes: &RouteConfig) -> bool {
+        self.forwarding(routes).is_some()
+    }
+
+    fn found_route<'a>(&self, routes: &'a RouteConfig) -> Option<(RouteId, &'a Route)> {
+        match self.found {
+            Some(Found::Route(id)) => Some((id, routes.route(id))),
+            _ => None,
+        }
+    }
+
+    fn forwarding<'a>(&self, routes: &'a RouteConfig) -> Option<&'a Forward> {
+        match &self.found_route(routes)?.1.action {
+            Action::Forward(forward) => Some(forward),
+            _ => None,
+        }
+    }
+
+    /// A request's head has arrived; with `end` the whole request. With `tunnel` it asks for one.
     pub fn on_headers(
         &mut self,
         frame: &Frame<'_>,
         head: &mut RequestHead,
-        end: bool,
+        (end, tunnel): (bool, bool),
         upstream: &mut Upstream,
         cx: &mut Cx<'_>,
     ) -> Step {
         cx.stats.inc(frame.stats.rq_total);
-        let Some(id) = frame.routes.find(head) else {
-            cx.stats.inc(frame.stats.no_route);
-            return Step::End(Cause::NoRoute);
+        self.tunnel = tunnel;
+        let route = match self.found.get_or_insert_with(|| frame.routes.find(head)) {
+            Found::Route(id) => frame.routes.route(*id),
+            Found::NeedsTls => {
+                cx.stats.inc(frame.stats.rq_direct_response);
+                return Step::End(Cause::Redirect { status: 301, location: rewrite::to_tls(head) });
+            }
+            Found::Nothing => {
+                cx.stats.inc(frame.stats.no_route);
+                return Step::End(Cause::NoRoute);
+            }
         };
-        self.route = Some(id);
-        let route = frame.routes.route(id);
         match &route.action {
             Action::Direct(direct) => {
                 cx.stats.inc(frame.stats.rq_direct_response);
                 Step::End(Cause::Direct { status: direct.status, body: direct.body.clone() })
             }
             Action::Redirect(redirect) => {
-                // Envoy counts both kinds of answer here.
                 cx.stats.inc(frame.stats.rq_direct_response);
+                // Envoy counts both kinds of answer here.
                 let location = rewrite::location(route, redirect, head);
                 Step::End(Cause::Redirect { status: redirect.status, location })
             }
@@ -115,18 +204,144 @@ impl Exchange {
         upstream: &mut Upstream,
         cx: &mut Cx<'_>,
     ) -> Step {
-        self.cluster = Some(choose(&forward.cluster, cx.rng));
+        match choose(&forward.cluster, head, cx.rng) {
+            Ok((cluster, entry)) => (self.cluster, self.entry) = (Some(cluster), entry),
+            Err(status) => {
+                cx.stats.inc(frame.stats.no_cluster);
+                return Step::End(Cause::NoCluster { status });
+            }
+        }
         self.timeout = forward.timeout;
-        rewrite::rewrite(route, forward, head);
+        if let Some(text) = head.headers.get(HeaderId::X_ENVOY_UPSTREAM_RQ_TIMEOUT_MS) {
+            // Only internal clients can say so: it is taken out of other requests.
+            let millis = std::str::from_utf8(text).ok().and_then(|text| text.parse::<u64>().ok());
+            self.timeout = millis.map_or(self.timeout, |millis| {
+                (millis > 0).then(|| Duration::from_millis(millis.min(u64::from(u32::MAX))))
+            });
+            head.headers.remove(HeaderId::X_ENVOY_UPSTREAM_RQ_TIMEOUT_MS);
+        }
+        self.timeout_is_empty = head.headers.remove(HeaderId::X_ENVOY_UPSTREAM_RQ_TIMEOUT_ALT_RESPONSE);
         if !frame.suppress_envoy_headers
-            && let Some(timeout) = forward.timeout
+            && let Some(timeout) = self.timeout
         {
             set_number(head, HeaderId::X_ENVOY_EXPECTED_RQ_TIMEOUT_MS, timeout.as_millis() as u64);
         }
+        self.change_request(frame, head, upstream);
+        if let Some(host) = self.weighted(forward).and_then(|entry| entry.host_rewrite.as_deref()) {
+            rewrite::set_host(host, false, head);
+        }
+        rewrite::rewrite(route, forward, head);
         if end {
             self.on_request_end(cx);
         }
         self.begin(frame, head, false, upstream, cx)
+    }
+
+    fn weighted<'a>(&self, forward: &'a Forward) -> Option<&'a WeightedEntry> {
+        match (&forward.cluster, self.entry) {
+            (ClusterChoice::Weighted { entries, .. }, Some(at)) => entries.get(at as usize),
+            _ => None,
+        }
+    }
+
+    /// The header changes that apply, in their order: those of a weighted cluster first, then from the route to
+    /// the route configuration, unless that is turned round.
+    fn mutations<'a>(&self, routes: &'a RouteConfig) -> impl Iterator<Item = &'a Mutations> + use<'a> {
+        let found = self.found_route(routes);
+        let weighted = self.forwarding(routes).and_then(|forward| self.weighted(forward));
+        let levels = found.map(|(id, route)| {
+            let mut levels = [&route.mutations, &routes.virtual_host(id).mutations, &routes.mutations];
+            if routes.most_specific_wins {
+                levels.reverse();
+            }
+            levels
+        });
+        weighted.map(|entry| &entry.mutations).into_iter().chain(levels.into_iter().flatten())
+    }
+
+    fn change_request(&self, frame: &Frame<'_>, head: &mut RequestHead, upstream: &Upstream) {
+        for mutations in self.mutations(frame.routes) {
+            if !mutations.request.is_empty() {
+                let nothing =
+                    RequestHead { version: head.version, method: head.method, headers: HeaderMap::new() };
+                let info = self.info(frame.routes, &frame.origin, &nothing, upstream);
+                mutations.request.apply_to_request(head, &info);
+            }
+        }
+    }
+
+    /// Makes the changes that the route asks for on a response, the upstream's or our own.
+    pub fn change_response(
+        &self,
+        routes: &RouteConfig,
+        origin: &Origin<'_>,
+        request: &RequestHead,
+        head: &mut ResponseHead,
+        upstream: &Upstream,
+    ) {
+        for mutations in self.mutations(routes) {
+            if !mutations.response.is_empty() {
+                let info = self.info(routes, origin, request, upstream);
+                mutations.response.apply_to_response(head, &info);
+            }
+        }
+    }
+
+    /// The view of the request as far as it has come here; what only the connection manager knows is for it to
+    /// fill in.
+    pub fn info<'a>(
+        &'a self,
+        routes: &'a RouteConfig,
+        origin: &Origin<'a>,
+        request: &'a RequestHead,
+        upstream: &'a Upstream,
+    ) -> StreamInfo<'a> {
+        let route = self
+            .found_route(routes)
+            .map(|(id, route)| RouteInfo { name: &route.name, virtual_host: &routes.virtual_host(id).name });
+        let peer = self.peer.as_ref();
+        StreamInfo {
+            request,
+            request_trailers: None,
+            response: None,
+            response_trailers: None,
+            start: origin.start,
+            now: origin.start,
+            times: Times::default(),
+            bytes: crate::stream_info::Bytes {
+                upstream_wire_sent: self.wire_sent,
+                upstream_wire_received: self.wire_received,
+                ..Default::default()
+            },
+            flag: Flag::None,
+            details: "",
+            local_reply_body: b"",
+            stream_id: origin.stream_id,
+            downstream: origin.downstream.clone(),
+            route,
+            upstream: self.cluster.map(|cluster| UpstreamInfo {
+                cluster: &upstream.cluster(cluster).name,
+                host: peer.map(|peer| &peer.host),
+                hostname: "",
+                local: peer.and_then(|peer| peer.local.as_ref()),
+                connection_id: peer.and_then(|peer| peer.connection),
+                attempts: self.attempts,
+                transport_failure: self.transport_failure.as_deref().unwrap_or_default(),
+                protocol: peer.and_then(|peer| peer.connection).map(|_| Version::Http11),
+            }),
+        }
+    }
+
+    /// The router's milestones, counted from `start`.
+    pub fn times(&self, start: Time) -> Times {
+        let since = |time: Option<Time>| time.map(|time| time.saturating_since(start));
+        Times {
+            upstream_first_sent: since(self.first_sent),
+            upstream_last_sent: since(self.last_sent),
+            upstream_first_received: since(self.first_received),
+            upstream_last_received: since(self.last_received),
+            ..Times::default()
+        }
     }
 
     /// A piece of the request's body. Says whether more may come; if not, [`Step::MoreBody`] follows.
@@ -144,7 +359,9 @@ impl Exchange {
         match self.attempt {
             Some(attempt) if self.connected => {
                 self.body_sent |= !data.is_empty();
-                upstream.send_data(attempt, data, end, cx)
+                let (more, sent) = upstream.send_data(attempt, data, end, cx);
+                self.on_sent(sent, end, cx);
+                more
             }
             _ => {
                 self.body.move_all(data);
@@ -157,7 +374,10 @@ impl Exchange {
     pub fn on_trailers(&mut self, trailers: HeaderMap, upstream: &mut Upstream, cx: &mut Cx<'_>) {
         self.on_request_end(cx);
         match self.attempt {
-            Some(attempt) if self.connected => upstream.send_trailers(attempt, &trailers, cx),
+            Some(attempt) if self.connected => {
+                upstream.send_trailers(attempt, &trailers, cx);
+                self.on_sent(0, true, cx);
+            }
             _ => self.trailers = Some(trailers),
         }
     }
@@ -175,41 +395,62 @@ impl Exchange {
             // It belongs to an attempt that was given up.
             return Step::Wait;
         }
+        self.wire_received += event.received as u64;
         match event.what {
             What::Ready => {
+                self.peer = upstream.peer(event.attempt, cx);
                 self.send(head, upstream, cx);
                 Step::MoreBody
             }
             What::Drained => Step::MoreBody,
             What::Informational(head) => Step::Informational(head),
-            What::Headers { mut head, end } => {
+            What::Headers { head: mut response, end } => {
                 self.response_started = true;
-                if end {
-                    self.attempt = None;
-                }
+                self.first_received = Some(cx.reactor.now());
+                self.on_received(end, cx);
+                let switched = self.tunnel && response.status == 101;
+                h1::strip_hop_by_hop(&mut response.headers, switched);
                 if !frame.suppress_envoy_headers
                     && let Some(sent_at) = self.sent_at
                 {
                     let millis = (cx.reactor.now() - sent_at).as_millis() as u64;
                     let mut digits = [0; 20];
-                    head.headers.set(HeaderId::X_ENVOY_UPSTREAM_SERVICE_TIME, decimal(millis, &mut digits));
+                    let digits = decimal(millis, &mut digits);
+                    response.headers.set(HeaderId::X_ENVOY_UPSTREAM_SERVICE_TIME, digits);
                 }
-                Step::Headers(head, end)
+                self.change_response(frame.routes, &frame.origin, head, &mut response, upstream);
+                Step::Headers(response, end)
             }
             What::Data { data, end } => {
-                if end {
-                    self.attempt = None;
-                }
+                self.on_received(end, cx);
                 Step::Data(data, end)
             }
             What::Trailers(trailers) => {
-                self.attempt = None;
+                self.on_received(true, cx);
                 Step::Trailers(trailers)
             }
             What::Failed(failure) => {
                 self.attempt = None;
                 self.on_failure(frame, failure, head, upstream, cx)
             }
+        }
+    }
+
+    /// Takes note of a piece of the response. With its end the attempt is over, except that the other half of a
+    /// tunnel may still be open.
+    fn on_received(&mut self, end: bool, cx: &Cx<'_>) {
+        if end {
+            self.last_received = Some(cx.reactor.now());
+            if !self.tunnel || self.request_end {
+                self.attempt = None;
+            }
+        }
+    }
+
+    fn on_sent(&mut self, bytes: u64, end: bool, cx: &Cx<'_>) {
+        self.wire_sent += bytes;
+        if end {
+            self.last_sent = Some(cx.reactor.now());
         }
     }
 
@@ -241,6 +482,9 @@ impl Exchange {
     }
 
     fn refuse(&mut self, failure: Failure, upstream: &mut Upstream, cx: &mut Cx<'_>) -> Step {
+        if let Failure::ConnectFailed(text) = &failure {
+            self.transport_failure = Some(text.as_ref().into());
+        }
         let cause = Cause::Upstream(failure);
         self.charge(&cause, upstream, cx);
         Step::End(cause)
@@ -261,20 +505,22 @@ impl Exchange {
         cx: &mut Cx<'_>,
     ) -> Step {
         let cluster = self.cluster.expect("the route has chosen");
-        match upstream.begin(cluster, frame.requester, fresh, cx) {
+        let priority = self.forwarding(frame.routes).map_or(Priority::Default, |forward| forward.priority);
+        self.attempts += 1;
+        match upstream.begin((cluster, priority), frame.requester, fresh, cx) {
             Begin::Ready(attempt) => {
                 self.attempt = Some(attempt);
-                self.host = upstream.host_address(attempt).cloned();
+                self.peer = upstream.peer(attempt, cx);
                 self.send(head, upstream, cx);
                 Step::Wait
             }
             Begin::Waiting(attempt) => {
                 self.attempt = Some(attempt);
-                self.host = upstream.host_address(attempt).cloned();
+                self.peer = upstream.peer(attempt, cx);
                 Step::Wait
             }
             Begin::Refused { failure, host } => {
-                self.host = host;
+                self.peer = host.map(|host| Peer { host, local: None, connection: None });
                 self.refuse(failure, upstream, cx)
             }
         }
@@ -284,36 +530,56 @@ impl Exchange {
     fn send(&mut self, head: &RequestHead, upstream: &mut Upstream, cx: &mut Cx<'_>) {
         let attempt = self.attempt.expect("called with an attempt");
         self.connected = true;
+        let now = cx.reactor.now();
+        self.first_sent = Some(now);
+        let cluster = upstream.cluster(self.cluster.expect("an attempt has a cluster"));
+        self.upstream_deadline = cluster.max_stream_duration.map(|limit| now + limit);
         let has_body = !self.body.is_empty();
         let trailers = self.trailers.take();
         let end = self.request_end && trailers.is_none();
-        upstream.send_headers(attempt, head, end && !has_body, cx);
+        let mut sent = upstream.send_headers(attempt, head, end && !has_body, cx);
         if has_body {
             self.body_sent = true;
-            upstream.send_data(attempt, &mut self.body, end, cx);
+            sent += upstream.send_data(attempt, &mut self.body, end, cx).1;
         }
         if let Some(trailers) = trailers {
             self.body_sent = true;
             upstream.send_trailers(attempt, &trailers, cx);
         }
+        self.on_sent(sent, self.request_end, cx);
     }
 
     fn on_request_end(&mut self, cx: &mut Cx<'_>) {
         let now = cx.reactor.now();
         self.request_end = true;
         self.sent_at = Some(now);
-        self.deadline = self.timeout.map(|timeout| now + timeout);
+        if !self.tunnel {
+            self.deadline = self.timeout.map(|timeout| now + timeout);
+        } else if self.last_received.is_some() {
+            self.attempt = None;
+        }
     }
 
-    /// Takes note that the route's time-out has passed.
-    pub fn on_timeout(&mut self, upstream: &mut Upstream, cx: &mut Cx<'_>) -> Cause {
+    /// The router's next time limit, and what its end means.
+    pub fn deadlines(&self) -> [(Option<Time>, Cause); 2] {
+        [
+            (self.deadline, Cause::RouteTimeout { empty: self.timeout_is_empty }),
+            (self.upstream_deadline, Cause::UpstreamMaxDuration { request_end: self.request_end }),
+        ]
+    }
+
+    /// Takes note that one of [`Self::deadlines`] has passed.
+    pub fn on_timeout(&mut self, cause: &Cause, upstream: &mut Upstream, cx: &mut Cx<'_>) {
         if let Some(cluster) = self.cluster {
-            cx.stats.inc(upstream.cluster(cluster).stats.upstream_rq_timeout);
+            let stats = &upstream.cluster(cluster).stats;
+            cx.stats.inc(match cause {
+                Cause::UpstreamMaxDuration { .. } => stats.upstream_rq_max_duration_reached,
+                _ => stats.upstream_rq_timeout,
+            });
             if !self.response_started {
-                self.charge(&Cause::RouteTimeout, upstream, cx);
+                self.charge(cause, upstream, cx);
             }
         }
-        Cause::RouteTimeout
     }
 
     /// Ends whatever is still going on upstream.
@@ -336,43 +602,63 @@ impl Exchange {
             upstream.resume(attempt, cx);
         }
     }
-
-    /// When the response must be complete.
-    pub fn deadline(&self) -> Option<Time> {
-        self.deadline
-    }
-
-    /// The route that was taken.
-    pub fn route(&self) -> Option<RouteId> {
-        self.route
-    }
-
-    /// The cluster that was chosen.
-    pub fn cluster(&self) -> Option<ClusterId> {
-        self.cluster
-    }
-
-    /// The host of the last attempt.
-    pub fn host(&self) -> Option<&Address> {
-        self.host.as_ref()
-    }
 }
 
-fn choose(choice: &ClusterChoice, rng: &mut Rng) -> ClusterId {
+/// The cluster for a request, and which entry of a weighted choice that is; or the status that says that there
+/// is none.
+fn choose(
+    choice: &ClusterChoice,
+    head: &RequestHead,
+    rng: &mut Rng,
+) -> Result<(ClusterId, Option<u32>), u16> {
     match choice {
-        ClusterChoice::One(cluster) => *cluster,
+        ClusterChoice::One(cluster) => Ok((*cluster, None)),
+        ClusterChoice::Header { name, known, not_found } => {
+            let named = head.headers.get_key(name).and_then(|value| known.get(value));
+            named.map(|cluster| (*cluster, None)).ok_or(*not_found)
+        }
         ClusterChoice::Weighted { total, entries } => {
             let mut ticket = rng.below(*total);
-            for &(weight, cluster) in entries {
-                match ticket.checked_sub(u64::from(weight)) {
+            for (at, entry) in entries.iter().enumerate() {
+                match ticket.checked_sub(u64::from(entry.weight)) {
                     Some(rest) => ticket = rest,
-                    None => return cluster,
+                    None => return Ok((entry.cluster, Some(at as u32))),
                 }
             }
             // The total is the sum of the weights, so a ticket below it is always used up before.
-            entries.last().expect("weighted clusters are not empty").1
+            let last = entries.len() - 1;
+            Ok((entries[last].cluster, Some(last as u32)))
         }
     }
+}
+
+/// The longest time for a stream that a route gives it.
+fn max_duration(limits: &MaxStreamDuration, head: &RequestHead) -> Option<Option<Duration>> {
+    let Some(cap) = limits.grpc_max else { return limits.max };
+    let Some(asked) = head.headers.get(HeaderId::GRPC_TIMEOUT).and_then(grpc_timeout) else {
+        return limits.max;
+    };
+    let capped = cap.map_or(asked, |cap| asked.min(cap));
+    Some(Some(capped.saturating_sub(limits.grpc_offset)))
+}
+
+/// A `grpc-timeout` (gRPC over HTTP2, "Timeout"): up to 8 digits and a unit; rounded up to milliseconds.
+fn grpc_timeout(value: &[u8]) -> Option<Duration> {
+    let (unit, digits) = value.split_last()?;
+    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let count = digits.iter().fold(0u64, |count, digit| count * 10 + u64::from(digit - b'0'));
+    let millis = match unit {
+        b'H' => count * 3_600_000,
+        b'M' => count * 60_000,
+        b'S' => count * 1000,
+        b'm' => count,
+        b'u' => count.div_ceil(1000),
+        b'n' => count.div_ceil(1_000_000),
+        _ => return None,
+    };
+    Some(Duration::from_millis(millis))
 }
 
 fn set_number(head: &mut RequestHead, id: HeaderId, number: u64) {
@@ -395,7 +681,47 @@ fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::config::WeightedEntry;
     use super::*;
+    use nuncio_codec::{HeaderKey, Method, Version};
+
+    fn head() -> RequestHead {
+        RequestHead { version: Version::Http11, method: Method::Get, headers: HeaderMap::new() }
+    }
+
+    #[test]
+    fn a_header_names_the_cluster() {
+        let name = HeaderKey::new("x-cluster").expect("a name");
+        let known = std::iter::once((b"a"[..].into(), ClusterId(7))).collect();
+        let choice = ClusterChoice::Header { name, known, not_found: 404 };
+        let mut head = head();
+        let mut rng = Rng::seeded(3);
+        assert_eq!(choose(&choice, &head, &mut rng), Err(404));
+        head.headers.append(b"x-cluster", b"b");
+        assert_eq!(choose(&choice, &head, &mut rng), Err(404));
+        head.headers.set_key(&HeaderKey::new("x-cluster").expect("a name"), b"a");
+        assert_eq!(choose(&choice, &head, &mut rng), Ok((ClusterId(7), None)));
+    }
+
+    #[test]
+    fn grpc_timeouts() {
+        for (text, millis) in [
+            ("5S", Some(5000)),
+            ("1H", Some(3_600_000)),
+            ("2M", Some(120_000)),
+            ("17m", Some(17)),
+            ("1001u", Some(2)),
+            ("1n", Some(1)),
+            ("", None),
+            ("S", None),
+            ("5", None),
+            ("5s", None),
+            ("123456789S", None),
+        ] {
+            let expected = millis.map(Duration::from_millis);
+            assert_eq!(grpc_timeout(text.as_bytes()), expected, "{text}");
+        }
+    }
 
     #[test]
     fn decimals() {
@@ -404,12 +730,18 @@ mod tests {
         }
     }
 
+    fn entry(weight: u32, cluster: u32) -> WeightedEntry {
+        let cluster = ClusterId(cluster);
+        WeightedEntry { weight, cluster, mutations: Mutations::default(), host_rewrite: None }
+    }
+
     #[test]
     fn weights_are_kept() {
-        let choice =
-            ClusterChoice::Weighted { total: 10, entries: vec![(9, ClusterId(0)), (1, ClusterId(1))] };
+        let choice = ClusterChoice::Weighted { total: 10, entries: vec![entry(9, 0), entry(1, 1)] };
         let mut rng = Rng::seeded(3);
-        let second = (0..10_000).filter(|_| choose(&choice, &mut rng) == ClusterId(1)).count();
+        let head = head();
+        let second = (0..10_000).filter(|_| choose(&choice, &head, &mut rng) == Ok((ClusterId(1), Some(1))));
+        let second = second.count();
         assert!((800..1200).contains(&second), "{second}");
     }
 }

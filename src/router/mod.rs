@@ -4,8 +4,10 @@ pub mod compile;
 pub mod config;
 mod ending;
 mod exchange;
+mod header_ops;
 mod rewrite;
 pub mod table;
 
 pub use ending::{Cause, Row, reason_phrase};
-pub use exchange::{Exchange, Frame, Step};
+pub use exchange::{Exchange, Frame, Origin, Step, StreamLimits};
+pub use header_ops::HeaderOps;

@@ -1,23 +1,82 @@
 //! What a route does to the request line, and where a redirect leads. Pure functions.
 
-use super::config::{Forward, PathMatch, Redirect, RedirectPath, Route};
-use super::table::without_query;
+use super::config::{
+    Forward, HostRewrite, Part, PathMatch, PathRewrite, Redirect, RedirectPath, Route, Substitution,
+};
+use super::table::{port, without_port, without_query};
 use nuncio_codec::{HeaderId, RequestHead};
 
-/// Applies `prefix_rewrite` and `host_rewrite_literal`.
+/// Rewrites host and path.
 pub(super) fn rewrite(route: &Route, forward: &Forward, head: &mut RequestHead) {
-    if let Some(new) = &forward.prefix_rewrite {
-        let mut path = Vec::with_capacity(new.len() + head.path().len());
-        path.extend_from_slice(new);
-        path.extend_from_slice(&head.path()[matched(route, head.path())..]);
-        let original = head.path().to_vec();
-        head.headers.set(HeaderId::X_ENVOY_ORIGINAL_PATH, &original);
-        head.headers.set(HeaderId::PATH, &path);
+    let host = match &forward.host_rewrite {
+        HostRewrite::Keep => None,
+        HostRewrite::Literal(host) => Some(host.to_vec()),
+        HostRewrite::Header(name) => head.headers.get_key(name).map(<[u8]>::to_vec),
+        HostRewrite::PathRegex(substitution) => Some(substitution.apply(without_query(head.path()))),
+    };
+    if let Some(host) = host.filter(|host| !host.is_empty()) {
+        set_host(&host, forward.append_x_forwarded_host, head);
     }
-    if let Some(host) = &forward.host_rewrite {
-        let original = head.authority().unwrap_or_default().to_vec();
-        head.headers.set(HeaderId::X_ENVOY_ORIGINAL_HOST, &original);
-        head.headers.set(HeaderId::AUTHORITY, host);
+    let path = match &forward.path_rewrite {
+        PathRewrite::Keep => return,
+        PathRewrite::Prefix(new) => {
+            let mut path = Vec::with_capacity(new.len() + head.path().len());
+            path.extend_from_slice(new);
+            path.extend_from_slice(&head.path()[matched(route, head.path())..]);
+            path
+        }
+        PathRewrite::Regex(substitution) => {
+            let old = without_query(head.path());
+            let mut path = substitution.apply(old);
+            path.extend_from_slice(&head.path()[old.len()..]);
+            path
+        }
+    };
+    let original = head.path().to_vec();
+    head.headers.set(HeaderId::X_ENVOY_ORIGINAL_PATH, &original);
+    head.headers.set(HeaderId::PATH, &path);
+}
+
+/// The same URL with https.
+pub(super) fn to_tls(head: &RequestHead) -> Vec<u8> {
+    [b"https://", head.authority().unwrap_or_default(), head.path()].concat()
+}
+
+/// Replaces the host, and keeps the old one where it can be seen.
+pub(super) fn set_host(host: &[u8], append_x_forwarded_host: bool, head: &mut RequestHead) {
+    let original = head.authority().unwrap_or_default().to_vec();
+    if append_x_forwarded_host && !original.is_empty() {
+        let mut value = head.headers.get(HeaderId::X_FORWARDED_HOST).unwrap_or_default().to_vec();
+        if !value.is_empty() {
+            value.push(b',');
+        }
+        value.extend_from_slice(&original);
+        head.headers.set(HeaderId::X_FORWARDED_HOST, &value);
+    }
+    head.headers.set(HeaderId::X_ENVOY_ORIGINAL_HOST, &original);
+    head.headers.set(HeaderId::AUTHORITY, host);
+}
+
+impl Substitution {
+    /// Replaces every match in `text`.
+    pub(super) fn apply(&self, text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(text.len());
+        let mut at = 0;
+        for groups in self.regex.captures_iter(text) {
+            let whole = groups.get(0).expect("a match has group 0");
+            out.extend_from_slice(&text[at..whole.start()]);
+            for part in &self.parts {
+                match part {
+                    Part::Literal(literal) => out.extend_from_slice(literal),
+                    Part::Group(group) => {
+                        out.extend_from_slice(groups.get(*group).map_or(b"", |found| found.as_bytes()));
+                    }
+                }
+            }
+            at = whole.end();
+        }
+        out.extend_from_slice(&text[at..]);
+        out
     }
 }
 
@@ -44,12 +103,16 @@ pub(super) fn location(route: &Route, redirect: &Redirect, head: &RequestHead) -
     let path = head.path();
     let query = &path[without_query(path).len()..];
     match &redirect.path {
+        RedirectPath::Regex(_) => {}
         RedirectPath::Keep => url.extend_from_slice(without_query(path)),
         RedirectPath::Replace(new) => url.extend_from_slice(new.as_bytes()),
         RedirectPath::Prefix(new) => {
             url.extend_from_slice(new.as_bytes());
             url.extend_from_slice(&without_query(path)[matched(route, path).min(path.len() - query.len())..]);
         }
+    }
+    if let RedirectPath::Regex(substitution) = &redirect.path {
+        url.extend_from_slice(&substitution.apply(without_query(path)));
     }
     // A replacement that brings its own query replaces the old one.
     let own_query = matches!(&redirect.path, RedirectPath::Replace(new) if new.contains('?'));
@@ -63,6 +126,7 @@ pub(super) fn location(route: &Route, redirect: &Redirect, head: &RequestHead) -
 fn matched(route: &Route, path: &[u8]) -> usize {
     match &route.matcher.path {
         PathMatch::Prefix(prefix) | PathMatch::SeparatedPrefix(prefix) => prefix.len(),
+        PathMatch::Connect => 0,
         PathMatch::Exact(_) | PathMatch::Regex(_) => without_query(path).len(),
     }
 }
@@ -71,21 +135,13 @@ fn drops_port(old: &[u8], new: &[u8], port: Option<&[u8]>) -> bool {
     old != new && matches!((old, port), (b"http", Some(b"80")) | (b"https", Some(b"443")))
 }
 
-fn port(authority: &[u8]) -> Option<&[u8]> {
-    let at = memchr::memrchr(b':', authority)?;
-    let port = &authority[at + 1..];
-    (!port.is_empty() && port.iter().all(u8::is_ascii_digit)).then_some(port)
-}
-
-fn without_port(authority: &[u8]) -> &[u8] {
-    port(authority).map_or(authority, |port| &authority[..authority.len() - port.len() - 1])
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::config::{Action, ClusterChoice, DirectResponse, RouteMatch};
+    use super::super::config::{
+        Action, ClusterChoice, DirectResponse, MaxStreamDuration, Mutations, RouteMatch,
+    };
     use super::*;
-    use crate::upstream::config::ClusterId;
+    use crate::upstream::config::{ClusterId, Priority};
     use nuncio_codec::{HeaderMap, Method, Version};
     use std::sync::Arc;
 
@@ -93,7 +149,8 @@ mod tests {
         let action = Action::Direct(DirectResponse { status: 200, body: Arc::from(&b""[..]) });
         Route {
             name: String::new(),
-            matcher: RouteMatch { path, case_sensitive: true, headers: vec![] },
+            matcher: RouteMatch { path, case_sensitive: true, headers: vec![], query: vec![] },
+            mutations: Mutations::default(),
             action,
         }
     }
@@ -104,6 +161,51 @@ mod tests {
         headers.append_id(HeaderId::PATH, path.as_bytes());
         headers.append_id(HeaderId::SCHEME, b"http");
         RequestHead { version: Version::Http11, method: Method::Get, headers }
+    }
+
+    fn forward() -> Forward {
+        Forward {
+            cluster: ClusterChoice::One(ClusterId(0)),
+            timeout: None,
+            path_rewrite: PathRewrite::Keep,
+            host_rewrite: HostRewrite::Keep,
+            append_x_forwarded_host: false,
+            idle_timeout: None,
+            max_stream_duration: MaxStreamDuration::default(),
+            priority: Priority::Default,
+            upgrades: Vec::new(),
+        }
+    }
+
+    fn substitution(regex: &str, parts: &[Part]) -> Substitution {
+        Substitution { regex: regex::bytes::Regex::new(regex).expect("valid"), parts: parts.to_vec() }
+    }
+
+    #[test]
+    fn rewrites_by_regular_expressions() {
+        let literal = |text: &str| Part::Literal(text.as_bytes().into());
+        let service =
+            || substitution("^/service/([^/]+)(/.*)$", &[Part::Group(2), literal("/x/"), Part::Group(1)]);
+        let prefix = || PathMatch::Prefix(b"/"[..].into());
+        let forwards = Forward {
+            path_rewrite: PathRewrite::Regex(service()),
+            host_rewrite: HostRewrite::PathRegex(substitution("^/service/([^/]+)/.*$", &[Part::Group(1)])),
+            append_x_forwarded_host: true,
+            ..forward()
+        };
+        let mut head = head("old.example", "/service/foo/v1/api?q=/service/");
+        rewrite(&route(prefix()), &forwards, &mut head);
+        assert_eq!(String::from_utf8_lossy(head.path()), "/v1/api/x/foo?q=/service/");
+        assert_eq!(head.authority(), Some(&b"foo"[..]));
+        assert_eq!(head.headers.get(HeaderId::X_FORWARDED_HOST), Some(&b"old.example"[..]));
+        let all =
+            Forward { path_rewrite: PathRewrite::Regex(substitution("one", &[literal("two")])), ..forward() };
+        let mut head = self::head("a", "/xone/yone");
+        rewrite(&route(prefix()), &all, &mut head);
+        assert_eq!(head.path(), b"/xtwo/ytwo");
+        let redirect = Redirect { path: RedirectPath::Regex(service()), ..Redirect::default() };
+        let url = location(&route(prefix()), &redirect, &self::head("h", "/service/a/b?q"));
+        assert_eq!(String::from_utf8_lossy(&url), "http://h/b/x/a?q");
     }
 
     #[test]
@@ -117,10 +219,9 @@ mod tests {
             (PathMatch::Exact(b"/api"[..].into()), "/v2", "/api?q=1", "/v2?q=1"),
         ] {
             let forward = Forward {
-                cluster: ClusterChoice::One(ClusterId(0)),
-                timeout: None,
-                prefix_rewrite: Some(new.as_bytes().into()),
-                host_rewrite: Some(b"new.example"[..].into()),
+                path_rewrite: PathRewrite::Prefix(new.as_bytes().into()),
+                host_rewrite: HostRewrite::Literal(b"new.example"[..].into()),
+                ..forward()
             };
             let mut head = head("old.example", from);
             rewrite(&route(path), &forward, &mut head);

@@ -4,10 +4,10 @@
 //! domain (exact, longest `*suffix`, longest `prefix*`, `*`), then the first route whose conditions all hold.
 
 use super::config::{
-    HeaderMatch, HeaderTest, PathMatch, Route, RouteConfig, RouteMatch, StringMatch, StringPattern,
-    VirtualHost,
+    HeaderMatch, HeaderTest, Mutations, PathMatch, QueryMatch, QueryTest, RequireTls, Route, RouteConfig,
+    RouteMatch, StringMatch, StringPattern, VirtualHost,
 };
-use nuncio_codec::{HeaderMap, RequestHead};
+use nuncio_codec::{HeaderId, HeaderMap, Method, RequestHead};
 use std::collections::HashMap;
 
 /// The longest `:authority` that is looked up; a domain name has at most 253 characters, a port 6.
@@ -83,6 +83,11 @@ impl DomainTable {
         Ok(())
     }
 
+    /// The virtual host for an `:authority` whose port does not count.
+    pub fn find_without_port(&self, authority: &[u8]) -> Option<usize> {
+        self.find(without_port(authority))
+    }
+
     /// The virtual host for an `:authority`, compared without case and with its port.
     pub fn find(&self, authority: &[u8]) -> Option<usize> {
         if self.exact.is_empty() && self.suffixes.is_empty() && self.prefixes.is_empty() {
@@ -111,17 +116,53 @@ pub struct RouteId {
     route: u32,
 }
 
+/// What there is for a request.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A route.
+    Route(RouteId),
+    /// Its virtual host wants it to come over TLS.
+    NeedsTls,
+    /// Nothing.
+    Nothing,
+}
+
 impl RouteConfig {
     /// A configuration without routes.
     pub fn empty() -> Self {
-        Self { name: String::new(), virtual_hosts: Vec::new(), domains: DomainTable::default() }
+        Self {
+            name: String::new(),
+            virtual_hosts: Vec::new(),
+            domains: DomainTable::default(),
+            internal_only_headers: Vec::new(),
+            ignore_port: false,
+            mutations: Mutations::default(),
+            most_specific_wins: false,
+        }
     }
 
     /// The route for a request.
-    pub fn find(&self, head: &RequestHead) -> Option<RouteId> {
-        let vhost = self.domains.find(head.authority().unwrap_or_default())?;
-        let route = self.virtual_hosts[vhost].routes.iter().position(|route| route.matcher.matches(head))?;
-        Some(RouteId { vhost: vhost as u32, route: route as u32 })
+    pub fn find(&self, head: &RequestHead) -> Found {
+        let authority = head.authority().unwrap_or_default();
+        let vhost = if self.ignore_port {
+            self.domains.find_without_port(authority)
+        } else {
+            self.domains.find(authority)
+        };
+        let Some(vhost) = vhost else { return Found::Nothing };
+        let host = &self.virtual_hosts[vhost];
+        let insecure = match host.require_tls {
+            RequireTls::No => false,
+            RequireTls::External => !head.headers.contains(HeaderId::X_ENVOY_INTERNAL),
+            RequireTls::All => true,
+        };
+        if insecure && head.headers.get(HeaderId::X_FORWARDED_PROTO) != Some(b"https") {
+            return Found::NeedsTls;
+        }
+        match host.routes.iter().position(|route| route.matcher.matches(head)) {
+            Some(route) => Found::Route(RouteId { vhost: vhost as u32, route: route as u32 }),
+            None => Found::Nothing,
+        }
     }
 
     /// The route at a place that [`Self::find`] gave.
@@ -138,18 +179,52 @@ impl RouteConfig {
 impl RouteMatch {
     /// Whether all conditions hold.
     pub fn matches(&self, head: &RequestHead) -> bool {
-        self.path.matches(head.path(), self.case_sensitive)
+        self.path.accepts(head, self.case_sensitive)
+            && (self.query.is_empty() || self.query.iter().all(|query| query.matches(head.path())))
             && self.headers.iter().all(|header| header.matches(&head.headers))
     }
 }
 
+impl QueryMatch {
+    /// Whether the condition holds for a path.
+    pub fn matches(&self, path: &[u8]) -> bool {
+        match (&self.test, query_parameter(path, &self.name)) {
+            (QueryTest::Present(wanted), found) => found.is_some() == *wanted,
+            (QueryTest::String(test), Some(value)) => test.matches(value),
+            (QueryTest::String(_), None) => false,
+        }
+    }
+}
+
+/// The first value of a query parameter, not decoded; empty if it stands without `=`.
+fn query_parameter<'a>(path: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let query = path.get(without_query(path).len() + 1..)?;
+    let query = memchr::memchr(b'#', query).map_or(query, |at| &query[..at]);
+    query.split(|byte| *byte == b'&').find_map(|pair| {
+        let (key, value) = match memchr::memchr(b'=', pair) {
+            Some(at) => (&pair[..at], &pair[at + 1..]),
+            None => (pair, &b""[..]),
+        };
+        (key == name).then_some(value)
+    })
+}
+
 impl PathMatch {
+    fn accepts(&self, head: &RequestHead, case_sensitive: bool) -> bool {
+        // CONNECT has no path: only its own condition is about it.
+        if head.method == Method::Connect {
+            return matches!(self, Self::Connect);
+        }
+        self.matches(head.path(), case_sensitive)
+    }
+
     fn matches(&self, path: &[u8], case_sensitive: bool) -> bool {
         let starts = |text: &[u8], start: &[u8]| {
             text.get(..start.len()).is_some_and(|head| same(head, start, case_sensitive))
         };
         match self {
             Self::Prefix(prefix) => starts(path, prefix),
+            Self::Connect => false,
             Self::Exact(exact) => same(without_query(path), exact, case_sensitive),
             Self::Regex(regex) => regex.is_match(without_query(path)),
             Self::SeparatedPrefix(prefix) => {
@@ -228,6 +303,18 @@ pub fn without_query(path: &[u8]) -> &[u8] {
     memchr::memchr(b'?', path).map_or(path, |at| &path[..at])
 }
 
+/// The port of an authority, if it has one.
+pub fn port(authority: &[u8]) -> Option<&[u8]> {
+    let at = memchr::memrchr(b':', authority)?;
+    let port = &authority[at + 1..];
+    (!port.is_empty() && port.iter().all(u8::is_ascii_digit)).then_some(port)
+}
+
+/// An authority without its port.
+pub fn without_port(authority: &[u8]) -> &[u8] {
+    port(authority).map_or(authority, |port| &authority[..authority.len() - port.len() - 1])
+}
+
 fn same(a: &[u8], b: &[u8], case_sensitive: bool) -> bool {
     if case_sensitive { a == b } else { a.eq_ignore_ascii_case(b) }
 }
@@ -304,6 +391,58 @@ mod tests {
     }
 
     #[test]
+    fn query_parameters() {
+        let exact = |text: &str| {
+            QueryTest::String(StringMatch {
+                pattern: StringPattern::Exact(text.as_bytes().into()),
+                ignore_case: false,
+            })
+        };
+        for (path, name, test, expected) in [
+            ("/a?x=1&y=2", "y", exact("2"), true),
+            ("/a?x=1&x=2", "x", exact("2"), false),
+            ("/a?x", "x", exact(""), true),
+            ("/a?x", "x", QueryTest::Present(true), true),
+            ("/a?xy=1", "x", QueryTest::Present(true), false),
+            ("/a", "x", QueryTest::Present(true), false),
+            ("/a", "x", QueryTest::Present(false), true),
+            ("/a?", "", QueryTest::Present(true), true),
+        ] {
+            let matcher = QueryMatch { name: name.as_bytes().into(), test };
+            assert_eq!(matcher.matches(path.as_bytes()), expected, "{path} {matcher:?}");
+        }
+    }
+
+    #[test]
+    fn tls_can_be_required() {
+        let mut config = RouteConfig { domains: table(&["*"]), ..RouteConfig::empty() };
+        config.virtual_hosts.push(VirtualHost {
+            name: "v".to_owned(),
+            routes: Vec::new(),
+            require_tls: RequireTls::All,
+            mutations: Mutations::default(),
+        });
+        for (require, headers, expected) in [
+            (RequireTls::All, &[("x-forwarded-proto", "http")][..], Found::NeedsTls),
+            (RequireTls::All, &[("x-forwarded-proto", "https")], Found::Nothing),
+            (RequireTls::External, &[("x-forwarded-proto", "http")], Found::NeedsTls),
+            (
+                RequireTls::External,
+                &[("x-forwarded-proto", "http"), ("x-envoy-internal", "true")],
+                Found::Nothing,
+            ),
+        ] {
+            config.virtual_hosts[0].require_tls = require;
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.append(name.as_bytes(), value.as_bytes());
+            }
+            let head = RequestHead { version: Version::Http11, method: Method::Get, headers: map };
+            assert_eq!(config.find(&head), expected, "{require:?} {headers:?}");
+        }
+    }
+
+    #[test]
     fn headers() {
         let mut map = HeaderMap::new();
         map.append(b"x-one", b"alpha");
@@ -350,7 +489,9 @@ mod tests {
                 path: PathMatch::Prefix(prefix.as_bytes().into()),
                 case_sensitive: true,
                 headers: Vec::new(),
+                query: Vec::new(),
             },
+            mutations: Mutations::default(),
             action: super::super::config::Action::Direct(super::super::config::DirectResponse {
                 status: 200,
                 body: std::sync::Arc::from(&b""[..]),
@@ -361,14 +502,21 @@ mod tests {
             virtual_hosts: vec![VirtualHost {
                 name: "v".to_owned(),
                 routes: vec![route("/a", "first"), route("/ab", "never"), route("/b", "second")],
+                require_tls: RequireTls::No,
+                mutations: Mutations::default(),
             }],
             domains: table(&["*"]),
+            ..RouteConfig::empty()
         };
         let mut head =
             RequestHead { version: Version::Http11, method: Method::Get, headers: HeaderMap::new() };
         for (path, name) in [("/ab", Some("first")), ("/b", Some("second")), ("/c", None)] {
             head.headers.set(HeaderId::PATH, path.as_bytes());
-            assert_eq!(config.find(&head).map(|id| config.route(id).name.as_str()), name);
+            let found = match config.find(&head) {
+                Found::Route(id) => Some(config.route(id).name.as_str()),
+                _ => None,
+            };
+            assert_eq!(found, name);
         }
     }
 }

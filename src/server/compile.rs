@@ -17,10 +17,21 @@ use std::sync::Arc;
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load(source: &Source) -> Result<Snapshot, Diagnostics> {
+    load_as(source, &Node::default())
+}
+
+/// The same, with names for what the configuration does not say about this process.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load_as(source: &Source, names: &Node) -> Result<Snapshot, Diagnostics> {
     let mut diagnostics = Diagnostics::default();
     let proto = bootstrap(source, &mut diagnostics);
     let mut registry = Registry::new();
-    let parts = compile(&proto, &mut Cx::new(&mut diagnostics, &mut registry));
+    let node = node(&proto, names);
+    let mut cx = Cx::new(&mut diagnostics, &mut registry);
+    cx.node = (node.id.clone(), node.cluster.clone());
+    let parts = compile(&proto, &mut cx);
     let (clusters, listeners, admin) = parts;
     let server_stats = ServerStats::register(&mut registry, "server.");
     let listener_manager_stats = ListenerManagerStats::register(&mut registry, "listener_manager.");
@@ -28,9 +39,8 @@ pub fn load(source: &Source) -> Result<Snapshot, Diagnostics> {
     if !diagnostics.is_empty() {
         return Err(diagnostics);
     }
-    let node = proto.node.unwrap_or_default();
     Ok(Snapshot {
-        node: Node { id: node.id, cluster: node.cluster, zone: node.locality.unwrap_or_default().zone },
+        node,
         admin,
         listeners,
         clusters,
@@ -40,6 +50,16 @@ pub fn load(source: &Source) -> Result<Snapshot, Diagnostics> {
         admin_stats,
         admin_listener_stats,
     })
+}
+
+fn node(proto: &Bootstrap, names: &Node) -> Node {
+    let node = proto.node.clone().unwrap_or_default();
+    let or = |given: String, name: &String| if given.is_empty() { name.clone() } else { given };
+    Node {
+        id: or(node.id, &names.id),
+        cluster: or(node.cluster, &names.cluster),
+        zone: or(node.locality.unwrap_or_default().zone, &names.zone),
+    }
 }
 
 type Parts = (

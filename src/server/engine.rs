@@ -170,8 +170,8 @@ impl Engine {
     }
 
     fn hand_over(&mut self) {
-        for Accepted { socket, manager } in self.accepted.drain(..) {
-            self.http.accept(socket, manager, cx!(self));
+        for Accepted { socket, peer, manager } in self.accepted.drain(..) {
+            self.http.accept(socket, peer, manager, cx!(self));
         }
     }
 }

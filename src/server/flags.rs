@@ -145,16 +145,13 @@ impl Flags {
         }
     }
 
-    /// Fills in what the configuration does not say about this process.
-    pub fn name_node(&self, node: &mut Node) {
-        for (field, flag) in [
-            (&mut node.id, &self.service_node),
-            (&mut node.cluster, &self.service_cluster),
-            (&mut node.zone, &self.service_zone),
-        ] {
-            if let (true, Some(flag)) = (field.is_empty(), flag) {
-                field.clone_from(flag);
-            }
+    /// What the process is called where the configuration does not say so.
+    pub fn node(&self) -> Node {
+        let name = |flag: &Option<String>| flag.clone().unwrap_or_default();
+        Node {
+            id: name(&self.service_node),
+            cluster: name(&self.service_cluster),
+            zone: name(&self.service_zone),
         }
     }
 

@@ -9,7 +9,7 @@ use super::worker;
 use crate::access_log::{Flusher, Logger, Settings};
 use crate::admin;
 use crate::io::{Layer, Mail, Reactor, Rng, Task, Wake};
-use crate::listener::{Bound, http_config};
+use crate::listener::{Bound, entrance, http_config};
 use crate::stats::{Block, Merged};
 use crate::upstream::{SharedClusters, config::ClusterTable};
 use nuncio_reactor::{Address, Options as ReactorOptions, RawKey, Sender};
@@ -156,7 +156,7 @@ impl Server {
         }
         let socket = bound.sockets.pop().expect("one worker, one socket");
         let engine = &mut self.engine;
-        let manager = engine.http.add_manager(http_config(&listener), &listener.stats, listener.buffer_limit);
+        let manager = engine.http.add_manager(http_config(&listener), &entrance(&listener, &bound.address));
         engine.listeners.add(socket, manager, cx!(engine))?;
         self.admin = Some(bound.address);
         Ok(())
@@ -169,11 +169,15 @@ impl Server {
             let mail = reactor.mailbox();
             let listeners = bound
                 .iter_mut()
-                .map(|bound| (Arc::clone(&bound.config), bound.sockets.pop().expect("one for each worker")))
+                .map(|bound| {
+                    let socket = bound.sockets.pop().expect("one for each worker");
+                    (Arc::clone(&bound.config), bound.address.clone(), socket)
+                })
                 .collect();
             let flusher = self.flusher.as_ref().expect("the flusher outlives the workers");
             let plan = worker::Plan {
                 index,
+                workers: concurrency,
                 reactor,
                 listeners,
                 clusters: self.snapshot.clusters.clone(),

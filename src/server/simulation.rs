@@ -11,12 +11,12 @@ use crate::access_log::{FlusherHandle, Logger};
 use crate::http::ManagerId;
 use crate::io::memory::{End, Net, pair};
 use crate::io::{ConnKey, Owner, Reactor, Rng, TokenKind};
-use crate::listener::http_config;
+use crate::listener::{entrance, http_config};
 use crate::stats::{Block, Merged};
 use crate::upstream::SharedClusters;
 use nuncio_codec::h1::{self, RequestEvent, ResponseEvent};
 use nuncio_codec::{Buffer, HeaderId, HeaderMap, Method, RequestHead, ResponseHead, Version, buffer};
-use nuncio_reactor::{Clock, Options, Readiness};
+use nuncio_reactor::{Address, Clock, Options, Readiness};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
@@ -378,7 +378,7 @@ impl Simulation {
         let mut rng = Rng::seeded(seed);
         engine.io.memory = Some(Net::new(512 + rng.below(40_000) as usize));
         let listener = &snapshot.listeners[0];
-        let manager = engine.http.add_manager(http_config(listener), &listener.stats, listener.buffer_limit);
+        let manager = engine.http.add_manager(http_config(listener), &entrance(listener, &listener.address));
         Self {
             engine,
             snapshot,
@@ -399,7 +399,7 @@ impl Simulation {
         let limit = self.snapshot.listeners[0].buffer_limit;
         let key = self.engine.io.adopt_memory(ours, Owner::Nobody, limit);
         let engine = &mut self.engine;
-        engine.http.open(key, self.manager, cx!(engine));
+        engine.http.open(key, Address::unix("@client"), self.manager, cx!(engine));
         let count = 1 + self.rng.below(5) as u32;
         self.clients.push(ClientPeer {
             end: Some(theirs),

@@ -4,11 +4,11 @@ use super::engine::{Engine, Outside, cx};
 use crate::access_log::Logger;
 use crate::io::{Layer, Mail, Reactor, Rng, Task, Wake};
 use crate::listener::config::ListenerConfig;
-use crate::listener::http_config;
+use crate::listener::{entrance, http_config};
 use crate::stats::Block;
 use crate::upstream::SharedClusters;
 use crate::upstream::config::ClusterTable;
-use nuncio_reactor::{RawKey, Sender, Socket};
+use nuncio_reactor::{Address, RawKey, Sender, Socket};
 use std::io;
 use std::sync::Arc;
 
@@ -16,8 +16,10 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) index: usize,
+    /// How many workers there are.
+    pub(super) workers: usize,
     pub(super) reactor: Reactor,
-    pub(super) listeners: Vec<(Arc<ListenerConfig>, Socket)>,
+    pub(super) listeners: Vec<(Arc<ListenerConfig>, Address, Socket)>,
     pub(super) clusters: ClusterTable,
     pub(super) shared: SharedClusters,
     pub(super) stats: Block,
@@ -27,11 +29,12 @@ pub(super) struct Plan {
 
 /// Runs a worker to its end. An error ends the process: a worker that cannot wait for events cannot go on.
 pub(super) fn run(plan: Plan) -> io::Result<()> {
-    let Plan { index, reactor, listeners, clusters, shared, stats, logger, main } = plan;
+    let Plan { index, workers, reactor, listeners, clusters, shared, stats, logger, main } = plan;
     let interval = logger.interval();
     let mut engine = Engine::new(reactor, &clusters, shared, stats, logger, Rng::new());
-    for (config, socket) in listeners {
-        let manager = engine.http.add_manager(http_config(&config), &config.stats, config.buffer_limit);
+    engine.io.number(index as u64, workers as u64);
+    for (config, address, socket) in listeners {
+        let manager = engine.http.add_manager(http_config(&config), &entrance(&config, &address));
         engine.listeners.add(socket, manager, cx!(engine))?;
     }
     let flush_logs = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(1 << 32) };

@@ -42,12 +42,14 @@ scope! {
             downstream_rq_total downstream_rq_http1_total downstream_rq_completed
             downstream_rq_1xx downstream_rq_2xx downstream_rq_3xx downstream_rq_4xx downstream_rq_5xx
             downstream_rq_rx_reset downstream_rq_tx_reset downstream_rq_too_large downstream_rq_timeout
-            downstream_rq_header_timeout downstream_rq_idle_timeout downstream_rq_response_before_rq_complete
+            downstream_rq_header_timeout downstream_rq_max_duration_reached downstream_rq_failed_path_normalization
+            downstream_rq_redirected_with_normalized_path requests_rejected_with_underscores_in_headers
+            dropped_headers_with_underscores downstream_cx_max_duration_reached downstream_cx_upgrades_total downstream_rq_idle_timeout downstream_rq_response_before_rq_complete
             downstream_rq_non_relative_path downstream_rq_ws_on_non_ws_route
             downstream_flow_control_paused_reading_total downstream_flow_control_resumed_reading_total
             no_route no_cluster rq_direct_response rq_total rs_too_large;
         sparse: ;
-        gauges: downstream_cx_active downstream_cx_http1_active downstream_rq_active;
+        gauges: downstream_cx_active downstream_cx_http1_active downstream_cx_upgrades_active downstream_rq_active;
         codes: ;
     }
 }
@@ -61,9 +63,9 @@ scope! {
             upstream_cx_destroy upstream_cx_destroy_local upstream_cx_destroy_remote
             upstream_cx_destroy_with_active_rq upstream_cx_destroy_local_with_active_rq
             upstream_cx_destroy_remote_with_active_rq upstream_cx_close_notify upstream_cx_idle_timeout
-            upstream_cx_max_requests upstream_cx_protocol_error
+            upstream_cx_max_requests upstream_cx_max_duration_reached upstream_cx_protocol_error
             upstream_cx_rx_bytes_total upstream_cx_tx_bytes_total
-            upstream_rq_total upstream_rq_completed upstream_rq_timeout upstream_rq_cancelled
+            upstream_rq_total upstream_rq_completed upstream_rq_timeout upstream_rq_max_duration_reached upstream_rq_cancelled
             upstream_rq_pending_total upstream_rq_pending_overflow
             upstream_rq_pending_failure_eject upstream_rq_retry upstream_rq_retry_success
             upstream_flow_control_paused_reading_total upstream_flow_control_resumed_reading_total

@@ -1,5 +1,6 @@
 //! An attempt: one try of a request on one host; and what can happen to it.
 
+use super::config::Priority;
 use nuncio_codec::{Buffer, HeaderMap, ResponseHead};
 use nuncio_reactor::{Address, RawKey, slab_key};
 use std::borrow::Cow;
@@ -42,6 +43,8 @@ pub enum Failure {
         /// It had been used before.
         reused: bool,
     },
+    /// We ended it ourselves, since what was asked for cannot be sent.
+    LocalReset,
     /// The upstream broke the protocol.
     Protocol {
         /// The codec's details.
@@ -58,6 +61,8 @@ pub struct Event {
     pub attempt: AttemptKey,
     /// What.
     pub what: What,
+    /// Bytes on the wire from the upstream that this event stands for.
+    pub received: usize,
 }
 
 /// See [`Event`].
@@ -89,12 +94,24 @@ pub enum What {
     Drained,
 }
 
+/// The host of an attempt and the connection to it.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Where the host listens.
+    pub host: Address,
+    /// This end of the connection, once there is one.
+    pub local: Option<Address>,
+    /// The connection's number in the process.
+    pub connection: Option<u64>,
+}
+
 /// One try of a request.
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) requester: RawKey,
     pub(super) cluster: u32,
     pub(super) host: u32,
+    pub(super) priority: Priority,
     /// Its connection, once it has one.
     pub(super) client: Option<super::client::ClientKey>,
 }

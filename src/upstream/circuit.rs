@@ -2,7 +2,7 @@
 //!
 //! Best effort, as in Envoy: two workers may pass a limit at the same moment and overshoot by one each.
 
-use super::config::{CircuitLimits, ClusterTable};
+use super::config::{CircuitLimits, ClusterId, ClusterTable, Priority};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -38,13 +38,37 @@ impl Gate {
     }
 }
 
-/// What all workers share about one cluster.
+/// The circuit breakers of one cluster for one priority.
 #[derive(Debug)]
-pub(super) struct SharedCluster {
+pub(super) struct Breaker {
     pub(super) limits: CircuitLimits,
     pub(super) connections: Gate,
     pub(super) pending: Gate,
     pub(super) requests: Gate,
+}
+
+impl Breaker {
+    fn new(limits: CircuitLimits) -> Self {
+        Self { limits, connections: Gate::default(), pending: Gate::default(), requests: Gate::default() }
+    }
+}
+
+/// How much of a circuit breaker's limits is left.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Remaining {
+    /// Connections.
+    pub connections: u32,
+    /// Requests that wait for a connection.
+    pub pending: u32,
+    /// Requests in flight.
+    pub requests: u32,
+}
+
+/// What all workers share about one cluster.
+#[derive(Debug)]
+pub(super) struct SharedCluster {
+    /// One for each [`super::config::Priority`].
+    pub(super) breakers: [Breaker; 2],
     /// Requests in flight at each host, for least-request balancing.
     pub(super) hosts: Box<[Gate]>,
 }
@@ -61,14 +85,22 @@ impl SharedClusters {
                 .clusters
                 .iter()
                 .map(|cluster| SharedCluster {
-                    limits: cluster.limits,
-                    connections: Gate::default(),
-                    pending: Gate::default(),
-                    requests: Gate::default(),
+                    breakers: cluster.limits.map(Breaker::new),
                     hosts: cluster.hosts.iter().map(|_| Gate::default()).collect(),
                 })
                 .collect(),
         )
+    }
+
+    /// What is left of a cluster's limits for one priority; 0 is an open breaker.
+    pub fn remaining(&self, cluster: ClusterId, priority: Priority) -> Remaining {
+        let Breaker { limits, connections, pending, requests } =
+            &self.0[cluster.0 as usize].breakers[priority as usize];
+        Remaining {
+            connections: limits.max_connections.saturating_sub(connections.now()),
+            pending: limits.max_pending_requests.saturating_sub(pending.now()),
+            requests: limits.max_requests.saturating_sub(requests.now()),
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! One upstream HTTP connection and where it stands.
 
 use super::attempt::{AttemptKey, Failure};
+use super::config::Priority;
 use crate::io::{Alarm, ConnKey};
 use nuncio_codec::h1;
-use nuncio_reactor::{Time, slab_key};
+use nuncio_reactor::{Address, Time, slab_key};
 
 slab_key! {
     /// An upstream connection in [`super::Upstream`].
@@ -27,11 +28,24 @@ pub(super) struct Client {
     pub(super) conn: ConnKey,
     pub(super) cluster: u32,
     pub(super) host: u32,
+    pub(super) priority: Priority,
+    /// This end's address.
+    pub(super) local: Option<Address>,
     pub(super) state: State,
     pub(super) codec: h1::Client,
     pub(super) alarm: Alarm,
     /// It has carried an exchange before the present one.
     pub(super) used: bool,
+    /// Requests that were sent on it.
+    pub(super) requests: u32,
+    /// It carries no further exchange after this one.
+    pub(super) last: bool,
+    /// The response of a tunnel has ended, the request has not.
+    pub(super) half: bool,
+    /// When it was made.
+    pub(super) since: Time,
+    /// When it must carry no further exchange.
+    pub(super) expires: Option<Time>,
     /// The response is not read because its reader is slow.
     pub(super) paused: bool,
     /// The writer of the request body was told to wait.

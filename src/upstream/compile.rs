@@ -1,15 +1,25 @@
 //! `envoy.config.cluster.v3.Cluster` to [`ClusterConfig`].
 
-use super::config::{CircuitLimits, ClusterConfig, HostConfig, LoadBalancing};
+use super::config::{CircuitLimits, ClusterConfig, HostConfig, LoadBalancing, Priority};
 use crate::api::envoy::config::cluster::v3::cluster::{LbConfig, LbPolicy};
 use crate::api::envoy::config::cluster::v3::{CircuitBreakers, Cluster};
-use crate::api::envoy::config::core::v3::{self as core, address, socket_address::PortSpecifier};
+use crate::api::envoy::config::core::v3::{
+    self as core, address, http_protocol_options::HeadersWithUnderscoresAction,
+    http1_protocol_options::header_key_format::HeaderFormat, socket_address::PortSpecifier,
+};
 use crate::api::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, LbEndpoint, lb_endpoint::HostIdentifier,
 };
-use crate::config::Cx;
+use crate::api::envoy::extensions::http::header_formatters::preserve_case::v3::PreserveCaseFormatterConfig;
+use crate::api::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
+use crate::api::envoy::extensions::upstreams::http::v3::http_protocol_options::{
+    UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
+};
+use crate::config::{Cx, is};
 use crate::stats::ClusterStats;
-use nuncio_reactor::Address;
+use nuncio_codec::h1::{self, HeaderCase};
+use nuncio_reactor::{Address, Keepalive};
+use prost::Name;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -42,13 +52,14 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
         Some(assignment) => cx.field("load_assignment", |cx| hosts(assignment, cx)),
         None => Vec::new(),
     };
-    let limits = match &proto.circuit_breakers {
-        Some(breakers) => cx.field("circuit_breakers", |cx| limits(breakers, cx)),
-        None => CircuitLimits::default(),
-    };
+    let breakers = proto.circuit_breakers.clone().unwrap_or_default();
+    let (limits, track_remaining) = cx.field("circuit_breakers", |cx| limits(&breakers, cx));
+    let protocol = protocol(proto, cx);
+    let keepalive = proto.upstream_connection_options.as_ref().and_then(|options| options.tcp_keepalive);
     let name = name?;
     // As in Envoy, a colon in a name cannot stand in a statistic's name.
-    let prefix = format!("cluster.{}.", name.replace(':', "_"));
+    let stat_name = if proto.alt_stat_name.is_empty() { name } else { &proto.alt_stat_name };
+    let prefix = format!("cluster.{}.", stat_name.replace(':', "_"));
     Some(ClusterConfig {
         name: name.to_owned(),
         connect_timeout,
@@ -56,21 +67,189 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
         hosts,
         buffer_limit: proto.per_connection_buffer_limit_bytes.unwrap_or(BUFFER_LIMIT),
         limits,
-        max_response_headers: nuncio_codec::h1::ClientSettings::default().max_headers_bytes,
-        idle_timeout: Some(Duration::from_secs(3600)),
+        track_remaining,
+        http1: protocol.http1,
+        idle_timeout: protocol.idle_timeout,
+        max_connection_duration: protocol.max_connection_duration,
+        max_requests_per_connection: protocol.max_requests_per_connection,
+        max_stream_duration: protocol.max_stream_duration,
+        keepalive: keepalive.map(self::keepalive),
         stats: ClusterStats::register(cx.registry, &prefix),
     })
 }
 
-fn limits(proto: &CircuitBreakers, cx: &mut Cx<'_>) -> CircuitLimits {
-    if proto.thresholds.len() > 1 {
-        cx.error_at("thresholds", "only one entry, for the priority DEFAULT, is supported");
-    }
+/// Of several entries for one priority the first counts, as in Envoy.
+fn limits(proto: &CircuitBreakers, cx: &mut Cx<'_>) -> ([CircuitLimits; 2], [bool; 2]) {
     let default = CircuitLimits::default();
-    proto.thresholds.first().map_or(default, |limits| CircuitLimits {
-        max_connections: limits.max_connections.unwrap_or(default.max_connections),
-        max_pending_requests: limits.max_pending_requests.unwrap_or(default.max_pending_requests),
-        max_requests: limits.max_requests.unwrap_or(default.max_requests),
+    let (mut limits, mut track_remaining) = ([default; 2], [false; 2]);
+    let mut seen = [false; 2];
+    cx.each("thresholds", &proto.thresholds, |_, thresholds| {
+        let at = priority(thresholds.priority()) as usize;
+        if !std::mem::replace(&mut seen[at], true) {
+            limits[at] = CircuitLimits {
+                max_connections: thresholds.max_connections.unwrap_or(default.max_connections),
+                max_pending_requests: thresholds.max_pending_requests.unwrap_or(default.max_pending_requests),
+                max_requests: thresholds.max_requests.unwrap_or(default.max_requests),
+            };
+            track_remaining[at] = thresholds.track_remaining;
+        }
+        None::<()>
+    });
+    (limits, track_remaining)
+}
+
+/// `RoutingPriority`.
+pub(crate) fn priority(proto: core::RoutingPriority) -> Priority {
+    match proto {
+        core::RoutingPriority::Default => Priority::Default,
+        core::RoutingPriority::High => Priority::High,
+    }
+}
+
+fn keepalive(proto: core::TcpKeepalive) -> Keepalive {
+    let seconds = |seconds: Option<u32>| seconds.map(|seconds| Duration::from_secs(seconds.into()));
+    Keepalive {
+        time: seconds(proto.keepalive_time),
+        interval: seconds(proto.keepalive_interval),
+        probes: proto.keepalive_probes,
+    }
+}
+
+/// What a cluster's HTTP options say.
+struct Protocol {
+    http1: h1::ClientSettings,
+    idle_timeout: Option<Duration>,
+    max_connection_duration: Option<Duration>,
+    max_requests_per_connection: Option<u32>,
+    max_stream_duration: Option<Duration>,
+}
+
+/// The options of HTTP: from `HttpProtocolOptions`, or else from the older fields of the cluster.
+fn protocol(proto: &Cluster, cx: &mut Cx<'_>) -> Protocol {
+    let mut extension = None;
+    cx.field("typed_extension_protocol_options", |cx| {
+        let mut names: Vec<_> = proto.typed_extension_protocol_options.iter().collect();
+        names.sort_by_key(|(name, _)| *name);
+        for (name, any) in names {
+            cx.field(name, |cx| {
+                if is::<HttpProtocolOptions>(any) {
+                    extension = cx.unpack::<HttpProtocolOptions>(any).map(|options| (name.clone(), options));
+                } else {
+                    cx.wrong_extension(any, "protocol option", &[&HttpProtocolOptions::full_name()]);
+                }
+            });
+        }
+    });
+    match extension {
+        None => {
+            let mut protocol = common(proto.common_http_protocol_options.unwrap_or_default(), cx);
+            protocol.max_requests_per_connection =
+                protocol.max_requests_per_connection.or(proto.max_requests_per_connection);
+            let options = proto.http_protocol_options.clone().unwrap_or_default();
+            cx.field("http_protocol_options", |cx| http1(&options, &mut protocol.http1, cx));
+            protocol
+        }
+        Some((name, options)) => cx.field("typed_extension_protocol_options", |cx| {
+            cx.field(&name, |cx| {
+                let mut protocol = common(options.common_http_protocol_options.unwrap_or_default(), cx);
+                match &options.upstream_protocol_options {
+                    None => cx.one_of(&["explicit_http_config"]),
+                    Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)) => {
+                        cx.field("explicit_http_config", |cx| match &explicit.protocol_config {
+                            None => cx.one_of(&["http_protocol_options"]),
+                            Some(ProtocolConfig::HttpProtocolOptions(options)) => {
+                                cx.field("http_protocol_options", |cx| {
+                                    http1(options, &mut protocol.http1, cx)
+                                });
+                            }
+                        });
+                    }
+                }
+                protocol
+            })
+        }),
+    }
+}
+
+fn common(proto: core::HttpProtocolOptions, cx: &mut Cx<'_>) -> Protocol {
+    cx.field("common_http_protocol_options", |cx| {
+        let default = h1::ClientSettings::default();
+        let kib = proto.max_response_headers_kb;
+        if kib.is_some_and(|kib| kib == 0 || kib > 8192) {
+            cx.error_at("max_response_headers_kb", "the size is out of range: 1 to 8192");
+        }
+        if proto.headers_with_underscores_action() != HeadersWithUnderscoresAction::Allow {
+            cx.error_at("headers_with_underscores_action", "has no meaning for responses of a cluster");
+        }
+        let max_headers_count = max_headers_count(proto.max_headers_count, cx);
+        Protocol {
+            http1: h1::ClientSettings {
+                max_headers_bytes: kib.map_or(default.max_headers_bytes, |kib| kib.min(8192) * 1024),
+                max_headers_count: max_headers_count.unwrap_or(default.max_headers_count),
+                ..default
+            },
+            idle_timeout: cx.limit(
+                "idle_timeout",
+                proto.idle_timeout.as_ref(),
+                Some(Duration::from_secs(3600)),
+            ),
+            max_connection_duration: cx.limit(
+                "max_connection_duration",
+                proto.max_connection_duration.as_ref(),
+                None,
+            ),
+            max_requests_per_connection: proto.max_requests_per_connection.filter(|limit| *limit > 0),
+            max_stream_duration: cx.limit("max_stream_duration", proto.max_stream_duration.as_ref(), None),
+        }
+    })
+}
+
+/// `HttpProtocolOptions.max_headers_count`.
+pub(crate) fn max_headers_count(count: Option<u32>, cx: &mut Cx<'_>) -> Option<u32> {
+    if count == Some(0) {
+        cx.error_at("max_headers_count", "a message has at least one header: 1 or more is required");
+    }
+    count
+}
+
+/// What `Http1ProtocolOptions` says about requests to a cluster and the responses to them.
+fn http1(options: &core::Http1ProtocolOptions, settings: &mut h1::ClientSettings, cx: &mut Cx<'_>) {
+    settings.enable_trailers = options.enable_trailers;
+    settings.allow_chunked_length = options.allow_chunked_length;
+    settings.send_fully_qualified_url = options.send_fully_qualified_url;
+    settings.header_case = header_case(options, cx);
+    let downstream_only = [
+        ("allow_absolute_url", options.allow_absolute_url.is_some()),
+        ("accept_http_10", options.accept_http_10),
+        ("default_host_for_http_10", !options.default_host_for_http_10.is_empty()),
+        ("ignore_http_11_upgrade", !options.ignore_http_11_upgrade.is_empty()),
+    ];
+    for (field, given) in downstream_only {
+        if given {
+            cx.error_at(field, "is about requests from clients: it belongs into the connection manager");
+        }
+    }
+}
+
+/// `Http1ProtocolOptions.header_key_format`.
+pub(crate) fn header_case(options: &core::Http1ProtocolOptions, cx: &mut Cx<'_>) -> HeaderCase {
+    let Some(format) = &options.header_key_format else { return HeaderCase::Lower };
+    cx.field("header_key_format", |cx| match &format.header_format {
+        None => {
+            cx.one_of(&["proper_case_words", "stateful_formatter"]);
+            HeaderCase::Lower
+        }
+        Some(HeaderFormat::ProperCaseWords(_)) => HeaderCase::Proper,
+        Some(HeaderFormat::StatefulFormatter(extension)) => cx.field("stateful_formatter", |cx| {
+            if let Some(any) = cx.required("typed_config", &extension.typed_config)
+                && !is::<PreserveCaseFormatterConfig>(any)
+            {
+                cx.field("typed_config", |cx| {
+                    cx.wrong_extension(any, "header formatter", &[&PreserveCaseFormatterConfig::full_name()]);
+                });
+            }
+            HeaderCase::Preserve
+        }),
     })
 }
 

@@ -1,7 +1,8 @@
 //! The validated form of a cluster: what the cluster manager runs on.
 
 use crate::stats::ClusterStats;
-use nuncio_reactor::Address;
+use nuncio_codec::h1;
+use nuncio_reactor::{Address, Keepalive};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,12 +37,22 @@ pub struct ClusterConfig {
     pub hosts: Vec<HostConfig>,
     /// Soft limit of the read and write buffers of one upstream connection, in bytes. Default 1 MiB.
     pub buffer_limit: u32,
-    /// Limits for ordinary traffic (routing priority DEFAULT).
-    pub limits: CircuitLimits,
-    /// Largest response head accepted from this cluster, in bytes. Default 80 KiB.
-    pub max_response_headers: u32,
+    /// Limits for each [`Priority`].
+    pub limits: [CircuitLimits; 2],
+    /// `CircuitBreakers.Thresholds.track_remaining`, for each priority.
+    pub track_remaining: [bool; 2],
+    /// Limits and options of HTTP/1 towards this cluster.
+    pub http1: h1::ClientSettings,
     /// Idle pooled connections are closed after this. Default 1 h; `None` is never.
     pub idle_timeout: Option<Duration>,
+    /// Connections are closed with the exchange that they carry then. Default: never.
+    pub max_connection_duration: Option<Duration>,
+    /// A connection is closed after so many requests. Default: unlimited.
+    pub max_requests_per_connection: Option<u32>,
+    /// From the first byte of a request to the last of its response. Default: unlimited.
+    pub max_stream_duration: Option<Duration>,
+    /// TCP keep-alive probes. Default off.
+    pub keepalive: Option<Keepalive>,
     /// Where this cluster counts.
     pub stats: ClusterStats,
 }
@@ -69,6 +80,16 @@ pub enum LoadBalancing {
     },
     /// Any; weights play no part, as in Envoy.
     Random,
+}
+
+/// `envoy.config.core.v3.RoutingPriority`.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Priority {
+    /// Ordinary traffic.
+    #[default]
+    Default = 0,
+    /// What must get through when limits for ordinary traffic are reached.
+    High = 1,
 }
 
 /// `CircuitBreakers.Thresholds`: shared by all workers, best effort.

@@ -17,28 +17,43 @@ use nuncio_reactor::SlabKey;
 const READ_BUDGET: usize = 512 << 10;
 
 impl Upstream {
-    /// Sends the head of a request; with `end` the whole request. The attempt must be ready.
-    pub fn send_headers(&mut self, attempt: AttemptKey, head: &RequestHead, end: bool, cx: &mut Cx<'_>) {
-        let Some(key) = self.client_of(attempt) else { return };
+    /// Sends the head of a request; with `end` the whole request. The attempt must be ready. Says how many bytes
+    /// that is on the wire.
+    pub fn send_headers(
+        &mut self,
+        attempt: AttemptKey,
+        head: &RequestHead,
+        end: bool,
+        cx: &mut Cx<'_>,
+    ) -> u64 {
+        let Some(key) = self.client_of(attempt) else { return 0 };
         let client = self.clients.get_mut(key).expect("bound connections live");
         let output = cx.io.output(client.conn);
         let before = output.len();
         if let Err(error) = client.codec.send_headers(head, end, output) {
             // Nothing was written, but what was to be sent is not fit to be sent to anybody.
             let failure = Failure::Protocol { details: error.details() };
-            return self.break_off(key, failure, By::Us, cx);
+            self.break_off(key, failure, By::Us, cx);
+            return 0;
         }
         let sent = (output.len() - before) as u64;
         let stats = &self.clusters[client.cluster as usize].config.stats;
         cx.stats.add(stats.upstream_cx_tx_bytes_total, sent);
+        sent
     }
 
-    /// Sends a piece of the body, which is emptied. Says whether the caller may send more; if not,
-    /// [`What::Drained`] follows.
-    pub fn send_data(&mut self, attempt: AttemptKey, data: &mut Buffer, end: bool, cx: &mut Cx<'_>) -> bool {
+    /// Sends a piece of the body, which is emptied. Says whether the caller may send more (if not,
+    /// [`What::Drained`] follows), and how many bytes that was on the wire.
+    pub fn send_data(
+        &mut self,
+        attempt: AttemptKey,
+        data: &mut Buffer,
+        end: bool,
+        cx: &mut Cx<'_>,
+    ) -> (bool, u64) {
         let Some(key) = self.client_of(attempt) else {
             data.clear();
-            return true;
+            return (true, 0);
         };
         let client = self.clients.get_mut(key).expect("bound connections live");
         let output = cx.io.output(client.conn);
@@ -52,7 +67,15 @@ impl Upstream {
             cx.stats.inc(stats.upstream_flow_control_backed_up_total);
         }
         client.backed_up |= backed_up;
-        !client.backed_up
+        let more = !client.backed_up;
+        if end && client.codec.in_tunnel() {
+            if client.half {
+                self.on_complete(key, attempt, cx);
+            } else {
+                cx.io.finish(client.conn);
+            }
+        }
+        (more, sent)
     }
 
     /// Ends the request with trailers.
@@ -89,7 +112,7 @@ impl Upstream {
     /// Gives up an attempt: nothing more is heard of it. A connection in use for it is closed.
     pub fn abandon(&mut self, attempt: AttemptKey, cx: &mut Cx<'_>) {
         let Some(state) = self.attempts.get(attempt) else { return };
-        let (cluster, host, client) = (state.cluster, state.host, state.client);
+        let (cluster, host, client) = (state.cluster, (state.host, state.priority), state.client);
         match client {
             None => {
                 cx.stats.inc(self.stats(cluster).upstream_rq_cancelled);
@@ -130,6 +153,14 @@ impl Upstream {
                 return;
             }
             let Some(client) = self.clients.get_mut(key) else { return };
+            if client.half {
+                // Nothing more comes but the news that the connection is broken.
+                if cx.io.is_broken(client.conn) {
+                    let failure = client.terminated();
+                    self.break_off(key, failure, By::Them, cx);
+                }
+                return;
+            }
             if client.paused {
                 return;
             }
@@ -165,8 +196,12 @@ impl Upstream {
             if input.is_empty() {
                 return true;
             }
+            let before = input.len();
             match client.codec.poll(input) {
-                Ok(Some(event)) => self.on_response(key, event, cx),
+                Ok(Some(event)) => {
+                    let received = before - input.len();
+                    self.on_response(key, event, received, cx);
+                }
                 Ok(None) => return true,
                 Err(error) => {
                     let failure = Failure::Protocol { details: error.details() };
@@ -177,7 +212,7 @@ impl Upstream {
         }
     }
 
-    fn on_response(&mut self, key: ClientKey, event: ResponseEvent, cx: &mut Cx<'_>) {
+    fn on_response(&mut self, key: ClientKey, event: ResponseEvent, received: usize, cx: &mut Cx<'_>) {
         let Some(client) = self.clients.get(key) else { return };
         let State::Busy(attempt) = client.state else { return };
         let cluster = client.cluster;
@@ -194,9 +229,14 @@ impl Upstream {
             ResponseEvent::Trailers { trailers } => (What::Trailers(trailers), true),
         };
         let requester = self.attempts.get(attempt).expect("a busy connection has its attempt").requester;
-        self.events.push_back(Event { requester, attempt, what });
+        self.events.push_back(Event { requester, attempt, what, received });
         if end {
-            self.on_complete(key, attempt, cx);
+            let client = self.clients.get_mut(key).expect("the caller has just used it");
+            if client.codec.in_tunnel() && !client.codec.request_complete() {
+                client.half = true;
+            } else {
+                self.on_complete(key, attempt, cx);
+            }
         }
     }
 
@@ -204,11 +244,12 @@ impl Upstream {
     fn on_complete(&mut self, key: ClientKey, attempt: AttemptKey, cx: &mut Cx<'_>) {
         self.attempts.remove(attempt);
         let client = self.clients.get_mut(key).expect("the caller has just used it");
-        let (cluster, host) = (client.cluster, client.host);
+        let (cluster, host) = (client.cluster, (client.host, client.priority));
         client.used = true;
         client.paused = false;
         client.backed_up = false;
-        let reusable = client.codec.keep_alive() && client.codec.is_idle();
+        let expired = client.expires.is_some_and(|expires| cx.reactor.now() >= expires);
+        let reusable = client.codec.keep_alive() && client.codec.is_idle() && !client.last && !expired;
         let conn = client.conn;
         self.detach(cluster, host, cx);
         let client = self.clients.get_mut(key).expect("detaching touches only accounts");
@@ -216,6 +257,8 @@ impl Upstream {
         if !reusable {
             if !client.codec.keep_alive() {
                 cx.stats.inc(self.stats(cluster).upstream_cx_close_notify);
+            } else if expired {
+                cx.stats.inc(self.stats(cluster).upstream_cx_max_duration_reached);
             }
             self.close(key, Close::Now, By::Us, cx);
         } else if cx.io.input(conn).is_empty() {
@@ -233,8 +276,11 @@ impl Upstream {
         let started = client.codec.response_started();
         let failure = match client.codec.finish() {
             Ok(Some(event)) => {
-                // The end of the connection is the end of the response.
-                self.on_response(key, event, cx);
+                // The end of the connection is the end of the response; of a tunnel it is only one half.
+                self.on_response(key, event, 0, cx);
+                if self.clients.get(key).is_some_and(|client| client.half) {
+                    return;
+                }
                 terminated
             }
             // As in Envoy, a response that breaks off in the middle is a breach of the protocol.
@@ -247,7 +293,7 @@ impl Upstream {
     /// The connection is of no more use, and neither is the attempt that it may carry.
     fn break_off(&mut self, key: ClientKey, failure: Failure, by: By, cx: &mut Cx<'_>) {
         let Some(client) = self.clients.get(key) else { return };
-        let (cluster, host) = (client.cluster, client.host);
+        let (cluster, host) = (client.cluster, (client.host, client.priority));
         if let Failure::Protocol { .. } = failure {
             cx.stats.inc(self.stats(cluster).upstream_cx_protocol_error);
         }
@@ -267,7 +313,7 @@ impl Upstream {
         if let State::Busy(attempt) = client.state
             && let Some(state) = self.attempts.get(attempt)
         {
-            let event = Event { requester: state.requester, attempt, what: What::Drained };
+            let event = Event { requester: state.requester, attempt, what: What::Drained, received: 0 };
             cx.stats.inc(self.stats(state.cluster).upstream_flow_control_drained_total);
             self.events.push_back(event);
         }

@@ -3,16 +3,16 @@
 //! What goes over a connection that carries an attempt is in `exchange`. Pools are per host and worker; circuit
 //! breakers and the load of hosts are shared by all workers.
 
-use super::attempt::{Attempt, AttemptKey, Begin, Event, Failure, What};
-use super::circuit::{SharedCluster, SharedClusters};
+use super::attempt::{Attempt, AttemptKey, Begin, Event, Failure, Peer, What};
+use super::circuit::SharedClusters;
 use super::client::{Client, ClientKey, State};
-use super::config::{ClusterConfig, ClusterId, ClusterTable};
+use super::config::{ClusterConfig, ClusterId, ClusterTable, Priority};
 use super::lb::Balancer;
 use super::pool::{Pool, Waiting};
 use crate::io::{Alarm, Close, Cx, Layer, Notice, Owner, Rng, Task, Wake};
 use crate::stats::ClusterStats;
 use nuncio_codec::h1;
-use nuncio_reactor::{Address, RawKey, Slab, SlabKey};
+use nuncio_reactor::{RawKey, Slab, SlabKey};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
@@ -33,8 +33,8 @@ pub struct Upstream {
 pub(super) struct Cluster {
     pub(super) config: Arc<ClusterConfig>,
     balancer: Balancer,
-    /// One for each host.
-    pub(super) pools: Box<[Pool]>,
+    /// One for each host and priority.
+    pub(super) pools: Box<[[Pool; 2]]>,
 }
 
 /// Who ended a connection.
@@ -53,7 +53,7 @@ impl Upstream {
             .map(|config| Cluster {
                 config: Arc::clone(config),
                 balancer: Balancer::new(config, rng),
-                pools: config.hosts.iter().map(|_| Pool::default()).collect(),
+                pools: config.hosts.iter().map(|_| Default::default()).collect(),
             })
             .collect();
         Self { clusters, shared, clients: Slab::new(), attempts: Slab::new(), events: VecDeque::new() }
@@ -61,7 +61,13 @@ impl Upstream {
 
     /// Picks a host and a connection to it for one try of a request. `fresh` asks for a connection that has
     /// never been used.
-    pub fn begin(&mut self, id: ClusterId, requester: RawKey, fresh: bool, cx: &mut Cx<'_>) -> Begin {
+    pub fn begin(
+        &mut self,
+        (id, priority): (ClusterId, Priority),
+        requester: RawKey,
+        fresh: bool,
+        cx: &mut Cx<'_>,
+    ) -> Begin {
         let cluster = &mut self.clusters[id.0 as usize];
         let shared = &self.shared.0[id.0 as usize];
         let stats = &cluster.config.stats;
@@ -69,8 +75,9 @@ impl Upstream {
             cx.stats.inc(stats.upstream_cx_none_healthy);
             return Begin::Refused { failure: Failure::NoHealthyHost, host: None };
         };
-        let attempt = Attempt { requester, cluster: id.0, host: host as u32, client: None };
-        let pool = &mut cluster.pools[host];
+        let attempt = Attempt { requester, cluster: id.0, host: host as u32, priority, client: None };
+        let shared = &shared.breakers[priority as usize];
+        let pool = &mut cluster.pools[host][priority as usize];
         if !fresh && let Some(client) = pool.idle.pop() {
             if !shared.requests.enter(shared.limits.max_requests) {
                 pool.idle.push(client);
@@ -89,7 +96,7 @@ impl Upstream {
         pool.waiting.push_back(Waiting { attempt: key, fresh });
         cx.stats.inc(stats.upstream_rq_pending_total);
         cx.stats.move_gauge(stats.upstream_rq_pending_active, 1);
-        match self.fill(id.0, host as u32, fresh, cx) {
+        match self.fill(id.0, (host as u32, priority), fresh, cx) {
             Ok(()) => Begin::Waiting(key),
             Err(failure) => {
                 self.stop_waiting(key, cx);
@@ -110,11 +117,16 @@ impl Upstream {
         &self.clusters[id.0 as usize].config
     }
 
-    /// The address of the host that an attempt goes to.
-    pub fn host_address(&self, key: AttemptKey) -> Option<&Address> {
+    /// The host that an attempt goes to, and its connection if it has one.
+    pub fn peer(&self, key: AttemptKey, cx: &Cx<'_>) -> Option<Peer> {
         let attempt = self.attempts.get(key)?;
         let cluster = &self.clusters[attempt.cluster as usize];
-        Some(&cluster.config.hosts[attempt.host as usize].address)
+        let client = attempt.client.and_then(|client| self.clients.get(client));
+        Some(Peer {
+            host: cluster.config.hosts[attempt.host as usize].address.clone(),
+            local: client.and_then(|client| client.local.clone()),
+            connection: client.map(|client| cx.io.id(client.conn)),
+        })
     }
 
     /// Upstream connections and attempts that exist now.
@@ -130,7 +142,10 @@ impl Upstream {
             .iter()
             .map(|cluster| {
                 let hosts: u32 = cluster.hosts.iter().map(super::circuit::Gate::now).sum();
-                cluster.connections.now() + cluster.pending.now() + cluster.requests.now() + hosts
+                let breaker = |breaker: &super::circuit::Breaker| {
+                    breaker.connections.now() + breaker.pending.now() + breaker.requests.now()
+                };
+                cluster.breakers.iter().map(breaker).sum::<u32>() + hosts
             })
             .sum()
     }
@@ -167,14 +182,21 @@ impl Upstream {
 
     fn on_connected(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
         let Some(client) = self.clients.get_mut(key) else { return };
-        self.clusters[client.cluster as usize].pools[client.host as usize].connecting -= 1;
+        let Cluster { config, pools, .. } = &mut self.clusters[client.cluster as usize];
+        pools[client.host as usize][client.priority as usize].connecting -= 1;
+        let now = cx.reactor.now();
         client.state = State::Idle { deadline: None };
+        client.local = cx.io.local_address(client.conn);
+        client.expires = config.max_connection_duration.map(|limit| now + limit);
+        if let Some(expires) = client.expires {
+            client.alarm.by(expires, alarm(key), cx.reactor);
+        }
         self.give(key, cx);
     }
 
     fn on_connect_failed(&mut self, key: ClientKey, failure: Failure, cx: &mut Cx<'_>) {
         let Some(client) = self.clients.get(key) else { return };
-        let (cluster, host) = (client.cluster, client.host);
+        let (cluster, host) = (client.cluster, (client.host, client.priority));
         let stats = self.stats(cluster);
         cx.stats.inc(stats.upstream_cx_connect_fail);
         if failure == Failure::ConnectTimeout {
@@ -190,7 +212,7 @@ impl Upstream {
         // As in Envoy: who waits for this host must not wait for ever behind one that does not answer.
         while let Some(attempt) = self.pool(cluster, host).next_waiting(false) {
             cx.stats.inc(eject);
-            self.left_queue(cluster, cx);
+            self.left_queue(cluster, host.1, cx);
             self.fail(attempt, failure.clone());
         }
     }
@@ -199,6 +221,7 @@ impl Upstream {
         let Some(client) = self.clients.get_mut(key) else { return };
         client.alarm.rang();
         let now = cx.reactor.now();
+        let expires = client.expires;
         match client.state {
             State::Connecting { deadline } if now >= deadline => {
                 self.on_connect_failed(key, Failure::ConnectTimeout, cx);
@@ -208,38 +231,48 @@ impl Upstream {
                 cx.stats.inc(self.stats(cluster).upstream_cx_idle_timeout);
                 self.close(key, Close::Now, By::Us, cx);
             }
-            State::Connecting { deadline } | State::Idle { deadline: Some(deadline) } => {
-                client.alarm.by(deadline, alarm(key), cx.reactor);
+            State::Idle { .. } if expires.is_some_and(|expires| now >= expires) => {
+                let cluster = client.cluster;
+                cx.stats.inc(self.stats(cluster).upstream_cx_max_duration_reached);
+                self.close(key, Close::Now, By::Us, cx);
+            }
+            State::Connecting { deadline } => client.alarm.by(deadline, alarm(key), cx.reactor),
+            State::Idle { deadline } => {
+                if let Some(next) = deadline.into_iter().chain(expires).min() {
+                    client.alarm.by(next, alarm(key), cx.reactor);
+                }
             }
             // Armed again when the connection is free.
-            State::Busy(_) | State::Idle { deadline: None } => {}
+            State::Busy(_) => {}
         }
     }
 
     /// Gives a free connection to who waits for one, or puts it into the pool.
     pub(super) fn give(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
         let Some(client) = self.clients.get_mut(key) else { return };
-        let (cluster, host) = (client.cluster as usize, client.host as usize);
-        let shared = &self.shared.0[cluster];
+        let (cluster, host, priority) =
+            (client.cluster as usize, client.host as usize, client.priority as usize);
+        let shared = &self.shared.0[cluster].breakers[priority];
         let Cluster { config, pools, .. } = &mut self.clusters[cluster];
-        let pool = &mut pools[host];
+        let pool = &mut pools[host][priority];
         while let Some(attempt) = pool.next_waiting(client.used) {
             shared.pending.leave();
             cx.stats.move_gauge(config.stats.upstream_rq_pending_active, -1);
             if shared.requests.enter(shared.limits.max_requests) {
                 self.attach(attempt, key, cx);
                 let requester = self.attempts.get(attempt).expect("waiting attempts live").requester;
-                self.events.push_back(Event { requester, attempt, what: What::Ready });
+                self.events.push_back(Event { requester, attempt, what: What::Ready, received: 0 });
                 return;
             }
             cx.stats.inc(config.stats.upstream_rq_pending_overflow);
             if let Some(Attempt { requester, .. }) = self.attempts.remove(attempt) {
-                self.events.push_back(Event { requester, attempt, what: What::Failed(Failure::Overflow) });
+                let what = What::Failed(Failure::Overflow);
+                self.events.push_back(Event { requester, attempt, what, received: 0 });
             }
         }
         let deadline = config.idle_timeout.map(|timeout| cx.reactor.now() + timeout);
-        if let Some(deadline) = deadline {
-            client.alarm.by(deadline, alarm(key), cx.reactor);
+        if let Some(next) = deadline.into_iter().chain(client.expires).min() {
+            client.alarm.by(next, alarm(key), cx.reactor);
         }
         client.state = State::Idle { deadline };
         pool.idle.push(key);
@@ -248,20 +281,28 @@ impl Upstream {
 
     /// Binds an attempt, already let in by the request breaker, to a free connection.
     fn attach(&mut self, attempt: AttemptKey, client: ClientKey, cx: &mut Cx<'_>) {
-        self.clients.get_mut(client).expect("pooled connections live").state = State::Busy(attempt);
+        let carrier = self.clients.get_mut(client).expect("pooled connections live");
+        carrier.state = State::Busy(attempt);
+        carrier.requests += 1;
+        let requests = carrier.requests;
         let bound = self.attempts.get_mut(attempt).expect("the attempt was just made or waits");
         bound.client = Some(client);
         let (cluster, host) = (bound.cluster as usize, bound.host as usize);
         self.shared.0[cluster].hosts[host].enter_anyway();
-        let stats = &self.clusters[cluster].config.stats;
+        let config = &self.clusters[cluster].config;
+        if config.max_requests_per_connection.is_some_and(|limit| requests >= limit) {
+            carrier.last = true;
+            cx.stats.inc(config.stats.upstream_cx_max_requests);
+        }
+        let stats = &config.stats;
         cx.stats.inc(stats.upstream_rq_total);
         cx.stats.move_gauge(stats.upstream_rq_active, 1);
     }
 
     /// Undoes [`Self::attach`]'s accounts.
-    pub(super) fn detach(&mut self, cluster: u32, host: u32, cx: &mut Cx<'_>) {
+    pub(super) fn detach(&mut self, cluster: u32, (host, priority): (u32, Priority), cx: &mut Cx<'_>) {
         let shared = &self.shared.0[cluster as usize];
-        shared.requests.leave();
+        shared.breakers[priority as usize].requests.leave();
         shared.hosts[host as usize].leave();
         cx.stats.move_gauge(self.stats(cluster).upstream_rq_active, -1);
     }
@@ -269,30 +310,36 @@ impl Upstream {
     /// Ends an attempt that has no connection any more.
     pub(super) fn fail(&mut self, attempt: AttemptKey, failure: Failure) {
         if let Some(Attempt { requester, .. }) = self.attempts.remove(attempt) {
-            self.events.push_back(Event { requester, attempt, what: What::Failed(failure) });
+            self.events.push_back(Event { requester, attempt, what: What::Failed(failure), received: 0 });
         }
     }
 
     /// Takes an attempt out of its pool's queue.
     pub(super) fn stop_waiting(&mut self, key: AttemptKey, cx: &mut Cx<'_>) {
         let Some(attempt) = self.attempts.get(key) else { return };
-        let (cluster, host) = (attempt.cluster, attempt.host);
+        let (cluster, host) = (attempt.cluster, (attempt.host, attempt.priority));
         if self.pool(cluster, host).forget_waiting(key) {
-            self.left_queue(cluster, cx);
+            self.left_queue(cluster, host.1, cx);
         }
     }
 
-    fn left_queue(&mut self, cluster: u32, cx: &mut Cx<'_>) {
-        self.shared.0[cluster as usize].pending.leave();
+    fn left_queue(&mut self, cluster: u32, priority: Priority, cx: &mut Cx<'_>) {
+        self.shared.0[cluster as usize].breakers[priority as usize].pending.leave();
         cx.stats.move_gauge(self.stats(cluster).upstream_rq_pending_active, -1);
     }
 
     /// Makes a connection if those who wait need one. An error means that none could be started and that
     /// there is no other connection to wait for.
-    fn fill(&mut self, cluster: u32, host: u32, fresh: bool, cx: &mut Cx<'_>) -> Result<(), Failure> {
-        let shared: &SharedCluster = &self.shared.0[cluster as usize];
+    fn fill(
+        &mut self,
+        cluster: u32,
+        (host, priority): (u32, Priority),
+        fresh: bool,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Failure> {
+        let shared = &self.shared.0[cluster as usize].breakers[priority as usize];
         let Cluster { config, pools, .. } = &mut self.clusters[cluster as usize];
-        let pool = &mut pools[host as usize];
+        let pool = &mut pools[host as usize][priority as usize];
         if !pool.wants_connection() {
             return Ok(());
         }
@@ -306,30 +353,35 @@ impl Upstream {
         }
         cx.stats.inc(config.stats.upstream_cx_total);
         let address = &config.hosts[host as usize].address;
-        let conn = match cx.io.connect(address, Owner::Nobody, config.buffer_limit, cx.reactor) {
-            Ok(conn) => conn,
-            Err(error) => {
-                shared.connections.leave();
-                cx.stats.inc(config.stats.upstream_cx_connect_fail);
-                return if pool.total > 0 {
-                    Ok(())
-                } else {
-                    Err(Failure::ConnectFailed(reason("immediate", &error)))
-                };
-            }
-        };
+        let conn =
+            match cx.io.connect(address, config.keepalive, Owner::Nobody, config.buffer_limit, cx.reactor) {
+                Ok(conn) => conn,
+                Err(error) => {
+                    shared.connections.leave();
+                    cx.stats.inc(config.stats.upstream_cx_connect_fail);
+                    return if pool.total > 0 {
+                        Ok(())
+                    } else {
+                        Err(Failure::ConnectFailed(reason("immediate", &error)))
+                    };
+                }
+            };
         let deadline = cx.reactor.now() + config.connect_timeout;
         let key = self.clients.insert(Client {
             conn,
             cluster,
             host,
+            priority,
+            local: None,
             state: State::Connecting { deadline },
-            codec: h1::Client::new(h1::ClientSettings {
-                max_headers_bytes: config.max_response_headers,
-                ..h1::ClientSettings::default()
-            }),
+            codec: h1::Client::new(config.http1),
             alarm: Alarm::default(),
             used: false,
+            requests: 0,
+            last: false,
+            half: false,
+            since: cx.reactor.now(),
+            expires: None,
             paused: false,
             backed_up: false,
         });
@@ -346,11 +398,11 @@ impl Upstream {
     /// Closes a connection, and makes another if somebody still waits for one.
     pub(super) fn close(&mut self, key: ClientKey, how: Close, by: By, cx: &mut Cx<'_>) {
         let Some(client) = self.clients.get(key) else { return };
-        let (cluster, host) = (client.cluster, client.host);
+        let (cluster, host) = (client.cluster, (client.host, client.priority));
         self.close_quietly(key, how, by, cx);
         if let Err(failure) = self.fill(cluster, host, false, cx) {
             while let Some(attempt) = self.pool(cluster, host).next_waiting(false) {
-                self.left_queue(cluster, cx);
+                self.left_queue(cluster, host.1, cx);
                 self.fail(attempt, failure.clone());
             }
         }
@@ -360,9 +412,10 @@ impl Upstream {
         let Some(mut client) = self.clients.remove(key) else { return };
         client.alarm.stop(cx.reactor);
         cx.io.close(client.conn, how, None, cx.reactor);
-        self.shared.0[client.cluster as usize].connections.leave();
+        let priority = client.priority as usize;
+        self.shared.0[client.cluster as usize].breakers[priority].connections.leave();
         let Cluster { config, pools, .. } = &mut self.clusters[client.cluster as usize];
-        let pool = &mut pools[client.host as usize];
+        let pool = &mut pools[client.host as usize][priority];
         pool.total -= 1;
         let stats = &config.stats;
         cx.stats.inc(stats.upstream_cx_destroy);
@@ -382,8 +435,8 @@ impl Upstream {
         }
     }
 
-    pub(super) fn pool(&mut self, cluster: u32, host: u32) -> &mut Pool {
-        &mut self.clusters[cluster as usize].pools[host as usize]
+    fn pool(&mut self, cluster: u32, (host, priority): (u32, Priority)) -> &mut Pool {
+        &mut self.clusters[cluster as usize].pools[host as usize][priority as usize]
     }
 
     pub(super) fn stats(&self, cluster: u32) -> &ClusterStats {

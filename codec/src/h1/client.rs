@@ -167,6 +167,11 @@ impl Client {
         let mut writer = HeadWriter::new(out);
         writer.push(method);
         writer.push(b" ");
+        if self.settings.send_fully_qualified_url && !connect && target.starts_with(b"/") {
+            writer.push(headers.get(HeaderId::SCHEME).filter(|scheme| is_token(scheme)).unwrap_or(b"http"));
+            writer.push(b"://");
+            writer.push(authority);
+        }
         writer.push(target);
         writer.push(b" HTTP/1.1\r\n");
         writer.host(authority, case);

@@ -74,6 +74,8 @@ pub struct ClientSettings {
     /// Accept a response with both `transfer-encoding: chunked` and `content-length`: default
     /// false. When true the length is removed and the connection is not used again.
     pub allow_chunked_length: bool,
+    /// Send the target in absolute form (`GET http://host/path`): default false.
+    pub send_fully_qualified_url: bool,
     /// Spelling of header names in requests.
     pub header_case: HeaderCase,
 }
@@ -85,6 +87,7 @@ impl Default for ClientSettings {
             max_headers_count: 100,
             enable_trailers: false,
             allow_chunked_length: false,
+            send_fully_qualified_url: false,
             header_case: HeaderCase::Lower,
         }
     }

@@ -115,6 +115,7 @@ known! {
     X_ENVOY_FORCE_TRACE = "x-envoy-force-trace";
     X_ENVOY_MAX_RETRIES = "x-envoy-max-retries";
     X_ENVOY_RATELIMITED = "x-envoy-ratelimited";
+    X_ENVOY_ORIGINAL_URL = "x-envoy-original-url";
     GRPC_ACCEPT_ENCODING = "grpc-accept-encoding";
     SEC_WEBSOCKET_ACCEPT = "sec-websocket-accept";
     SEC_WEBSOCKET_VERSION = "sec-websocket-version";

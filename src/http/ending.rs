@@ -1,0 +1,120 @@
+//! The one place where a stream ends: what is answered, counted and logged follows from the cause.
+
+use super::Http;
+use super::local_reply::LocalReply;
+use super::stream::{Stream, StreamKey};
+use crate::access_log::Entry;
+use crate::io::{Close, Cx};
+use crate::router::Cause;
+use crate::upstream::Upstream;
+use nuncio_codec::{HeaderId, Version};
+
+impl Http {
+    /// Ends a stream.
+    pub(super) fn end(&mut self, key: StreamKey, cause: Cause, upstream: &mut Upstream, cx: &mut Cx<'_>) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        stream.router.abandon(upstream, cx);
+        if !stream.response_started
+            && let Some(reply) = LocalReply::to(&cause)
+        {
+            self.send_local_reply(key, reply, &cause, upstream, cx);
+        }
+        let Some(stream) = self.streams.remove(key) else { return };
+        self.account(&stream, &cause, upstream, cx);
+        let connection = stream.connection;
+        let complete = stream.response_end;
+        let clean = complete && stream.request_end;
+        let close_delimited = stream.request.version == Version::Http10
+            && !stream.response.headers.contains(HeaderId::CONTENT_LENGTH);
+        if complete {
+            return self.after_stream(connection, clean, cx);
+        }
+        if let Some(server) = self.connections.get_mut(connection) {
+            server.stream = None;
+            let how = match cause {
+                Cause::Disconnected | Cause::Stopped => Close::Now,
+                // Where only the end of the connection ends the body, a plain close would make it look whole.
+                _ if close_delimited => Close::Reset,
+                _ => Close::Flush,
+            };
+            self.close(connection, how, cx);
+        }
+    }
+
+    /// Counts and logs an ended stream.
+    fn account(&mut self, stream: &Stream, cause: &Cause, upstream: &Upstream, cx: &mut Cx<'_>) {
+        let Some(connection) = self.connections.get(stream.connection) else { return };
+        let manager = &self.managers[connection.manager.0 as usize];
+        let stats = &manager.config.stats;
+        cx.stats.move_gauge(stats.downstream_rq_active, -1);
+        cx.stats.inc(stats.downstream_rq_completed);
+        if stream.is_tunnel() {
+            cx.stats.move_gauge(stats.downstream_cx_upgrades_active, -1);
+        }
+        match cause {
+            Cause::Disconnected => cx.stats.inc(stats.downstream_rq_rx_reset),
+            _ if !stream.response_end => cx.stats.inc(stats.downstream_rq_tx_reset),
+            _ => {}
+        }
+        if stream.response_end && !stream.request_end {
+            cx.stats.inc(stats.downstream_rq_response_before_rq_complete);
+        }
+        if !manager.logs.is_empty() {
+            let row = cause.row();
+            let origin = stream.origin(connection, manager);
+            let info = stream.router.info(&manager.config.routes, &origin, &stream.request, upstream);
+            let entry = Entry {
+                start: stream.started_wall,
+                request: &stream.request,
+                response: &stream.response,
+                flag: row.flag,
+                details: &row.details,
+                bytes_received: stream.request_bytes,
+                bytes_sent: stream.response_bytes,
+                duration: cx.reactor.now() - stream.started,
+                upstream_host: info.upstream.as_ref().and_then(|upstream| upstream.host),
+            };
+            self.logger.record(&manager.logs, &entry);
+        }
+    }
+
+    /// Answers a request ourselves.
+    fn send_local_reply(
+        &mut self,
+        key: StreamKey,
+        mut reply: LocalReply,
+        cause: &Cause,
+        upstream: &Upstream,
+        cx: &mut Cx<'_>,
+    ) {
+        let Some(stream) = self.streams.get(key) else { return };
+        let Some(connection) = self.connections.get(stream.connection) else { return };
+        let manager = &self.managers[connection.manager.0 as usize];
+        let origin = stream.origin(connection, manager);
+        let Stream { router, request, .. } = stream;
+        router.change_response(&manager.config.routes, &origin, request, &mut reply.head, upstream);
+        reply.finish(request, cause);
+        let LocalReply { head, mut body, .. } = reply;
+        let end = body.is_empty();
+        self.send_headers(key, head, end, cx);
+        if !end {
+            self.send_data(key, &mut body, true, cx);
+        }
+    }
+
+    /// Answers a request of the admin interface.
+    pub(super) fn answer_admin(
+        &mut self,
+        key: StreamKey,
+        (status, content_type): (u16, &str),
+        body: &[u8],
+        upstream: &mut Upstream,
+        cx: &mut Cx<'_>,
+    ) {
+        if self.streams.contains(key) {
+            let reply = LocalReply::new(status, content_type, body);
+            self.send_local_reply(key, reply, &Cause::Admin, upstream, cx);
+            self.end(key, Cause::Admin, upstream, cx);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The way down: what a stream sends to its client, and who is told to wait.
+
+use super::header_rules;
+use super::server_connection::{DownstreamKey, resume};
+use super::stream::StreamKey;
+use super::{Http, Manager};
+use crate::io::Cx;
+use crate::upstream::Upstream;
+use nuncio_codec::{Buffer, HeaderMap, Method, ResponseHead, Version};
+
+impl Http {
+    /// Begins the response: with what every response gets, and then to the codec.
+    pub(super) fn send_headers(
+        &mut self,
+        key: StreamKey,
+        mut head: ResponseHead,
+        end: bool,
+        cx: &mut Cx<'_>,
+    ) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let Some(connection) = self.connections.get_mut(stream.connection) else { return };
+        let Manager { config, .. } = &self.managers[connection.manager.0 as usize];
+        let switched = stream.tunnel && head.status == 101;
+        let date = self.date.at(cx.reactor.wall());
+        header_rules::prepare_response(&mut head, &stream.request, switched, config, date);
+        if self.draining {
+            connection.codec.set_close();
+        }
+        let output = cx.io.output(connection.conn);
+        let before = output.len();
+        connection.codec.send_headers(&head, end, output);
+        let sent = (output.len() - before) as u64;
+        let stats = &config.stats;
+        cx.stats.add(stats.downstream_cx_tx_bytes_total, sent);
+        cx.stats.inc(match head.status / 100 {
+            1 => stats.downstream_rq_1xx,
+            2 => stats.downstream_rq_2xx,
+            3 => stats.downstream_rq_3xx,
+            4 => stats.downstream_rq_4xx,
+            _ => stats.downstream_rq_5xx,
+        });
+        let now = cx.reactor.now();
+        stream.wire_sent += sent;
+        stream.response = head;
+        stream.response_started = true;
+        stream.response_begin_at = Some(now);
+        if end {
+            stream.response_end = true;
+            stream.response_end_at = Some(now);
+        }
+        if stream.is_tunnel() {
+            cx.stats.inc(stats.downstream_cx_upgrades_total);
+            cx.stats.move_gauge(stats.downstream_cx_upgrades_active, 1);
+            // What the client sent ahead waits in the input or in the socket.
+            cx.reactor.defer(resume(stream.connection));
+        }
+    }
+
+    /// Says whether more may be sent.
+    pub(super) fn send_data(
+        &mut self,
+        key: StreamKey,
+        data: &mut Buffer,
+        end: bool,
+        cx: &mut Cx<'_>,
+    ) -> bool {
+        let Some(stream) = self.streams.get_mut(key) else { return true };
+        let Some(connection) = self.connections.get_mut(stream.connection) else { return true };
+        // As in Envoy, a body that is not sent (HEAD) still counts what the client would have got.
+        if stream.request.method != Method::Head {
+            stream.response_bytes += data.len() as u64;
+        }
+        let output = cx.io.output(connection.conn);
+        let before = output.len();
+        connection.codec.send_data(data, end, output);
+        let sent = (output.len() - before) as u64;
+        stream.wire_sent += sent;
+        if end {
+            stream.response_end = true;
+            stream.response_end_at = Some(cx.reactor.now());
+        }
+        let stats = &self.managers[connection.manager.0 as usize].config.stats;
+        cx.stats.add(stats.downstream_cx_tx_bytes_total, sent);
+        connection.backed_up |= cx.io.is_backed_up(connection.conn);
+        !connection.backed_up
+    }
+
+    pub(super) fn send_trailers(&mut self, key: StreamKey, trailers: HeaderMap, cx: &mut Cx<'_>) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let Some(connection) = self.connections.get_mut(stream.connection) else { return };
+        let output = cx.io.output(connection.conn);
+        let before = output.len();
+        connection.codec.send_trailers(&trailers, output);
+        let sent = (output.len() - before) as u64;
+        let stats = &self.managers[connection.manager.0 as usize].config.stats;
+        cx.stats.add(stats.downstream_cx_tx_bytes_total, sent);
+        stream.wire_sent += sent;
+        stream.response_end = true;
+        stream.response_end_at = Some(cx.reactor.now());
+        stream.response_trailers = Some(trailers);
+    }
+
+    /// Passes an interim response on, if that is wanted; otherwise the client has had its `100 Continue` from us, and
+    /// as in Envoy other interim responses end here.
+    pub(super) fn send_informational(&mut self, key: StreamKey, head: &ResponseHead, cx: &mut Cx<'_>) {
+        let Some(stream) = self.streams.get(key) else { return };
+        let Some(connection) = self.connections.get(stream.connection) else { return };
+        if self.managers[connection.manager.0 as usize].config.proxy_100_continue {
+            self.send_interim(stream.connection, head, cx);
+        }
+    }
+
+    pub(super) fn send_continue(&mut self, key: DownstreamKey, cx: &mut Cx<'_>) {
+        let head = ResponseHead { version: Version::Http11, status: 100, headers: HeaderMap::new() };
+        self.send_interim(key, &head, cx);
+    }
+
+    fn send_interim(&mut self, key: DownstreamKey, head: &ResponseHead, cx: &mut Cx<'_>) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.codec.send_informational(head, cx.io.output(connection.conn));
+        let stats = &self.managers[connection.manager.0 as usize].config.stats;
+        cx.stats.inc(stats.downstream_rq_1xx);
+        cx.stats.inc(stats.downstream_rq_completed);
+    }
+
+    /// The upstream's half of a tunnel has ended and the client's has not: only our sending side is shut down.
+    pub(super) fn half_close(&mut self, key: StreamKey, cx: &mut Cx<'_>) -> bool {
+        let Some(stream) = self.streams.get(key) else { return false };
+        let Some(connection) = self.connections.get(stream.connection) else { return false };
+        let half = stream.is_tunnel() && !stream.request_end;
+        if half {
+            cx.io.finish(connection.conn);
+        }
+        half
+    }
+
+    /// The request's reader has caught up: read on.
+    pub(super) fn resume_request(&mut self, key: StreamKey, cx: &mut Cx<'_>) {
+        let Some(stream) = self.streams.get(key) else { return };
+        let Some(connection) = self.connections.get_mut(stream.connection) else { return };
+        if connection.paused {
+            connection.paused = false;
+            let stats = &self.managers[connection.manager.0 as usize].config.stats;
+            cx.stats.inc(stats.downstream_flow_control_resumed_reading_total);
+            cx.reactor.defer(resume(stream.connection));
+        }
+    }
+
+    pub(super) fn pause_response(&self, key: StreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
+        if let Some(stream) = self.streams.get(key) {
+            stream.router.pause(upstream, cx);
+        }
+    }
+
+    /// The response's reader has caught up.
+    pub(super) fn resume_response(&mut self, key: StreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.moved = cx.reactor.now();
+            stream.router.resume(upstream, cx);
+        }
+    }
+}
