@@ -206,6 +206,6 @@ pub fn is_private(address: &Address) -> bool {
 pub fn register(registry: &mut Registry) -> (crate::stats::HttpStats, crate::stats::ListenerStats) {
     (
         crate::stats::HttpStats::register(registry, "http.admin."),
-        crate::stats::ListenerStats::register(registry, "listener.admin."),
+        crate::stats::ListenerStats::register(registry, "listener.admin.", "admin"),
     )
 }

@@ -6,8 +6,8 @@
 use super::snapshot::{Node, Snapshot};
 use crate::api::envoy::config::bootstrap::v3::Bootstrap;
 use crate::config::{Cx, Diagnostics, Source, bootstrap};
-use crate::stats::{ListenerManagerStats, Registry, ServerStats};
-use crate::{admin, listener, upstream};
+use crate::stats::{ClusterManagerStats, ListenerManagerStats, Registry, ServerStats};
+use crate::{admin, listener, stats, upstream};
 use nuncio_reactor::Address;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,10 +20,13 @@ pub fn load(source: &Source) -> Result<Snapshot, Diagnostics> {
     let mut diagnostics = Diagnostics::default();
     let proto = bootstrap(source, &mut diagnostics);
     let mut registry = Registry::new();
-    let parts = compile(&proto, &mut Cx::new(&mut diagnostics, &mut registry));
+    let mut cx = Cx::new(&mut diagnostics, &mut registry);
+    let parts = compile(&proto, &mut cx);
+    let stats_flush_interval = stats::compile::flush_interval(&proto, &mut cx);
     let (clusters, listeners, admin) = parts;
     let server_stats = ServerStats::register(&mut registry, "server.");
     let listener_manager_stats = ListenerManagerStats::register(&mut registry, "listener_manager.");
+    let cluster_manager_stats = ClusterManagerStats::register(&mut registry, "cluster_manager.");
     let (admin_stats, admin_listener_stats) = admin::register(&mut registry);
     if !diagnostics.is_empty() {
         return Err(diagnostics);
@@ -37,6 +40,8 @@ pub fn load(source: &Source) -> Result<Snapshot, Diagnostics> {
         registry,
         server_stats,
         listener_manager_stats,
+        cluster_manager_stats,
+        stats_flush_interval,
         admin_stats,
         admin_listener_stats,
     })

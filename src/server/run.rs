@@ -10,7 +10,7 @@ use crate::access_log::{Flusher, Logger, Settings};
 use crate::admin;
 use crate::io::{Layer, Mail, Reactor, Rng, Task, Wake};
 use crate::listener::{Bound, http_config};
-use crate::stats::{Block, Merged};
+use crate::stats::{Block, Collector};
 use crate::upstream::{SharedClusters, config::ClusterTable};
 use nuncio_reactor::{Address, Options as ReactorOptions, RawKey, Sender};
 use std::fmt;
@@ -37,7 +37,7 @@ pub struct Server {
     options: Options,
     engine: Engine,
     workers: Vec<Worker>,
-    blocks: Vec<Block>,
+    stats: Collector,
     flusher: Option<Flusher>,
     listeners: Vec<(String, Address)>,
     admin: Option<Address>,
@@ -111,11 +111,11 @@ impl Server {
         );
         let mut server = Self {
             listeners: bound.iter().map(|bound| (bound.config.name.clone(), bound.address.clone())).collect(),
+            stats: Collector::new(&snapshot.registry, blocks),
             snapshot,
             options,
             engine,
             workers: Vec::new(),
-            blocks,
             flusher: Some(flusher),
             admin: None,
             started,
@@ -178,7 +178,7 @@ impl Server {
                 listeners,
                 clusters: self.snapshot.clusters.clone(),
                 shared: shared.clone(),
-                stats: self.blocks[index + 1].clone(),
+                stats: self.stats.blocks()[index + 1].clone(),
                 logger: Logger::new(flusher.handle()),
                 main: self.engine.reactor.mailbox(),
             };
@@ -194,17 +194,25 @@ impl Server {
     }
 
     fn count_start(&self, concurrency: usize) {
-        let (stats, server) = (&self.blocks[0], &self.snapshot.server_stats);
+        let (stats, server) = (&self.stats.blocks()[0], &self.snapshot.server_stats);
         stats.set_gauge(server.concurrency, concurrency as u64);
         stats.set_gauge(server.live, 1);
-        stats.set_gauge(server.initialization_time_ms, self.started.elapsed().as_millis() as u64);
+        stats.record(server.initialization_time_ms, self.started.elapsed().as_millis() as u64);
+        // No certificate, none that expires: what Envoy shows then.
+        stats.set_gauge(server.days_until_first_cert_expiring, u64::from(u32::MAX));
         let manager = &self.snapshot.listener_manager_stats;
         let listeners = self.listeners.len() as u64;
         stats.add(manager.listener_added, listeners);
         stats.add(manager.listener_create_success, listeners * concurrency as u64);
         stats.set_gauge(manager.total_listeners_active, listeners);
         stats.set_gauge(manager.workers_started, 1);
+        let clusters = &self.snapshot.cluster_manager_stats;
+        stats.add(clusters.cluster_added, self.snapshot.clusters.clusters.len() as u64);
+        stats.set_gauge(clusters.active_clusters, self.snapshot.clusters.clusters.len() as u64);
         for cluster in &self.snapshot.clusters.clusters {
+            stats.inc(cluster.stats.membership_change);
+            stats.set_gauge(cluster.stats.membership_degraded, 0);
+            stats.set_gauge(cluster.stats.membership_excluded, 0);
             stats.set_gauge(cluster.stats.membership_total, cluster.hosts.len() as u64);
             stats.set_gauge(cluster.stats.membership_healthy, cluster.hosts.len() as u64);
         }
@@ -216,6 +224,9 @@ impl Server {
     /// If a worker died.
     pub fn run(mut self) -> Result<(), ShutdownError> {
         let housekeeping = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(1 << 32) };
+        let flush = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(3 << 32) };
+        let interval = self.snapshot.stats_flush_interval;
+        self.engine.reactor.arm(interval, flush);
         let end_of_drain = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(2 << 32) };
         self.engine.reactor.defer(housekeeping);
         let mut outside = Vec::new();
@@ -241,6 +252,10 @@ impl Server {
                     Outside::Alarm(key) if key == end_of_drain.key => {
                         log::warn!("open requests did not end within the drain time: ending them");
                         return self.finish();
+                    }
+                    Outside::Alarm(key) if key == flush.key => {
+                        self.stats.end_interval();
+                        self.engine.reactor.arm(interval, flush);
                     }
                     Outside::Alarm(_) => {
                         self.housekeep();
@@ -271,7 +286,7 @@ impl Server {
     fn drain(&mut self) {
         log::info!("draining: no new connections, open requests are finished");
         self.state = State::Draining;
-        let (stats, server) = (&self.blocks[0], &self.snapshot.server_stats);
+        let (stats, server) = (&self.stats.blocks()[0], &self.snapshot.server_stats);
         stats.set_gauge(server.live, 0);
         stats.set_gauge(server.state, 1);
         let manager = &self.snapshot.listener_manager_stats;
@@ -291,7 +306,7 @@ impl Server {
             let view = admin::View {
                 snapshot: &self.snapshot,
                 listeners: &self.listeners,
-                stats: Merged::of(&self.snapshot.registry, &self.blocks),
+                stats: self.stats.merged(&self.snapshot.registry),
                 concurrency: self.workers.len(),
                 uptime: self.started.elapsed(),
                 live: self.state == State::Live,
@@ -313,15 +328,22 @@ impl Server {
     }
 
     fn housekeep(&mut self) {
-        let (stats, server) = (&self.blocks[0], &self.snapshot.server_stats);
+        let (stats, server) = (&self.stats.blocks()[0], &self.snapshot.server_stats);
         stats.set_gauge(server.uptime, self.started.elapsed().as_secs());
-        stats.set_gauge(server.memory_physical_size, resident_bytes());
+        let memory = Memory::now();
+        stats.set_gauge(server.memory_physical_size, memory.resident);
+        stats.set_gauge(server.memory_heap_size, memory.anonymous);
+        stats.set_gauge(server.memory_allocated, memory.anonymous);
         let connections = self
             .snapshot
             .listeners
             .iter()
             .map(|listener| {
-                self.blocks.iter().map(|block| block.gauge(listener.stats.downstream_cx_active)).sum::<i64>()
+                self.stats
+                    .blocks()
+                    .iter()
+                    .map(|block| block.gauge(listener.stats.downstream_cx_active))
+                    .sum::<i64>()
             })
             .sum::<i64>();
         stats.set_gauge(server.total_connections, connections.max(0) as u64);
@@ -363,9 +385,20 @@ impl Drop for Farewell {
     }
 }
 
-/// Resident memory of this process in bytes; 0 where the system does not tell.
-fn resident_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or(0) * 1024
+/// Memory of this process in bytes; 0 where the system does not tell.
+struct Memory {
+    resident: u64,
+    /// Without what is a part of files: heap and stacks.
+    anonymous: u64,
+}
+
+impl Memory {
+    fn now() -> Self {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+            line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or(0) * 1024
+        };
+        Self { resident: field("VmRSS:"), anonymous: field("RssAnon:") }
+    }
 }

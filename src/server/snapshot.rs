@@ -4,9 +4,12 @@
 
 use crate::admin::config::AdminConfig;
 use crate::listener::config::ListenerConfig;
-use crate::stats::{HttpStats, ListenerManagerStats, ListenerStats, Registry, ServerStats};
+use crate::stats::{
+    ClusterManagerStats, HttpStats, ListenerManagerStats, ListenerStats, Registry, ServerStats,
+};
 use crate::upstream::config::ClusterTable;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A whole configuration (`envoy.config.bootstrap.v3.Bootstrap`).
 #[derive(Debug)]
@@ -25,6 +28,10 @@ pub struct Snapshot {
     pub server_stats: ServerStats,
     /// `listener_manager.`.
     pub listener_manager_stats: ListenerManagerStats,
+    /// `cluster_manager.`.
+    pub cluster_manager_stats: ClusterManagerStats,
+    /// How often histograms are merged and sinks are fed: 1 ms to 5 min, default 5 s.
+    pub stats_flush_interval: Duration,
     /// `http.admin.`; see `admin::register`.
     pub admin_stats: HttpStats,
     /// `listener.admin.`.

@@ -17,6 +17,28 @@ pub struct Gauge(pub(super) u32);
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct StatusCounters(pub(super) u32);
 
+/// The distribution of some values.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Histogram(pub(super) u32);
+
+/// What the values of a histogram measure.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// A duration.
+    Milliseconds,
+    /// A size.
+    Bytes,
+}
+
+/// A registered histogram.
+#[derive(Clone, Debug)]
+pub(super) struct HistogramEntry {
+    pub(super) name: String,
+    pub(super) unit: Unit,
+    /// Shown only once it has recorded something.
+    pub(super) sparse: bool,
+}
+
 /// What a name stands for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -51,12 +73,26 @@ pub(super) enum Shown {
 /// Status codes that are counted one by one: 100 to 599.
 pub(super) const CODES: u32 = 500;
 
+/// A counter or gauge that is also shown for each thread by itself.
+#[derive(Clone, Debug)]
+pub(super) struct PerWorker {
+    /// Ends with a dot.
+    pub(super) prefix: String,
+    /// What follows the thread's name.
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    pub(super) cell: u32,
+}
+
 /// Names and the cells that they own.
 #[derive(Debug, Default)]
 pub struct Registry {
     entries: Vec<Entry>,
     by_name: HashMap<String, u32>,
     cells: u32,
+    per_worker: Vec<PerWorker>,
+    histograms: Vec<HistogramEntry>,
+    histogram_by_name: HashMap<String, u32>,
 }
 
 impl Registry {
@@ -80,9 +116,57 @@ impl Registry {
         Gauge(self.cell(name, Kind::Gauge, Shown::Always))
     }
 
+    /// The gauge called `name`, shown only once it has been set.
+    pub fn sparse_gauge(&mut self, name: &str) -> Gauge {
+        Gauge(self.cell(name, Kind::Gauge, Shown::WhenUsed))
+    }
+
     /// The counters `<prefix><code>` for every status code.
     pub fn status_counters(&mut self, prefix: &str) -> StatusCounters {
         StatusCounters(self.cell(prefix, Kind::Counter, Shown::Codes))
+    }
+
+    /// Shows `<prefix><name>`, which is registered already, also as `<prefix>worker_<n>.<name>`. Costs no cell: a
+    /// worker's share is in its own block.
+    pub fn show_each_worker(&mut self, prefix: &str, name: &str) {
+        let full = format!("{prefix}{name}");
+        // Entries are in the order of their cells.
+        let Some(&cell) = self.by_name.get(&full) else { return };
+        let at = self.entries.partition_point(|entry| entry.cell < cell);
+        let kind = self.entries[at].kind;
+        if !self.per_worker.iter().any(|shown| shown.cell == cell) {
+            self.per_worker.push(PerWorker { prefix: prefix.to_owned(), name: name.to_owned(), kind, cell });
+        }
+    }
+
+    /// What is shown for each worker.
+    pub(super) fn per_worker(&self) -> &[PerWorker] {
+        &self.per_worker
+    }
+
+    /// The histogram called `name`; the same one for the same name.
+    pub fn histogram(&mut self, name: &str, unit: Unit) -> Histogram {
+        self.add_histogram(name, unit, false)
+    }
+
+    /// The histogram called `name`, shown only once it has recorded something.
+    pub fn sparse_histogram(&mut self, name: &str, unit: Unit) -> Histogram {
+        self.add_histogram(name, unit, true)
+    }
+
+    fn add_histogram(&mut self, name: &str, unit: Unit, sparse: bool) -> Histogram {
+        if let Some(&index) = self.histogram_by_name.get(name) {
+            return Histogram(index);
+        }
+        let index = self.histograms.len() as u32;
+        self.histogram_by_name.insert(name.to_owned(), index);
+        self.histograms.push(HistogramEntry { name: name.to_owned(), unit, sparse });
+        Histogram(index)
+    }
+
+    /// All histograms, by index.
+    pub(super) fn histograms(&self) -> &[HistogramEntry] {
+        &self.histograms
     }
 
     /// How many cells a block for this registry needs.
