@@ -48,6 +48,8 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// The process ends after this answer.
     pub quit: bool,
+    /// All counters become 0 after this answer.
+    pub reset_counters: bool,
 }
 
 struct Endpoint {
@@ -58,7 +60,7 @@ struct Endpoint {
     answer: fn(&View<'_>, &str) -> Reply,
 }
 
-const ENDPOINTS: [Endpoint; 6] = [
+const ENDPOINTS: [Endpoint; 8] = [
     Endpoint { path: "/help", post: false, help: "print out list of admin commands", answer: help },
     Endpoint { path: "/listeners", post: false, help: "print listener addresses", answer: listeners },
     Endpoint { path: "/quitquitquit", post: true, help: "exit the server", answer: quit },
@@ -74,7 +76,19 @@ const ENDPOINTS: [Endpoint; 6] = [
         help: "print server version/status information",
         answer: server_info,
     },
+    Endpoint {
+        path: "/reset_counters",
+        post: true,
+        help: "reset all counters to zero",
+        answer: stats::reset_counters,
+    },
     Endpoint { path: "/stats", post: false, help: "print server stats", answer: stats::stats },
+    Endpoint {
+        path: "/stats/prometheus",
+        post: false,
+        help: "print server stats in prometheus format",
+        answer: stats::prometheus_stats,
+    },
 ];
 
 /// Answers one request.
@@ -98,7 +112,13 @@ pub fn answer(method: &str, target: &str, view: &View<'_>) -> Reply {
 
 impl Reply {
     fn text(text: String) -> Self {
-        Self { status: 200, content_type: "text/plain; charset=UTF-8", body: text.into_bytes(), quit: false }
+        Self {
+            status: 200,
+            content_type: "text/plain; charset=UTF-8",
+            body: text.into_bytes(),
+            quit: false,
+            reset_counters: false,
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use std::io::Read;
 use std::time::Duration;
 
 /// Largest compiled regular expression, in bytes.
-const REGEX_LIMIT: usize = 1 << 20;
+pub(crate) const REGEX_LIMIT: usize = 1 << 20;
 
 /// Compiles a route configuration.
 pub fn route_config(config: &proto::RouteConfiguration, cx: &mut Cx<'_>) -> Option<RouteConfig> {
@@ -157,7 +157,8 @@ fn non_empty(field: &str, text: &str, cx: &mut Cx<'_>) -> Option<Box<[u8]>> {
     cx.text(field, text).map(|text| text.as_bytes().into())
 }
 
-fn string_match(matcher: &StringMatcher, cx: &mut Cx<'_>) -> Option<StringMatch> {
+/// Compiles a `StringMatcher`.
+pub(crate) fn string_match(matcher: &StringMatcher, cx: &mut Cx<'_>) -> Option<StringMatch> {
     let pattern = match &matcher.match_pattern {
         None => {
             cx.one_of(&["exact", "prefix", "suffix", "contains", "safe_regex"]);

@@ -22,12 +22,13 @@ pub fn load(source: &Source) -> Result<Snapshot, Diagnostics> {
     let mut registry = Registry::new();
     let mut cx = Cx::new(&mut diagnostics, &mut registry);
     let parts = compile(&proto, &mut cx);
-    let stats_flush_interval = stats::compile::flush_interval(&proto, &mut cx);
+    let stats = stats::compile::stats(&proto, &mut cx);
     let (clusters, listeners, admin) = parts;
     let server_stats = ServerStats::register(&mut registry, "server.");
     let listener_manager_stats = ListenerManagerStats::register(&mut registry, "listener_manager.");
     let cluster_manager_stats = ClusterManagerStats::register(&mut registry, "cluster_manager.");
     let (admin_stats, admin_listener_stats) = admin::register(&mut registry);
+    registry.select(&stats.matcher);
     if !diagnostics.is_empty() {
         return Err(diagnostics);
     }
@@ -41,7 +42,7 @@ pub fn load(source: &Source) -> Result<Snapshot, Diagnostics> {
         server_stats,
         listener_manager_stats,
         cluster_manager_stats,
-        stats_flush_interval,
+        stats,
         admin_stats,
         admin_listener_stats,
     })

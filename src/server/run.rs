@@ -10,7 +10,7 @@ use crate::access_log::{Flusher, Logger, Settings};
 use crate::admin;
 use crate::io::{Layer, Mail, Reactor, Rng, Task, Wake};
 use crate::listener::{Bound, http_config};
-use crate::stats::{Block, Collector};
+use crate::stats::{Block, Collector, Sinks};
 use crate::upstream::{SharedClusters, config::ClusterTable};
 use nuncio_reactor::{Address, Options as ReactorOptions, RawKey, Sender};
 use std::fmt;
@@ -38,6 +38,7 @@ pub struct Server {
     engine: Engine,
     workers: Vec<Worker>,
     stats: Collector,
+    sinks: Sinks,
     flusher: Option<Flusher>,
     listeners: Vec<(String, Address)>,
     admin: Option<Address>,
@@ -111,6 +112,7 @@ impl Server {
         );
         let mut server = Self {
             listeners: bound.iter().map(|bound| (bound.config.name.clone(), bound.address.clone())).collect(),
+            sinks: Sinks::open(&snapshot.stats.sinks)?,
             stats: Collector::new(&snapshot.registry, blocks),
             snapshot,
             options,
@@ -225,7 +227,7 @@ impl Server {
     pub fn run(mut self) -> Result<(), ShutdownError> {
         let housekeeping = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(1 << 32) };
         let flush = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(3 << 32) };
-        let interval = self.snapshot.stats_flush_interval;
+        let interval = self.snapshot.stats.flush_interval;
         self.engine.reactor.arm(interval, flush);
         let end_of_drain = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(2 << 32) };
         self.engine.reactor.defer(housekeeping);
@@ -254,7 +256,7 @@ impl Server {
                         return self.finish();
                     }
                     Outside::Alarm(key) if key == flush.key => {
-                        self.stats.end_interval();
+                        self.flush_stats();
                         self.engine.reactor.arm(interval, flush);
                     }
                     Outside::Alarm(_) => {
@@ -306,13 +308,16 @@ impl Server {
             let view = admin::View {
                 snapshot: &self.snapshot,
                 listeners: &self.listeners,
-                stats: self.stats.merged(&self.snapshot.registry),
+                stats: self.stats.merged(&self.snapshot.registry, &self.snapshot.stats.matcher),
                 concurrency: self.workers.len(),
                 uptime: self.started.elapsed(),
                 live: self.state == State::Live,
             };
             let reply = admin::answer(&request.method, &request.path, &view);
             quit |= reply.quit;
+            if reply.reset_counters {
+                self.stats.reset_counters(&self.snapshot.registry);
+            }
             let engine = &mut self.engine;
             engine.http.answer(
                 request.stream,
@@ -325,6 +330,17 @@ impl Server {
         }
         self.engine.finish_turn();
         quit
+    }
+
+    /// Ends an interval of the histograms and feeds the sinks.
+    fn flush_stats(&mut self) {
+        self.stats.end_interval();
+        if !self.sinks.is_empty() {
+            self.housekeep();
+            let (snapshot, stats) = (&self.snapshot, &self.snapshot.stats);
+            let lost = self.sinks.send(&self.stats.merged(&snapshot.registry, &stats.matcher), stats);
+            self.stats.blocks()[0].add(snapshot.server_stats.dropped_stat_datagrams, lost);
+        }
     }
 
     fn housekeep(&mut self) {

@@ -5,11 +5,10 @@
 use crate::admin::config::AdminConfig;
 use crate::listener::config::ListenerConfig;
 use crate::stats::{
-    ClusterManagerStats, HttpStats, ListenerManagerStats, ListenerStats, Registry, ServerStats,
+    ClusterManagerStats, HttpStats, ListenerManagerStats, ListenerStats, Registry, ServerStats, StatsConfig,
 };
 use crate::upstream::config::ClusterTable;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// A whole configuration (`envoy.config.bootstrap.v3.Bootstrap`).
 #[derive(Debug)]
@@ -30,8 +29,8 @@ pub struct Snapshot {
     pub listener_manager_stats: ListenerManagerStats,
     /// `cluster_manager.`.
     pub cluster_manager_stats: ClusterManagerStats,
-    /// How often histograms are merged and sinks are fed: 1 ms to 5 min, default 5 s.
-    pub stats_flush_interval: Duration,
+    /// What the configuration says about statistics.
+    pub stats: StatsConfig,
     /// `http.admin.`; see `admin::register`.
     pub admin_stats: HttpStats,
     /// `listener.admin.`.

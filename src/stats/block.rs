@@ -4,7 +4,7 @@
 //! so that reading them from another thread is defined; the writer never uses a read-modify-write.
 
 use super::histogram::{Cells, Distribution};
-use super::registry::{Counter, Gauge, Histogram, Registry, StatusCounters};
+use super::registry::{CLASSES, Counter, Gauge, Histogram, Registry, StatusCounters};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
@@ -12,6 +12,9 @@ use std::sync::{Arc, OnceLock};
 #[derive(Clone, Debug)]
 pub struct Block {
     cells: Arc<[AtomicU64]>,
+    /// Status codes: for each family one table of 100 for each class; made when it counts for the first time, since
+    /// thousands of clusters have families of which most never count.
+    codes: Arc<[OnceLock<Box<[AtomicU64]>>]>,
     /// By the index of the histogram; made when it records its first value.
     histograms: Arc<[OnceLock<Box<Cells>>]>,
 }
@@ -21,6 +24,7 @@ impl Block {
     pub fn new(registry: &Registry) -> Self {
         Self {
             cells: (0..registry.cells()).map(|_| AtomicU64::new(0)).collect(),
+            codes: (0..registry.codes().len() * CLASSES as usize).map(|_| OnceLock::new()).collect(),
             histograms: registry.histograms().iter().map(|_| OnceLock::new()).collect(),
         }
     }
@@ -49,12 +53,20 @@ impl Block {
         self.bump(counter.0, by);
     }
 
-    /// Counts one answer with this status; a status outside 100..=599 is not counted.
+    /// Counts one answer with this status; a status outside 100..=599 is not counted. The first of its class allocates.
     #[inline]
     pub fn inc_status(&self, counters: StatusCounters, status: u16) {
         if (100..600).contains(&status) {
-            self.bump(counters.0 + u32::from(status) - 100, 1);
+            let (class, code) = (u32::from(status / 100 - 1), usize::from(status % 100));
+            let table = &self.codes[(counters.0 * CLASSES + class) as usize];
+            let table = table.get_or_init(|| (0..100).map(|_| AtomicU64::new(0)).collect());
+            table[code].store(table[code].load(Relaxed).wrapping_add(1), Relaxed);
         }
+    }
+
+    /// The raw counts of one class of a family of status codes; `None` if it has never counted.
+    pub(super) fn codes(&self, family: u32, class: u32) -> Option<&[AtomicU64]> {
+        self.codes.get((family * CLASSES + class) as usize)?.get().map(AsRef::as_ref)
     }
 
     /// Moves a gauge by `by`.

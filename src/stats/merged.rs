@@ -4,8 +4,9 @@
 //! histogram had recorded at the end of the last interval. [`Merged`] is everything at one moment, with names.
 
 use super::block::Block;
+use super::config::StatsMatcher;
 use super::histogram::Distribution;
-use super::registry::{CODES, Entry, Histogram, Kind, PerWorker, Registry, Shown, Unit};
+use super::registry::{CLASSES, Entry, Histogram, Kind, PerWorker, Registry, Shown, Unit};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// One histogram at the end of an interval.
@@ -15,13 +16,21 @@ struct Recorded {
     interval: Distribution,
 }
 
+/// What to subtract from counters: their counts at the last reset. Empty if there was none.
+#[derive(Debug, Default)]
+struct Baseline {
+    /// For each block its cells.
+    cells: Vec<Vec<u64>>,
+    /// Family, code, sum over all blocks.
+    codes: Vec<(u32, u32, u64)>,
+}
+
 /// Reads the blocks of all workers; belongs to the main thread.
 #[derive(Debug)]
 pub struct Collector {
     /// Main's own first, then one for each worker.
     blocks: Vec<Block>,
-    /// What to subtract from each counter of each block: its count at the last reset. Empty if there was none.
-    baseline: Vec<Vec<u64>>,
+    baseline: Baseline,
     recorded: Vec<Recorded>,
 }
 
@@ -29,7 +38,7 @@ impl Collector {
     /// Reads these blocks, which have been made for `registry`: main's own first.
     pub fn new(registry: &Registry, blocks: Vec<Block>) -> Self {
         let recorded = vec![Recorded::default(); registry.histograms().len()];
-        Self { blocks, baseline: Vec::new(), recorded }
+        Self { blocks, baseline: Baseline::default(), recorded }
     }
 
     /// The blocks: main's own first.
@@ -47,17 +56,18 @@ impl Collector {
     }
 
     /// Makes every counter 0; gauges and histograms go on.
-    pub fn reset_counters(&mut self) {
+    pub fn reset_counters(&mut self, registry: &Registry) {
         let cells = |block: &Block| block.cells().iter().map(|cell| cell.load(Relaxed)).collect();
-        self.baseline = self.blocks.iter().map(cells).collect();
+        let cells = self.blocks.iter().map(cells).collect();
+        self.baseline = Baseline { cells, codes: codes(registry, &self.blocks) };
     }
 
     /// Everything at this moment. Histograms are as they were at the end of the last interval.
-    pub fn merged(&self, registry: &Registry) -> Merged {
+    pub fn merged(&self, registry: &Registry, matcher: &StatsMatcher) -> Merged {
         let mut merged =
-            Merged { rows: rows(registry, &self.blocks, &self.baseline), histograms: Vec::new() };
+            Merged { rows: rows(registry, matcher, &self.blocks, &self.baseline), histograms: Vec::new() };
         for (entry, recorded) in registry.histograms().iter().zip(&self.recorded) {
-            if entry.sparse && recorded.cumulative.is_empty() {
+            if entry.rejected || entry.sparse && recorded.cumulative.is_empty() {
                 continue;
             }
             merged.histograms.push(HistogramRow {
@@ -108,7 +118,10 @@ pub struct Merged {
 impl Merged {
     /// Sums counters and gauges of all blocks; names that are shown only once they have counted are left out until then.
     pub fn of(registry: &Registry, blocks: &[Block]) -> Self {
-        Self { rows: rows(registry, blocks, &[]), histograms: Vec::new() }
+        Self {
+            rows: rows(registry, &StatsMatcher::All, blocks, &Baseline::default()),
+            histograms: Vec::new(),
+        }
     }
 
     /// Name, kind and value, sorted by name.
@@ -160,26 +173,46 @@ fn row(name: String, kind: Kind, cell: u32, blocks: &[Block], baseline: u64) -> 
     Row { name, kind, value, used }
 }
 
-fn rows(registry: &Registry, blocks: &[Block], baseline: &[Vec<u64>]) -> Vec<Row> {
+/// The status codes that have counted: family, code, sum.
+fn codes(registry: &Registry, blocks: &[Block]) -> Vec<(u32, u32, u64)> {
+    let mut found = Vec::new();
+    let families =
+        (0..registry.codes().len() as u32).flat_map(|family| (0..CLASSES).map(move |class| (family, class)));
+    for (family, class) in families {
+        let tables: Vec<_> = blocks.iter().filter_map(|block| block.codes(family, class)).collect();
+        if tables.is_empty() {
+            continue;
+        }
+        for code in 0..100 {
+            let sum =
+                tables.iter().fold(0u64, |sum, table| sum.wrapping_add(table[code as usize].load(Relaxed)));
+            if sum != 0 {
+                found.push((family, (class + 1) * 100 + code, sum));
+            }
+        }
+    }
+    found
+}
+
+fn rows(registry: &Registry, matcher: &StatsMatcher, blocks: &[Block], baseline: &Baseline) -> Vec<Row> {
     let before = |blocks: &[Vec<u64>], cell: u32| {
         let cells = blocks.iter().filter_map(|block| block.get(cell as usize));
         cells.fold(0u64, |sum, value| sum.wrapping_add(*value))
     };
     let mut rows = Vec::new();
     for Entry { name, kind, cell, shown } in registry.entries() {
-        if *shown == Shown::Codes {
-            let used = (0..CODES).filter(|code| sum(blocks, (cell + code) as usize) != 0);
-            rows.extend(used.map(|code| {
-                let name = format!("{name}{}", code + 100);
-                row(name, *kind, cell + code, blocks, before(baseline, cell + code))
-            }));
-            continue;
-        }
-        let row = row(name.clone(), *kind, *cell, blocks, before(baseline, *cell));
+        let row = row(name.clone(), *kind, *cell, blocks, before(&baseline.cells, *cell));
         if row.used || *shown == Shown::Always {
             rows.push(row);
         }
     }
+    let codes = codes(registry, blocks).into_iter().map(|(family, code, sum)| {
+        let before = baseline.codes.binary_search_by_key(&(family, code), |old| (old.0, old.1));
+        let before = before.map_or(0, |at| baseline.codes[at].2);
+        let name = format!("{}{code}", registry.codes()[family as usize]);
+        Row { name, kind: Kind::Counter, value: sum.wrapping_sub(before), used: true }
+    });
+    rows.extend(codes.filter(|row| matcher.lets_in(&row.name)));
     for PerWorker { prefix, name, kind, cell } in registry.per_worker() {
         // The admin interface is served by main, everything else by the workers.
         let admin = prefix == "listener.admin.";
@@ -189,7 +222,7 @@ fn rows(registry: &Registry, blocks: &[Block], baseline: &[Vec<u64>]) -> Vec<Row
                 Some(worker) if !admin => format!("worker_{worker}"),
                 _ => continue,
             };
-            let baseline = baseline.get(index..=index).unwrap_or_default();
+            let baseline = baseline.cells.get(index..=index).unwrap_or_default();
             let name = format!("{prefix}{thread}.{name}");
             rows.push(row(name, *kind, *cell, std::slice::from_ref(block), before(baseline, *cell)));
         }
@@ -208,29 +241,42 @@ mod tests {
         let total = registry.counter("total");
         let active = registry.gauge("active");
         let sparse = registry.sparse_gauge("sparse");
+        let codes = registry.status_counters("rq_");
         let time = registry.histogram("time", Unit::Milliseconds);
         registry.sparse_histogram("never", Unit::Milliseconds);
         let blocks = vec![Block::new(&registry), Block::new(&registry)];
         let mut collector = Collector::new(&registry, blocks.clone());
-        assert_eq!(collector.merged(&registry).value("sparse"), None);
+        assert_eq!(collector.merged(&registry, &StatsMatcher::All).value("sparse"), None);
         blocks[0].add(total, 3);
+        blocks[0].inc_status(codes, 204);
+        blocks[1].inc_status(codes, 503);
         blocks[1].move_gauge(active, 2);
         blocks[0].set_gauge(sparse, 0);
         blocks[1].record(time, 7);
         assert!(
-            collector.merged(&registry).histograms()[0].cumulative.is_empty(),
+            collector.merged(&registry, &StatsMatcher::All).histograms()[0].cumulative.is_empty(),
             "not before the interval ends"
         );
         collector.end_interval();
-        collector.reset_counters();
+        collector.reset_counters(&registry);
         blocks[1].inc(total);
+        blocks[1].inc_status(codes, 204);
         blocks[1].move_gauge(active, -2);
-        let merged = collector.merged(&registry);
+        let merged = collector.merged(&registry, &StatsMatcher::All);
         let rows: Vec<_> = merged.rows().iter().map(|row| (&row.name[..], row.value, row.used)).collect();
-        assert_eq!(rows, [("active", 0, true), ("sparse", 0, true), ("total", 1, true)]);
+        assert_eq!(
+            rows,
+            [
+                ("active", 0, true),
+                ("rq_204", 1, true),
+                ("rq_503", 0, true),
+                ("sparse", 0, true),
+                ("total", 1, true)
+            ]
+        );
         let [time] = merged.histograms() else { panic!("one histogram is shown") };
         assert_eq!((time.cumulative.count(), time.interval.count()), (1, 1));
         collector.end_interval();
-        assert!(collector.merged(&registry).histograms()[0].interval.is_empty());
+        assert!(collector.merged(&registry, &StatsMatcher::All).histograms()[0].interval.is_empty());
     }
 }

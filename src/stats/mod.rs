@@ -8,16 +8,26 @@
 
 mod block;
 pub mod compile;
+pub mod config;
 mod histogram;
 mod merged;
+mod number;
+mod prometheus;
 mod registry;
 mod scopes;
+mod sink;
+mod tags;
 
 pub use block::Block;
+pub use config::{SinkConfig, StatsConfig, StatsMatcher};
 pub use histogram::{Bin, Distribution, QUANTILES};
 pub use merged::{Collector, HistogramRow, Merged, Row};
+pub(crate) use number::{general, plain, shortest};
+pub use prometheus::prometheus;
 pub use registry::{Counter, Gauge, Histogram, Kind, Registry, StatusCounters, Unit};
 pub use scopes::{
     ClusterManagerStats, ClusterStats, Http1Stats, HttpStats, ListenerHttpStats, ListenerManagerStats,
     ListenerStats, ServerStats,
 };
+pub use sink::Sinks;
+pub use tags::{Tagged, Tags};

@@ -3,6 +3,7 @@
 //! Built once per configuration snapshot on the main thread; asking for the same name twice gives the same
 //! cell, so two listeners with one `stat_prefix` share their counters as they do in Envoy.
 
+use super::config::StatsMatcher;
 use std::collections::HashMap;
 
 /// A value that only grows, until it is reset by an operator.
@@ -37,6 +38,8 @@ pub(super) struct HistogramEntry {
     pub(super) unit: Unit,
     /// Shown only once it has recorded something.
     pub(super) sparse: bool,
+    /// Not shown at all.
+    pub(super) rejected: bool,
 }
 
 /// What a name stands for.
@@ -53,7 +56,6 @@ pub enum Kind {
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) kind: Kind,
-    /// Its cell; of a family of status codes the first.
     pub(super) cell: u32,
     pub(super) shown: Shown,
 }
@@ -65,13 +67,10 @@ pub(super) enum Shown {
     Always,
     /// Once it has counted something.
     WhenUsed,
-    /// As one counter for each status code from 100 to 599 that has counted something; the name is the prefix.
-    /// One entry, since a family for each of thousands of clusters would be millions.
-    Codes,
 }
 
-/// Status codes that are counted one by one: 100 to 599.
-pub(super) const CODES: u32 = 500;
+/// Classes of status codes that are counted one by one: 1xx to 5xx.
+pub(super) const CLASSES: u32 = 5;
 
 /// A counter or gauge that is also shown for each thread by itself.
 #[derive(Clone, Debug)]
@@ -91,6 +90,9 @@ pub struct Registry {
     by_name: HashMap<String, u32>,
     cells: u32,
     per_worker: Vec<PerWorker>,
+    /// Prefixes of the families of status codes.
+    codes: Vec<String>,
+    codes_by_prefix: HashMap<String, u32>,
     histograms: Vec<HistogramEntry>,
     histogram_by_name: HashMap<String, u32>,
 }
@@ -123,7 +125,18 @@ impl Registry {
 
     /// The counters `<prefix><code>` for every status code.
     pub fn status_counters(&mut self, prefix: &str) -> StatusCounters {
-        StatusCounters(self.cell(prefix, Kind::Counter, Shown::Codes))
+        if let Some(&index) = self.codes_by_prefix.get(prefix) {
+            return StatusCounters(index);
+        }
+        let index = self.codes.len() as u32;
+        self.codes_by_prefix.insert(prefix.to_owned(), index);
+        self.codes.push(prefix.to_owned());
+        StatusCounters(index)
+    }
+
+    /// The prefixes of all families of status codes, by index.
+    pub(super) fn codes(&self) -> &[String] {
+        &self.codes
     }
 
     /// Shows `<prefix><name>`, which is registered already, also as `<prefix>worker_<n>.<name>`. Costs no cell: a
@@ -136,6 +149,19 @@ impl Registry {
         let kind = self.entries[at].kind;
         if !self.per_worker.iter().any(|shown| shown.cell == cell) {
             self.per_worker.push(PerWorker { prefix: prefix.to_owned(), name: name.to_owned(), kind, cell });
+        }
+    }
+
+    /// Leaves out what the configuration does not want; for when everything is registered. Cells stay, so that whoever
+    /// counts need not know.
+    pub fn select(&mut self, matcher: &StatsMatcher) {
+        if matches!(matcher, StatsMatcher::All) {
+            return;
+        }
+        self.entries.retain(|entry| matcher.lets_in(&entry.name));
+        self.per_worker.retain(|shown| matcher.lets_in(&format!("{}worker_0.{}", shown.prefix, shown.name)));
+        for histogram in &mut self.histograms {
+            histogram.rejected = !matcher.lets_in(&histogram.name);
         }
     }
 
@@ -160,7 +186,7 @@ impl Registry {
         }
         let index = self.histograms.len() as u32;
         self.histogram_by_name.insert(name.to_owned(), index);
-        self.histograms.push(HistogramEntry { name: name.to_owned(), unit, sparse });
+        self.histograms.push(HistogramEntry { name: name.to_owned(), unit, sparse, rejected: false });
         Histogram(index)
     }
 
@@ -183,7 +209,7 @@ impl Registry {
             return cell;
         }
         let cell = self.cells;
-        self.cells += if shown == Shown::Codes { CODES } else { 1 };
+        self.cells += 1;
         self.by_name.insert(name.to_owned(), cell);
         self.entries.push(Entry { name: name.to_owned(), kind, cell, shown });
         cell

@@ -239,7 +239,7 @@ scope! {
 scope! {
     /// `server.`: the process.
     ServerStats {
-        counters: dropped_stat_flushes;
+        counters: dropped_stat_datagrams;
         sparse: ;
         gauges:
             uptime live state concurrency total_connections memory_allocated memory_heap_size memory_physical_size

@@ -3,7 +3,10 @@
 use super::config::{CircuitLimits, ClusterConfig, HostConfig, LoadBalancing};
 use crate::api::envoy::config::cluster::v3::cluster::{LbConfig, LbPolicy};
 use crate::api::envoy::config::cluster::v3::{CircuitBreakers, Cluster};
-use crate::api::envoy::config::core::v3::{self as core, address, socket_address::PortSpecifier};
+use crate::api::envoy::config::core::v3::{
+    self as core, address,
+    socket_address::{PortSpecifier, Protocol},
+};
 use crate::api::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, LbEndpoint, lb_endpoint::HostIdentifier,
 };
@@ -122,6 +125,9 @@ pub(crate) fn address(proto: &core::Address, cx: &mut Cx<'_>) -> Option<(Address
             None
         }
         Some(address::Address::SocketAddress(socket)) => cx.field("socket_address", |cx| {
+            if socket.protocol() != Protocol::Tcp {
+                cx.error_at("protocol", "`UDP` is not supported here");
+            }
             let text = cx.text("address", &socket.address)?;
             let ip = text.parse::<IpAddr>();
             if ip.is_err() {
