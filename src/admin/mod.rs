@@ -224,8 +224,21 @@ pub fn is_private(address: &Address) -> bool {
 
 /// Registers the statistics of the admin listener.
 pub fn register(registry: &mut Registry) -> (crate::stats::HttpStats, crate::stats::ListenerStats) {
-    (
-        crate::stats::HttpStats::register(registry, "http.admin."),
-        crate::stats::ListenerStats::register(registry, "listener.admin.", "admin"),
-    )
+    // A listener may have the same `stat_prefix`, and then a router.
+    let alone = !registry.contains("http.admin.rq_total");
+    let http = crate::stats::HttpStats::register(registry, "http.admin.");
+    for name in [
+        "no_cluster",
+        "no_route",
+        "rq_direct_response",
+        "rq_redirect",
+        "rq_reset_after_downstream_response_started",
+        "rq_total",
+    ]
+    .into_iter()
+    .filter(|_| alone)
+    {
+        registry.hide(&format!("http.admin.{name}"));
+    }
+    (http, crate::stats::ListenerStats::register(registry, "listener.admin.", "admin"))
 }

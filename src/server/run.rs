@@ -38,6 +38,7 @@ pub struct Server {
     engine: Engine,
     workers: Vec<Worker>,
     stats: Collector,
+    shared: SharedClusters,
     sinks: Sinks,
     flusher: Option<Flusher>,
     listeners: Vec<(String, Address)>,
@@ -112,6 +113,7 @@ impl Server {
         );
         let mut server = Self {
             listeners: bound.iter().map(|bound| (bound.config.name.clone(), bound.address.clone())).collect(),
+            shared: SharedClusters::new(&snapshot.clusters),
             sinks: Sinks::open(&snapshot.stats.sinks)?,
             stats: Collector::new(&snapshot.registry, blocks),
             snapshot,
@@ -165,7 +167,6 @@ impl Server {
     }
 
     fn start_workers(&mut self, concurrency: usize, mut bound: Vec<Bound>) -> io::Result<()> {
-        let shared = SharedClusters::new(&self.snapshot.clusters);
         for index in 0..concurrency {
             let reactor = Reactor::new(ReactorOptions::default())?;
             let mail = reactor.mailbox();
@@ -179,7 +180,7 @@ impl Server {
                 reactor,
                 listeners,
                 clusters: self.snapshot.clusters.clone(),
-                shared: shared.clone(),
+                shared: self.shared.clone(),
                 stats: self.stats.blocks()[index + 1].clone(),
                 logger: Logger::new(flusher.handle()),
                 main: self.engine.reactor.mailbox(),
@@ -346,6 +347,7 @@ impl Server {
     fn housekeep(&mut self) {
         let (stats, server) = (&self.stats.blocks()[0], &self.snapshot.server_stats);
         stats.set_gauge(server.uptime, self.started.elapsed().as_secs());
+        self.shared.show(&self.snapshot.clusters, stats);
         let memory = Memory::now();
         stats.set_gauge(server.memory_physical_size, memory.resident);
         stats.set_gauge(server.memory_heap_size, memory.anonymous);

@@ -143,13 +143,23 @@ impl Registry {
     /// worker's share is in its own block.
     pub fn show_each_worker(&mut self, prefix: &str, name: &str) {
         let full = format!("{prefix}{name}");
-        // Entries are in the order of their cells.
         let Some(&cell) = self.by_name.get(&full) else { return };
+        // Entries are in the order of their cells.
         let at = self.entries.partition_point(|entry| entry.cell < cell);
-        let kind = self.entries[at].kind;
+        let Some(kind) = self.entries.get(at).map(|entry| entry.kind) else { return };
         if !self.per_worker.iter().any(|shown| shown.cell == cell) {
             self.per_worker.push(PerWorker { prefix: prefix.to_owned(), name: name.to_owned(), kind, cell });
         }
+    }
+
+    /// Whether a counter or gauge of this name is registered.
+    pub fn contains(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    /// Leaves out one counter or gauge that is registered already, since it can never count here.
+    pub fn hide(&mut self, name: &str) {
+        self.entries.retain(|entry| entry.name != name);
     }
 
     /// Leaves out what the configuration does not want; for when everything is registered. Cells stay, so that whoever

@@ -3,6 +3,7 @@
 //! Best effort, as in Envoy: two workers may pass a limit at the same moment and overshoot by one each.
 
 use super::config::{CircuitLimits, ClusterTable};
+use crate::stats::Block;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -69,6 +70,31 @@ impl SharedClusters {
                 })
                 .collect(),
         )
+    }
+}
+
+impl SharedClusters {
+    /// Sets the gauges of the circuit breakers of all clusters; for the main thread, since the numbers are everybody's.
+    pub fn show(&self, clusters: &ClusterTable, stats: &Block) {
+        for (shared, cluster) in self.0.iter().zip(&clusters.clusters) {
+            let (limits, names) = (&shared.limits, &cluster.stats);
+            let rows = [
+                (&shared.connections, limits.max_connections, names.cx_open, names.remaining_cx),
+                (
+                    &shared.pending,
+                    limits.max_pending_requests,
+                    names.rq_pending_open,
+                    names.remaining_pending,
+                ),
+                (&shared.requests, limits.max_requests, names.rq_open, names.remaining_rq),
+            ];
+            for (gate, limit, open, remaining) in rows {
+                stats.set_gauge(open, u64::from(gate.now() >= limit));
+                if limits.track_remaining {
+                    stats.set_gauge(remaining, u64::from(limit.saturating_sub(gate.now())));
+                }
+            }
+        }
     }
 }
 

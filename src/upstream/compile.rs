@@ -50,8 +50,9 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
         None => CircuitLimits::default(),
     };
     let name = name?;
+    let scope = if proto.alt_stat_name.is_empty() { name } else { &proto.alt_stat_name };
     // As in Envoy, a colon in a name cannot stand in a statistic's name.
-    let prefix = format!("cluster.{}.", name.replace(':', "_"));
+    let prefix = format!("cluster.{}.", scope.replace(':', "_"));
     Some(ClusterConfig {
         name: name.to_owned(),
         connect_timeout,
@@ -74,6 +75,7 @@ fn limits(proto: &CircuitBreakers, cx: &mut Cx<'_>) -> CircuitLimits {
         max_connections: limits.max_connections.unwrap_or(default.max_connections),
         max_pending_requests: limits.max_pending_requests.unwrap_or(default.max_pending_requests),
         max_requests: limits.max_requests.unwrap_or(default.max_requests),
+        track_remaining: limits.track_remaining,
     })
 }
 

@@ -80,10 +80,12 @@ pub struct CircuitLimits {
     pub max_pending_requests: u32,
     /// Requests in flight. Default 1024.
     pub max_requests: u32,
+    /// Whether the gauges `remaining_*` are shown.
+    pub track_remaining: bool,
 }
 
 impl Default for CircuitLimits {
     fn default() -> Self {
-        Self { max_connections: 1024, max_pending_requests: 1024, max_requests: 1024 }
+        Self { max_connections: 1024, max_pending_requests: 1024, max_requests: 1024, track_remaining: false }
     }
 }

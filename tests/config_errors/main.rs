@@ -3,6 +3,7 @@
 //! this.
 
 mod rows;
+mod stats_rows;
 
 use nuncio::config::{Diagnostics, Source};
 use nuncio::server::compile::load;
@@ -63,7 +64,7 @@ fn the_base_document_is_right() {
 #[test]
 fn wrong_configurations_are_refused_with_path_place_and_reason() {
     let mut failures = String::new();
-    for row in ROWS {
+    for row in ROWS.iter().chain(stats_rows::ROWS) {
         let (text, (line, column)) = text(row);
         let diagnostics = match load(&Source::text(&text)) {
             Ok(_) => {

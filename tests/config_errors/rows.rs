@@ -85,7 +85,7 @@ pub(crate) struct Row {
     pub(crate) says: &'static [&'static str],
 }
 
-const fn row(
+pub(crate) const fn row(
     name: &'static str,
     edits: &'static [(&'static str, &'static str)],
     path: (&'static str, &'static str),

@@ -114,7 +114,7 @@ fn defaults_are_envoys() {
     assert_eq!(cluster.connect_timeout, Duration::from_secs(5));
     assert_eq!(cluster.policy, LoadBalancing::RoundRobin);
     assert_eq!(cluster.buffer_limit, 1024 * 1024);
-    let limits = CircuitLimits { max_connections: 1024, max_pending_requests: 1024, max_requests: 1024 };
+    let limits = CircuitLimits::default();
     assert_eq!(cluster.limits, limits);
     assert_eq!(cluster.max_response_headers, 80 * 1024);
     assert_eq!(cluster.idle_timeout, Some(Duration::from_secs(3600)));
@@ -214,7 +214,15 @@ fn every_field_reaches_the_model() {
     let app = &snapshot.clusters.clusters[0];
     assert_eq!(app.connect_timeout, Duration::from_millis(250));
     assert_eq!((app.policy, app.buffer_limit), (LoadBalancing::LeastRequest { choices: 5 }, 32768));
-    assert_eq!(app.limits, CircuitLimits { max_connections: 1, max_pending_requests: 2, max_requests: 3 });
+    assert_eq!(
+        app.limits,
+        CircuitLimits {
+            max_connections: 1,
+            max_pending_requests: 2,
+            max_requests: 3,
+            track_remaining: false
+        }
+    );
     let hosts: Vec<_> =
         app.hosts.iter().map(|host| (host.address.to_string(), host.weight, &host.hostname[..])).collect();
     assert_eq!(
