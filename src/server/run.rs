@@ -382,6 +382,8 @@ impl Server {
                 Err(_) => Err(ShutdownError(format!("worker {index} has panicked"))),
             };
         }
+        // What was counted since the last interval must not be lost.
+        self.flush_stats();
         self.engine.http.logger().flush();
         if let Some(flusher) = self.flusher.take() {
             flusher.stop();

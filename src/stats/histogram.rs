@@ -266,6 +266,29 @@ mod tests {
     }
 
     #[test]
+    fn quantiles_of_equal_values_are_spread_as_in_envoy() {
+        // How many values of 1, which quantile, what Envoy 1.40 shows.
+        let rows = [
+            (4, 0.25, "1.02"),
+            (4, 0.75, "1.06"),
+            (6, 0.0, "1.0142857142857142"),
+            (6, 0.9, "1.0857142857142856"),
+            (10, 0.0, "1.009090909090909"),
+            (10, 0.5, "1.0454545454545454"),
+            (10, 0.75, "1.0727272727272728"),
+            (10, 0.9, "1.0818181818181818"),
+            (190, 0.95, "1.094764397905759"),
+            (190, 0.99, "1.0989528795811518"),
+            (200, 0.99, "1.0985074626865672"),
+            (200, 0.995, "1.099004975124378"),
+            (200, 0.999, "1.099502487562189"),
+        ];
+        for (count, part, wanted) in rows {
+            assert_eq!(of(&vec![1; count]).quantile(part).to_string(), wanted, "{count} values, {part}");
+        }
+    }
+
+    #[test]
     fn an_interval_is_what_came_since() {
         let before = of(&[1, 5, 5]);
         let now = of(&[1, 5, 5, 5, 7, 0]);
