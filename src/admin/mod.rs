@@ -12,7 +12,7 @@ use crate::http::config::{HcmConfig, Terminal};
 use crate::listener::config::{FilterChain, ListenerConfig, NetworkTerminal};
 use crate::router::config::RouteConfig;
 use crate::server::snapshot::Snapshot;
-use crate::stats::{Merged, Registry};
+use crate::stats::{Http1Stats, HttpStats, ListenerStats, Merged, Registry};
 use config::AdminConfig;
 use nuncio_reactor::Address;
 use std::fmt::Write;
@@ -47,6 +47,8 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// The process ends after this answer.
     pub quit: bool,
+    /// All counters become 0 after this answer.
+    pub reset_counters: bool,
 }
 
 struct Endpoint {
@@ -57,7 +59,7 @@ struct Endpoint {
     answer: fn(&View<'_>, &str) -> Reply,
 }
 
-const ENDPOINTS: [Endpoint; 6] = [
+const ENDPOINTS: [Endpoint; 8] = [
     Endpoint { path: "/help", post: false, help: "print out list of admin commands", answer: help },
     Endpoint { path: "/listeners", post: false, help: "print listener addresses", answer: listeners },
     Endpoint { path: "/quitquitquit", post: true, help: "exit the server", answer: quit },
@@ -73,7 +75,19 @@ const ENDPOINTS: [Endpoint; 6] = [
         help: "print server version/status information",
         answer: server_info,
     },
+    Endpoint {
+        path: "/reset_counters",
+        post: true,
+        help: "reset all counters to zero",
+        answer: stats::reset_counters,
+    },
     Endpoint { path: "/stats", post: false, help: "print server stats", answer: stats::stats },
+    Endpoint {
+        path: "/stats/prometheus",
+        post: false,
+        help: "print server stats in prometheus format",
+        answer: stats::prometheus_stats,
+    },
 ];
 
 /// Answers one request.
@@ -97,7 +111,13 @@ pub fn answer(method: &str, target: &str, view: &View<'_>) -> Reply {
 
 impl Reply {
     fn text(text: String) -> Self {
-        Self { status: 200, content_type: "text/plain; charset=UTF-8", body: text.into_bytes(), quit: false }
+        Self {
+            status: 200,
+            content_type: "text/plain; charset=UTF-8",
+            body: text.into_bytes(),
+            quit: false,
+            reset_counters: false,
+        }
     }
 }
 
@@ -191,9 +211,23 @@ pub fn is_private(address: &Address) -> bool {
 }
 
 /// Registers the statistics of the admin listener.
-pub fn register(registry: &mut Registry) -> (crate::stats::HttpStats, crate::stats::ListenerStats) {
-    (
-        crate::stats::HttpStats::register(registry, "http.admin."),
-        crate::stats::ListenerStats::register(registry, "listener.admin."),
-    )
+pub fn register(registry: &mut Registry) -> ((HttpStats, Http1Stats), ListenerStats) {
+    // A listener may have the same `stat_prefix`, and then a router.
+    let alone = !registry.contains("http.admin.rq_total");
+    let http = HttpStats::register(registry, "http.admin.");
+    for name in [
+        "no_cluster",
+        "no_route",
+        "rq_direct_response",
+        "rq_redirect",
+        "rq_reset_after_downstream_response_started",
+        "rq_total",
+    ]
+    .into_iter()
+    .filter(|_| alone)
+    {
+        registry.hide(&format!("http.admin.{name}"));
+    }
+    let codec = Http1Stats::register(registry, "http1.");
+    ((http, codec), ListenerStats::register(registry, "listener.admin.", "admin"))
 }

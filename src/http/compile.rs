@@ -14,7 +14,7 @@ use crate::api::envoy::extensions::filters::network::http_connection_manager::v3
 };
 use crate::config::Cx;
 use crate::router;
-use crate::stats::HttpStats;
+use crate::stats::{Http1Stats, HttpStats};
 use crate::upstream;
 use http_connection_manager::{
     PathWithEscapedSlashesAction, RouteSpecifier, ServerHeaderTransformation, StripPortMode,
@@ -45,6 +45,7 @@ pub fn hcm(proto: &HttpConnectionManager, cx: &mut Cx<'_>) -> Option<HcmConfig> 
     let router = filters(&proto.http_filters, cx);
     let http1 = http1(proto, cx);
     let common = proto.common_http_protocol_options.unwrap_or_default();
+    let stats = (stats, Http1Stats::register(cx.registry, "http1."));
     let mut config = HcmConfig::new(&proto.stat_prefix, stats, Arc::new(routes?), Terminal::Router(router?));
     config.codec = codec;
     config.http1 = http1;
@@ -146,7 +147,10 @@ fn headers(
     };
     config.strip_port = match (&proto.strip_port_mode, proto.strip_matching_host_port) {
         (Some(StripPortMode::StripAnyHostPort(true)), true) => {
-            cx.error("only one of `strip_matching_host_port` and `strip_any_host_port` may be given");
+            cx.error_at(
+                "strip_any_host_port",
+                "only one of `strip_matching_host_port` and `strip_any_host_port` may be given",
+            );
             HostPort::StripAny
         }
         (Some(StripPortMode::StripAnyHostPort(true)), false) => HostPort::StripAny,

@@ -2,7 +2,7 @@
 
 use crate::access_log::config::AccessLogConfig;
 use crate::router::config::{RouteConfig, StringMatch};
-use crate::stats::HttpStats;
+use crate::stats::{Http1Stats, HttpStats};
 use nuncio_codec::h1;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -79,11 +79,18 @@ pub struct HcmConfig {
     pub access_log: Vec<AccessLogConfig>,
     /// Where it counts.
     pub stats: HttpStats,
+    /// `http1.`, which all connection managers share.
+    pub codec_stats: Http1Stats,
 }
 
 impl HcmConfig {
     /// A connection manager in which all that can be left out is left out.
-    pub fn new(stat_prefix: &str, stats: HttpStats, routes: Arc<RouteConfig>, terminal: Terminal) -> Self {
+    pub fn new(
+        stat_prefix: &str,
+        (stats, codec_stats): (HttpStats, Http1Stats),
+        routes: Arc<RouteConfig>,
+        terminal: Terminal,
+    ) -> Self {
         Self {
             stat_prefix: stat_prefix.to_owned(),
             codec: CodecType::Auto,
@@ -117,6 +124,7 @@ impl HcmConfig {
             keep_after_error: false,
             access_log: Vec::new(),
             stats,
+            codec_stats,
         }
     }
 

@@ -48,6 +48,9 @@ impl Http {
         let stats = &manager.config.stats;
         cx.stats.move_gauge(stats.downstream_rq_active, -1);
         cx.stats.inc(stats.downstream_rq_completed);
+        cx.stats.inc(manager.listener.http.downstream_rq_completed);
+        let duration = cx.reactor.now() - stream.started;
+        cx.stats.record(stats.downstream_rq_time, duration.as_millis() as u64);
         if stream.is_tunnel() {
             cx.stats.move_gauge(stats.downstream_cx_upgrades_active, -1);
         }
@@ -71,7 +74,7 @@ impl Http {
                 details: &row.details,
                 bytes_received: stream.request_bytes,
                 bytes_sent: stream.response_bytes,
-                duration: cx.reactor.now() - stream.started,
+                duration,
                 upstream_host: info.upstream.as_ref().and_then(|upstream| upstream.host),
             };
             self.logger.record(&manager.logs, &entry);

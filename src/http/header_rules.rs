@@ -216,11 +216,13 @@ mod tests {
     use super::super::config::{Cidr, HcmConfig, RouterConfig, Terminal};
     use super::*;
     use crate::router::config::RouteConfig;
-    use crate::stats::{HttpStats, Registry};
+    use crate::stats::{Http1Stats, HttpStats, Registry};
     use std::sync::Arc;
 
     fn config() -> HcmConfig {
-        let stats = HttpStats::register(&mut Registry::new(), "http.t.");
+        let mut registry = Registry::new();
+        let stats =
+            (HttpStats::register(&mut registry, "http.t."), Http1Stats::register(&mut registry, "http1."));
         let router = Terminal::Router(RouterConfig::default());
         let mut config = HcmConfig::new("t", stats, Arc::new(RouteConfig::empty()), router);
         config.request_id.generate = false;

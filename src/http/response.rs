@@ -19,7 +19,7 @@ impl Http {
     ) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let Some(connection) = self.connections.get_mut(stream.connection) else { return };
-        let Manager { config, .. } = &self.managers[connection.manager.0 as usize];
+        let Manager { config, listener, .. } = &self.managers[connection.manager.0 as usize];
         let switched = stream.tunnel && head.status == 101;
         let date = self.date.at(cx.reactor.wall());
         header_rules::prepare_response(&mut head, &stream.request, switched, config, date);
@@ -32,13 +32,15 @@ impl Http {
         let sent = (output.len() - before) as u64;
         let stats = &config.stats;
         cx.stats.add(stats.downstream_cx_tx_bytes_total, sent);
-        cx.stats.inc(match head.status / 100 {
-            1 => stats.downstream_rq_1xx,
-            2 => stats.downstream_rq_2xx,
-            3 => stats.downstream_rq_3xx,
-            4 => stats.downstream_rq_4xx,
-            _ => stats.downstream_rq_5xx,
-        });
+        let (all, here) = match head.status / 100 {
+            1 => (stats.downstream_rq_1xx, listener.http.downstream_rq_1xx),
+            2 => (stats.downstream_rq_2xx, listener.http.downstream_rq_2xx),
+            3 => (stats.downstream_rq_3xx, listener.http.downstream_rq_3xx),
+            4 => (stats.downstream_rq_4xx, listener.http.downstream_rq_4xx),
+            _ => (stats.downstream_rq_5xx, listener.http.downstream_rq_5xx),
+        };
+        cx.stats.inc(all);
+        cx.stats.inc(here);
         let now = cx.reactor.now();
         stream.wire_sent += sent;
         stream.response = head;

@@ -314,6 +314,9 @@ impl Http {
         let Manager { config, listener, .. } = &self.managers[connection.manager.0 as usize];
         cx.io.close(connection.conn, how, config.delayed_close_timeout, cx.reactor);
         let stats = &config.stats;
+        let lived = (cx.reactor.now() - connection.opened).as_millis() as u64;
+        cx.stats.record(stats.downstream_cx_length_ms, lived);
+        cx.stats.record(listener.downstream_cx_length_ms, lived);
         cx.stats.inc(stats.downstream_cx_destroy);
         cx.stats.move_gauge(stats.downstream_cx_active, -1);
         cx.stats.move_gauge(stats.downstream_cx_http1_active, -1);

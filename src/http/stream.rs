@@ -487,8 +487,8 @@ fn admit_upgrade(stream: &mut Stream, protocol: &[u8], config: &HcmConfig) -> Re
 fn count_underscores(request: &RequestHead, config: &HcmConfig, cx: &Cx<'_>) {
     let counter = match config.underscores {
         Underscores::Allow => return,
-        Underscores::Reject => config.stats.requests_rejected_with_underscores_in_headers,
-        Underscores::Drop => config.stats.dropped_headers_with_underscores,
+        Underscores::Reject => config.codec_stats.requests_rejected_with_underscores_in_headers,
+        Underscores::Drop => config.codec_stats.dropped_headers_with_underscores,
     };
     let count = request.headers.iter().filter(|header| header.name.contains(&b'_')).count();
     if count > 0 {

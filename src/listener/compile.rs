@@ -25,6 +25,10 @@ pub fn listener(proto: &proto::Listener, cx: &mut Cx<'_>) -> Option<ListenerConf
     let (address, mode) = address?;
     let name = if proto.name.is_empty() { address.to_string() } else { proto.name.clone() };
     let scope = if proto.stat_prefix.is_empty() { address.to_string() } else { proto.stat_prefix.clone() };
+    let filter_chain = chains.into_iter().next()?;
+    let NetworkTerminal::Http(hcm) = &filter_chain.terminal;
+    let (prefix, http) =
+        (format!("listener.{}.", scope.replace(':', "_")), hcm.stat_prefix.replace(':', "_"));
     Some(ListenerConfig {
         name,
         address,
@@ -32,8 +36,8 @@ pub fn listener(proto: &proto::Listener, cx: &mut Cx<'_>) -> Option<ListenerConf
         reuse_port: proto.enable_reuse_port.unwrap_or(true),
         backlog: proto.tcp_backlog_size,
         buffer_limit: proto.per_connection_buffer_limit_bytes.unwrap_or(BUFFER_LIMIT),
-        filter_chain: chains.into_iter().next()?,
-        stats: ListenerStats::register(cx.registry, &format!("listener.{}.", scope.replace(':', "_"))),
+        stats: ListenerStats::register(cx.registry, &prefix, &http),
+        filter_chain,
     })
 }
 

@@ -26,7 +26,7 @@ use std::io::Read;
 use std::time::Duration;
 
 /// Largest compiled regular expression, in bytes.
-const REGEX_LIMIT: usize = 1 << 20;
+pub(crate) const REGEX_LIMIT: usize = 1 << 20;
 
 /// The header changes of a message that has the four fields for them.
 macro_rules! mutations {
@@ -215,6 +215,7 @@ fn non_empty(field: &str, text: &str, cx: &mut Cx<'_>) -> Option<Box<[u8]>> {
     cx.text(field, text).map(|text| text.as_bytes().into())
 }
 
+/// Compiles a `StringMatcher`.
 pub(crate) fn string_match(matcher: &StringMatcher, cx: &mut Cx<'_>) -> Option<StringMatch> {
     let pattern = match &matcher.match_pattern {
         None => {

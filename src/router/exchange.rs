@@ -14,7 +14,7 @@ use crate::io::{Cx, Rng};
 use crate::stats::HttpStats;
 use crate::stream_info::{Downstream, Flag, RouteInfo, StreamInfo, Times, UpstreamInfo};
 use crate::upstream::config::{ClusterId, Priority};
-use crate::upstream::{AttemptKey, Begin, Event, Failure, Peer, Upstream, What};
+use crate::upstream::{Ask, AttemptKey, Begin, Event, Failure, Peer, Upstream, What};
 use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead, ResponseHead, Version, h1};
 use nuncio_reactor::{RawKey, Time};
 use std::time::{Duration, SystemTime};
@@ -51,6 +51,8 @@ pub struct Exchange {
     peer: Option<Peer>,
     /// The attempt has a connection and the head is sent.
     connected: bool,
+    /// Its caller is internal.
+    internal: bool,
     /// What follows the heads is a tunnel, if the upstream agrees.
     tunnel: bool,
     /// The request is complete.
@@ -169,6 +171,7 @@ impl Exchange {
     ) -> Step {
         cx.stats.inc(frame.stats.rq_total);
         self.tunnel = tunnel;
+        self.internal = head.headers.contains(HeaderId::X_ENVOY_INTERNAL);
         let route = match self.found.get_or_insert_with(|| frame.routes.find(head)) {
             Found::Route(id) => frame.routes.route(*id),
             Found::NeedsTls => {
@@ -407,7 +410,7 @@ impl Exchange {
             What::Headers { head: mut response, end } => {
                 self.response_started = true;
                 self.first_received = Some(cx.reactor.now());
-                self.on_received(end, cx);
+                self.on_received(end, upstream, cx);
                 let switched = self.tunnel && response.status == 101;
                 h1::strip_hop_by_hop(&mut response.headers, switched);
                 if !frame.suppress_envoy_headers
@@ -422,11 +425,11 @@ impl Exchange {
                 Step::Headers(response, end)
             }
             What::Data { data, end } => {
-                self.on_received(end, cx);
+                self.on_received(end, upstream, cx);
                 Step::Data(data, end)
             }
             What::Trailers(trailers) => {
-                self.on_received(true, cx);
+                self.on_received(true, upstream, cx);
                 Step::Trailers(trailers)
             }
             What::Failed(failure) => {
@@ -438,9 +441,13 @@ impl Exchange {
 
     /// Takes note of a piece of the response. With its end the attempt is over, except that the other half of a
     /// tunnel may still be open.
-    fn on_received(&mut self, end: bool, cx: &Cx<'_>) {
+    fn on_received(&mut self, end: bool, upstream: &Upstream, cx: &Cx<'_>) {
         if end {
-            self.last_received = Some(cx.reactor.now());
+            let now = cx.reactor.now();
+            self.last_received = Some(now);
+            if let (Some(cluster), Some(sent_at)) = (self.cluster, self.sent_at) {
+                upstream.charge_time(cluster, self.internal, now - sent_at, cx);
+            }
             if !self.tunnel || self.request_end {
                 self.attempt = None;
             }
@@ -492,7 +499,7 @@ impl Exchange {
 
     fn charge(&self, cause: &Cause, upstream: &mut Upstream, cx: &mut Cx<'_>) {
         if let Some(cluster) = self.cluster {
-            upstream.charge(cluster, cause.row().status, cx);
+            upstream.charge(cluster, self.internal, cause.row().status, cx);
         }
     }
 
@@ -507,7 +514,8 @@ impl Exchange {
         let cluster = self.cluster.expect("the route has chosen");
         let priority = self.forwarding(frame.routes).map_or(Priority::Default, |forward| forward.priority);
         self.attempts += 1;
-        match upstream.begin((cluster, priority), frame.requester, fresh, cx) {
+        let ask = Ask { cluster, priority, internal: self.internal, requester: frame.requester, fresh };
+        match upstream.begin(ask, cx) {
             Begin::Ready(attempt) => {
                 self.attempt = Some(attempt);
                 self.peer = upstream.peer(attempt, cx);

@@ -6,8 +6,8 @@
 use super::snapshot::{Node, Snapshot};
 use crate::api::envoy::config::bootstrap::v3::Bootstrap;
 use crate::config::{Cx, Diagnostics, Source, bootstrap};
-use crate::stats::{ListenerManagerStats, Registry, ServerStats};
-use crate::{admin, listener, upstream};
+use crate::stats::{ClusterManagerStats, ListenerManagerStats, Registry, ServerStats};
+use crate::{admin, listener, stats, upstream};
 use nuncio_reactor::Address;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,10 +32,13 @@ pub fn load_as(source: &Source, names: &Node) -> Result<Snapshot, Diagnostics> {
     let mut cx = Cx::new(&mut diagnostics, &mut registry);
     cx.node = (node.id.clone(), node.cluster.clone());
     let parts = compile(&proto, &mut cx);
+    let stats = stats::compile::stats(&proto, &mut cx);
     let (clusters, listeners, admin) = parts;
     let server_stats = ServerStats::register(&mut registry, "server.");
     let listener_manager_stats = ListenerManagerStats::register(&mut registry, "listener_manager.");
+    let cluster_manager_stats = ClusterManagerStats::register(&mut registry, "cluster_manager.");
     let (admin_stats, admin_listener_stats) = admin::register(&mut registry);
+    registry.select(&stats.matcher);
     if !diagnostics.is_empty() {
         return Err(diagnostics);
     }
@@ -47,6 +50,8 @@ pub fn load_as(source: &Source, names: &Node) -> Result<Snapshot, Diagnostics> {
         registry,
         server_stats,
         listener_manager_stats,
+        cluster_manager_stats,
+        stats,
         admin_stats,
         admin_listener_stats,
     })

@@ -10,7 +10,7 @@ use crate::access_log::{Flusher, Logger, Settings};
 use crate::admin;
 use crate::io::{Layer, Mail, Reactor, Rng, Task, Wake};
 use crate::listener::{Bound, entrance, http_config};
-use crate::stats::{Block, Merged};
+use crate::stats::{Block, Collector, Sinks};
 use crate::upstream::{SharedClusters, config::ClusterTable};
 use nuncio_reactor::{Address, Options as ReactorOptions, RawKey, Sender};
 use std::fmt;
@@ -37,7 +37,9 @@ pub struct Server {
     options: Options,
     engine: Engine,
     workers: Vec<Worker>,
-    blocks: Vec<Block>,
+    stats: Collector,
+    shared: SharedClusters,
+    sinks: Sinks,
     flusher: Option<Flusher>,
     listeners: Vec<(String, Address)>,
     admin: Option<Address>,
@@ -111,11 +113,13 @@ impl Server {
         );
         let mut server = Self {
             listeners: bound.iter().map(|bound| (bound.config.name.clone(), bound.address.clone())).collect(),
+            shared: SharedClusters::new(&snapshot.clusters),
+            sinks: Sinks::open(&snapshot.stats.sinks)?,
+            stats: Collector::new(&snapshot.registry, blocks),
             snapshot,
             options,
             engine,
             workers: Vec::new(),
-            blocks,
             flusher: Some(flusher),
             admin: None,
             started,
@@ -163,7 +167,6 @@ impl Server {
     }
 
     fn start_workers(&mut self, concurrency: usize, mut bound: Vec<Bound>) -> io::Result<()> {
-        let shared = SharedClusters::new(&self.snapshot.clusters);
         for index in 0..concurrency {
             let reactor = Reactor::new(ReactorOptions::default())?;
             let mail = reactor.mailbox();
@@ -181,8 +184,8 @@ impl Server {
                 reactor,
                 listeners,
                 clusters: self.snapshot.clusters.clone(),
-                shared: shared.clone(),
-                stats: self.blocks[index + 1].clone(),
+                shared: self.shared.clone(),
+                stats: self.stats.blocks()[index + 1].clone(),
                 logger: Logger::new(flusher.handle()),
                 main: self.engine.reactor.mailbox(),
             };
@@ -198,17 +201,25 @@ impl Server {
     }
 
     fn count_start(&self, concurrency: usize) {
-        let (stats, server) = (&self.blocks[0], &self.snapshot.server_stats);
+        let (stats, server) = (&self.stats.blocks()[0], &self.snapshot.server_stats);
         stats.set_gauge(server.concurrency, concurrency as u64);
         stats.set_gauge(server.live, 1);
-        stats.set_gauge(server.initialization_time_ms, self.started.elapsed().as_millis() as u64);
+        stats.record(server.initialization_time_ms, self.started.elapsed().as_millis() as u64);
+        // No certificate, none that expires: what Envoy shows then.
+        stats.set_gauge(server.days_until_first_cert_expiring, u64::from(u32::MAX));
         let manager = &self.snapshot.listener_manager_stats;
         let listeners = self.listeners.len() as u64;
         stats.add(manager.listener_added, listeners);
         stats.add(manager.listener_create_success, listeners * concurrency as u64);
         stats.set_gauge(manager.total_listeners_active, listeners);
         stats.set_gauge(manager.workers_started, 1);
+        let clusters = &self.snapshot.cluster_manager_stats;
+        stats.add(clusters.cluster_added, self.snapshot.clusters.clusters.len() as u64);
+        stats.set_gauge(clusters.active_clusters, self.snapshot.clusters.clusters.len() as u64);
         for cluster in &self.snapshot.clusters.clusters {
+            stats.inc(cluster.stats.membership_change);
+            stats.set_gauge(cluster.stats.membership_degraded, 0);
+            stats.set_gauge(cluster.stats.membership_excluded, 0);
             stats.set_gauge(cluster.stats.membership_total, cluster.hosts.len() as u64);
             stats.set_gauge(cluster.stats.membership_healthy, cluster.hosts.len() as u64);
         }
@@ -220,6 +231,9 @@ impl Server {
     /// If a worker died.
     pub fn run(mut self) -> Result<(), ShutdownError> {
         let housekeeping = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(1 << 32) };
+        let flush = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(3 << 32) };
+        let interval = self.snapshot.stats.flush_interval;
+        self.engine.reactor.arm(interval, flush);
         let end_of_drain = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(2 << 32) };
         self.engine.reactor.defer(housekeeping);
         let mut outside = Vec::new();
@@ -245,6 +259,10 @@ impl Server {
                     Outside::Alarm(key) if key == end_of_drain.key => {
                         log::warn!("open requests did not end within the drain time: ending them");
                         return self.finish();
+                    }
+                    Outside::Alarm(key) if key == flush.key => {
+                        self.flush_stats();
+                        self.engine.reactor.arm(interval, flush);
                     }
                     Outside::Alarm(_) => {
                         self.housekeep();
@@ -275,7 +293,7 @@ impl Server {
     fn drain(&mut self) {
         log::info!("draining: no new connections, open requests are finished");
         self.state = State::Draining;
-        let (stats, server) = (&self.blocks[0], &self.snapshot.server_stats);
+        let (stats, server) = (&self.stats.blocks()[0], &self.snapshot.server_stats);
         stats.set_gauge(server.live, 0);
         stats.set_gauge(server.state, 1);
         let manager = &self.snapshot.listener_manager_stats;
@@ -295,13 +313,16 @@ impl Server {
             let view = admin::View {
                 snapshot: &self.snapshot,
                 listeners: &self.listeners,
-                stats: Merged::of(&self.snapshot.registry, &self.blocks),
+                stats: self.stats.merged(&self.snapshot.registry, &self.snapshot.stats.matcher),
                 concurrency: self.workers.len(),
                 uptime: self.started.elapsed(),
                 live: self.state == State::Live,
             };
             let reply = admin::answer(&request.method, &request.path, &view);
             quit |= reply.quit;
+            if reply.reset_counters {
+                self.stats.reset_counters(&self.snapshot.registry);
+            }
             let engine = &mut self.engine;
             engine.http.answer(
                 request.stream,
@@ -316,16 +337,35 @@ impl Server {
         quit
     }
 
+    /// Ends an interval of the histograms and feeds the sinks.
+    fn flush_stats(&mut self) {
+        self.stats.end_interval();
+        if !self.sinks.is_empty() {
+            self.housekeep();
+            let (snapshot, stats) = (&self.snapshot, &self.snapshot.stats);
+            let lost = self.sinks.send(&self.stats.merged(&snapshot.registry, &stats.matcher), stats);
+            self.stats.blocks()[0].add(snapshot.server_stats.dropped_stat_datagrams, lost);
+        }
+    }
+
     fn housekeep(&mut self) {
-        let (stats, server) = (&self.blocks[0], &self.snapshot.server_stats);
+        let (stats, server) = (&self.stats.blocks()[0], &self.snapshot.server_stats);
         stats.set_gauge(server.uptime, self.started.elapsed().as_secs());
-        stats.set_gauge(server.memory_physical_size, resident_bytes());
+        self.shared.show(&self.snapshot.clusters, stats);
+        let memory = Memory::now();
+        stats.set_gauge(server.memory_physical_size, memory.resident);
+        stats.set_gauge(server.memory_heap_size, memory.anonymous);
+        stats.set_gauge(server.memory_allocated, memory.anonymous);
         let connections = self
             .snapshot
             .listeners
             .iter()
             .map(|listener| {
-                self.blocks.iter().map(|block| block.gauge(listener.stats.downstream_cx_active)).sum::<i64>()
+                self.stats
+                    .blocks()
+                    .iter()
+                    .map(|block| block.gauge(listener.stats.downstream_cx_active))
+                    .sum::<i64>()
             })
             .sum::<i64>();
         stats.set_gauge(server.total_connections, connections.max(0) as u64);
@@ -346,6 +386,8 @@ impl Server {
                 Err(_) => Err(ShutdownError(format!("worker {index} has panicked"))),
             };
         }
+        // What was counted since the last interval must not be lost.
+        self.flush_stats();
         self.engine.http.logger().flush();
         if let Some(flusher) = self.flusher.take() {
             flusher.stop();
@@ -367,9 +409,20 @@ impl Drop for Farewell {
     }
 }
 
-/// Resident memory of this process in bytes; 0 where the system does not tell.
-fn resident_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or(0) * 1024
+/// Memory of this process in bytes; 0 where the system does not tell.
+struct Memory {
+    resident: u64,
+    /// Without what is a part of files: heap and stacks.
+    anonymous: u64,
+}
+
+impl Memory {
+    fn now() -> Self {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+            line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or(0) * 1024
+        };
+        Self { resident: field("VmRSS:"), anonymous: field("RssAnon:") }
+    }
 }

@@ -4,7 +4,10 @@
 
 use crate::admin::config::AdminConfig;
 use crate::listener::config::ListenerConfig;
-use crate::stats::{HttpStats, ListenerManagerStats, ListenerStats, Registry, ServerStats};
+use crate::stats::{
+    ClusterManagerStats, Http1Stats, HttpStats, ListenerManagerStats, ListenerStats, Registry, ServerStats,
+    StatsConfig,
+};
 use crate::upstream::config::ClusterTable;
 use std::sync::Arc;
 
@@ -25,8 +28,12 @@ pub struct Snapshot {
     pub server_stats: ServerStats,
     /// `listener_manager.`.
     pub listener_manager_stats: ListenerManagerStats,
+    /// `cluster_manager.`.
+    pub cluster_manager_stats: ClusterManagerStats,
+    /// What the configuration says about statistics.
+    pub stats: StatsConfig,
     /// `http.admin.`; see `admin::register`.
-    pub admin_stats: HttpStats,
+    pub admin_stats: (HttpStats, Http1Stats),
     /// `listener.admin.`.
     pub admin_listener_stats: ListenerStats,
 }

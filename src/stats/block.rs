@@ -3,20 +3,42 @@
 //! A block has one writer (its worker) and any number of readers (the main thread). Cells are atomics only
 //! so that reading them from another thread is defined; the writer never uses a read-modify-write.
 
-use super::registry::{CODES, Counter, Entry, Gauge, Kind, Registry, Shown, StatusCounters};
-use std::sync::Arc;
+use super::histogram::{Cells, Distribution};
+use super::registry::{CLASSES, Counter, Gauge, Histogram, Registry, StatusCounters};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 /// The cells that one worker writes.
 #[derive(Clone, Debug)]
 pub struct Block {
     cells: Arc<[AtomicU64]>,
+    /// Status codes: for each family one table of 100 for each class; made when it counts for the first time, since
+    /// thousands of clusters have families of which most never count.
+    codes: Arc<[OnceLock<Box<[AtomicU64]>>]>,
+    /// By the index of the histogram; made when it records its first value.
+    histograms: Arc<[OnceLock<Box<Cells>>]>,
 }
 
 impl Block {
     /// Cells for every name of `registry`, all zero.
     pub fn new(registry: &Registry) -> Self {
-        Self { cells: (0..registry.cells()).map(|_| AtomicU64::new(0)).collect() }
+        Self {
+            cells: (0..registry.cells()).map(|_| AtomicU64::new(0)).collect(),
+            codes: (0..registry.codes().len() * CLASSES as usize).map(|_| OnceLock::new()).collect(),
+            histograms: registry.histograms().iter().map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    /// Counts one value of a histogram. The first one allocates.
+    #[inline]
+    pub fn record(&self, histogram: Histogram, value: u64) {
+        self.histograms[histogram.0 as usize].get_or_init(Box::default).record(value);
+    }
+
+    /// What a histogram has recorded in all of `blocks`.
+    pub(super) fn distribution(blocks: &[Self], histogram: Histogram) -> Distribution {
+        let cells = blocks.iter().filter_map(|block| block.histograms.get(histogram.0 as usize)?.get());
+        Distribution::sum(cells.map(AsRef::as_ref))
     }
 
     /// Counts one.
@@ -31,24 +53,34 @@ impl Block {
         self.bump(counter.0, by);
     }
 
-    /// Counts one answer with this status; a status outside 100..=599 is not counted.
+    /// Counts one answer with this status; a status outside 100..=599 is not counted. The first of its class allocates.
     #[inline]
     pub fn inc_status(&self, counters: StatusCounters, status: u16) {
         if (100..600).contains(&status) {
-            self.bump(counters.0 + u32::from(status) - 100, 1);
+            let (class, code) = (u32::from(status / 100 - 1), usize::from(status % 100));
+            let table = &self.codes[(counters.0 * CLASSES + class) as usize];
+            let table = table.get_or_init(|| (0..100).map(|_| AtomicU64::new(0)).collect());
+            table[code].store(table[code].load(Relaxed).wrapping_add(1), Relaxed);
         }
+    }
+
+    /// The raw counts of one class of a family of status codes; `None` if it has never counted.
+    pub(super) fn codes(&self, family: u32, class: u32) -> Option<&[AtomicU64]> {
+        self.codes.get((family * CLASSES + class) as usize)?.get().map(AsRef::as_ref)
     }
 
     /// Moves a gauge by `by`.
     #[inline]
     pub fn move_gauge(&self, gauge: Gauge, by: i64) {
-        // Two's complement: adding a wrapped negative number subtracts.
-        self.bump(gauge.0, by as u64);
+        // The lowest bit says that the gauge has been used, so that it does not vanish when it is back at 0. Two's
+        // complement: adding a wrapped negative number subtracts.
+        let cell = &self.cells[gauge.0 as usize];
+        cell.store(cell.load(Relaxed).wrapping_add((by as u64) << 1) | 1, Relaxed);
     }
 
     /// Sets a gauge; for gauges that have one writer in the whole process.
     pub fn set_gauge(&self, gauge: Gauge, to: u64) {
-        self.cells[gauge.0 as usize].store(to, Relaxed);
+        self.cells[gauge.0 as usize].store(to << 1 | 1, Relaxed);
     }
 
     /// This block's own share of a counter.
@@ -58,7 +90,12 @@ impl Block {
 
     /// This block's own share of a gauge.
     pub fn gauge(&self, gauge: Gauge) -> i64 {
-        self.cells[gauge.0 as usize].load(Relaxed) as i64
+        self.cells[gauge.0 as usize].load(Relaxed) as i64 >> 1
+    }
+
+    /// The raw cells.
+    pub(super) fn cells(&self) -> &[AtomicU64] {
+        &self.cells
     }
 
     #[inline]
@@ -68,53 +105,10 @@ impl Block {
     }
 }
 
-/// The sums over all workers at one moment.
-#[derive(Debug)]
-pub struct Merged {
-    rows: Vec<(String, Kind, u64)>,
-}
-
-impl Merged {
-    /// Sums all blocks; names that are shown only once they have counted are left out until then.
-    pub fn of(registry: &Registry, blocks: &[Block]) -> Self {
-        let sum = |cell: u32, kind| {
-            let cells = blocks.iter().filter_map(|block| block.cells.get(cell as usize));
-            let sum = cells.fold(0u64, |sum, cell| sum.wrapping_add(cell.load(Relaxed)));
-            // A gauge's parts may be read a moment apart: never show that as a huge number.
-            if kind == Kind::Gauge { (sum as i64).max(0) as u64 } else { sum }
-        };
-        let mut rows = Vec::new();
-        for Entry { name, kind, cell, shown } in registry.entries() {
-            if *shown == Shown::Codes {
-                let counts =
-                    (0..CODES).map(|code| (code, sum(cell + code, *kind))).filter(|(_, count)| *count != 0);
-                rows.extend(counts.map(|(code, count)| (format!("{name}{}", code + 100), *kind, count)));
-                continue;
-            }
-            let sum = sum(*cell, *kind);
-            if sum != 0 || *shown == Shown::Always {
-                rows.push((name.clone(), *kind, sum));
-            }
-        }
-        rows.sort_by(|a, b| a.0.cmp(&b.0));
-        Self { rows }
-    }
-
-    /// Name, kind and value, sorted by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, Kind, u64)> {
-        self.rows.iter().map(|(name, kind, value)| (name.as_str(), *kind, *value))
-    }
-
-    /// The value of one name.
-    pub fn value(&self, name: &str) -> Option<u64> {
-        let at = self.rows.binary_search_by(|row| row.0.as_str().cmp(name)).ok()?;
-        Some(self.rows[at].2)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::Merged;
 
     #[test]
     fn the_same_name_is_the_same_cell_and_blocks_add_up() {

@@ -1,4 +1,4 @@
-//! Statistics: names, counters and gauges, and where their values live.
+//! Statistics: names, counters, gauges and histograms, and where their values live.
 //!
 //! A [`Registry`] is filled on the main thread while configuration is compiled: every name gets an index,
 //! and the compiled configuration carries the indices ([`Counter`], [`Gauge`]) instead of names. Each worker
@@ -7,9 +7,27 @@
 //! locked or formatted on the path of a request.
 
 mod block;
+pub mod compile;
+pub mod config;
+mod histogram;
+mod merged;
+mod number;
+mod prometheus;
 mod registry;
 mod scopes;
+mod sink;
+mod tags;
 
-pub use block::{Block, Merged};
-pub use registry::{Counter, Gauge, Kind, Registry, StatusCounters};
-pub use scopes::{ClusterStats, HttpStats, ListenerManagerStats, ListenerStats, ServerStats};
+pub use block::Block;
+pub use config::{SinkConfig, StatsConfig, StatsMatcher};
+pub use histogram::{Bin, Distribution, QUANTILES};
+pub use merged::{Collector, HistogramRow, Merged, Row};
+pub(crate) use number::{general, plain, shortest};
+pub use prometheus::prometheus;
+pub use registry::{Counter, Gauge, Histogram, Kind, Registry, StatusCounters, Unit};
+pub use scopes::{
+    BreakerStats, CallerStats, ClusterManagerStats, ClusterStats, Http1Stats, HttpStats, ListenerHttpStats,
+    ListenerManagerStats, ListenerStats, ServerStats,
+};
+pub use sink::Sinks;
+pub use tags::{Tagged, Tags};

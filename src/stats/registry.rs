@@ -3,6 +3,7 @@
 //! Built once per configuration snapshot on the main thread; asking for the same name twice gives the same
 //! cell, so two listeners with one `stat_prefix` share their counters as they do in Envoy.
 
+use super::config::StatsMatcher;
 use std::collections::HashMap;
 
 /// A value that only grows, until it is reset by an operator.
@@ -16,6 +17,30 @@ pub struct Gauge(pub(super) u32);
 /// One counter for each status code from 100 to 599, shown only once it has counted something.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct StatusCounters(pub(super) u32);
+
+/// The distribution of some values.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Histogram(pub(super) u32);
+
+/// What the values of a histogram measure.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// A duration.
+    Milliseconds,
+    /// A size.
+    Bytes,
+}
+
+/// A registered histogram.
+#[derive(Clone, Debug)]
+pub(super) struct HistogramEntry {
+    pub(super) name: String,
+    pub(super) unit: Unit,
+    /// Shown only once it has recorded something.
+    pub(super) sparse: bool,
+    /// Not shown at all.
+    pub(super) rejected: bool,
+}
 
 /// What a name stands for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -31,7 +56,6 @@ pub enum Kind {
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) kind: Kind,
-    /// Its cell; of a family of status codes the first.
     pub(super) cell: u32,
     pub(super) shown: Shown,
 }
@@ -43,13 +67,21 @@ pub(super) enum Shown {
     Always,
     /// Once it has counted something.
     WhenUsed,
-    /// As one counter for each status code from 100 to 599 that has counted something; the name is the prefix.
-    /// One entry, since a family for each of thousands of clusters would be millions.
-    Codes,
 }
 
-/// Status codes that are counted one by one: 100 to 599.
-pub(super) const CODES: u32 = 500;
+/// Classes of status codes that are counted one by one: 1xx to 5xx.
+pub(super) const CLASSES: u32 = 5;
+
+/// A counter or gauge that is also shown for each thread by itself.
+#[derive(Clone, Debug)]
+pub(super) struct PerWorker {
+    /// Ends with a dot.
+    pub(super) prefix: String,
+    /// What follows the thread's name.
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    pub(super) cell: u32,
+}
 
 /// Names and the cells that they own.
 #[derive(Debug, Default)]
@@ -57,6 +89,12 @@ pub struct Registry {
     entries: Vec<Entry>,
     by_name: HashMap<String, u32>,
     cells: u32,
+    per_worker: Vec<PerWorker>,
+    /// Prefixes of the families of status codes.
+    codes: Vec<String>,
+    codes_by_prefix: HashMap<String, u32>,
+    histograms: Vec<HistogramEntry>,
+    histogram_by_name: HashMap<String, u32>,
 }
 
 impl Registry {
@@ -80,9 +118,91 @@ impl Registry {
         Gauge(self.cell(name, Kind::Gauge, Shown::Always))
     }
 
+    /// The gauge called `name`, shown only once it has been set.
+    pub fn sparse_gauge(&mut self, name: &str) -> Gauge {
+        Gauge(self.cell(name, Kind::Gauge, Shown::WhenUsed))
+    }
+
     /// The counters `<prefix><code>` for every status code.
     pub fn status_counters(&mut self, prefix: &str) -> StatusCounters {
-        StatusCounters(self.cell(prefix, Kind::Counter, Shown::Codes))
+        if let Some(&index) = self.codes_by_prefix.get(prefix) {
+            return StatusCounters(index);
+        }
+        let index = self.codes.len() as u32;
+        self.codes_by_prefix.insert(prefix.to_owned(), index);
+        self.codes.push(prefix.to_owned());
+        StatusCounters(index)
+    }
+
+    /// The prefixes of all families of status codes, by index.
+    pub(super) fn codes(&self) -> &[String] {
+        &self.codes
+    }
+
+    /// Shows `<prefix><name>`, which is registered already, also as `<prefix>worker_<n>.<name>`. Costs no cell: a
+    /// worker's share is in its own block.
+    pub fn show_each_worker(&mut self, prefix: &str, name: &str) {
+        let full = format!("{prefix}{name}");
+        let Some(&cell) = self.by_name.get(&full) else { return };
+        // Entries are in the order of their cells.
+        let at = self.entries.partition_point(|entry| entry.cell < cell);
+        let Some(kind) = self.entries.get(at).map(|entry| entry.kind) else { return };
+        if !self.per_worker.iter().any(|shown| shown.cell == cell) {
+            self.per_worker.push(PerWorker { prefix: prefix.to_owned(), name: name.to_owned(), kind, cell });
+        }
+    }
+
+    /// Whether a counter or gauge of this name is registered.
+    pub fn contains(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    /// Leaves out one counter or gauge that is registered already, since it can never count here.
+    pub fn hide(&mut self, name: &str) {
+        self.entries.retain(|entry| entry.name != name);
+    }
+
+    /// Leaves out what the configuration does not want; for when everything is registered. Cells stay, so that whoever
+    /// counts need not know.
+    pub fn select(&mut self, matcher: &StatsMatcher) {
+        if matches!(matcher, StatsMatcher::All) {
+            return;
+        }
+        self.entries.retain(|entry| matcher.lets_in(&entry.name));
+        self.per_worker.retain(|shown| matcher.lets_in(&format!("{}worker_0.{}", shown.prefix, shown.name)));
+        for histogram in &mut self.histograms {
+            histogram.rejected = !matcher.lets_in(&histogram.name);
+        }
+    }
+
+    /// What is shown for each worker.
+    pub(super) fn per_worker(&self) -> &[PerWorker] {
+        &self.per_worker
+    }
+
+    /// The histogram called `name`; the same one for the same name.
+    pub fn histogram(&mut self, name: &str, unit: Unit) -> Histogram {
+        self.add_histogram(name, unit, false)
+    }
+
+    /// The histogram called `name`, shown only once it has recorded something.
+    pub fn sparse_histogram(&mut self, name: &str, unit: Unit) -> Histogram {
+        self.add_histogram(name, unit, true)
+    }
+
+    fn add_histogram(&mut self, name: &str, unit: Unit, sparse: bool) -> Histogram {
+        if let Some(&index) = self.histogram_by_name.get(name) {
+            return Histogram(index);
+        }
+        let index = self.histograms.len() as u32;
+        self.histogram_by_name.insert(name.to_owned(), index);
+        self.histograms.push(HistogramEntry { name: name.to_owned(), unit, sparse, rejected: false });
+        Histogram(index)
+    }
+
+    /// All histograms, by index.
+    pub(super) fn histograms(&self) -> &[HistogramEntry] {
+        &self.histograms
     }
 
     /// How many cells a block for this registry needs.
@@ -99,7 +219,7 @@ impl Registry {
             return cell;
         }
         let cell = self.cells;
-        self.cells += if shown == Shown::Codes { CODES } else { 1 };
+        self.cells += 1;
         self.by_name.insert(name.to_owned(), cell);
         self.entries.push(Entry { name: name.to_owned(), kind, cell, shown });
         cell

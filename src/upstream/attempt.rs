@@ -1,6 +1,6 @@
 //! An attempt: one try of a request on one host; and what can happen to it.
 
-use super::config::Priority;
+use super::config::{ClusterId, Priority};
 use nuncio_codec::{Buffer, HeaderMap, ResponseHead};
 use nuncio_reactor::{Address, RawKey, slab_key};
 use std::borrow::Cow;
@@ -94,6 +94,21 @@ pub enum What {
     Drained,
 }
 
+/// What is asked for.
+#[derive(Copy, Clone, Debug)]
+pub struct Ask {
+    /// Where to.
+    pub cluster: ClusterId,
+    /// Which circuit breakers count.
+    pub priority: Priority,
+    /// The caller is internal.
+    pub internal: bool,
+    /// Whoever is told what happens.
+    pub requester: RawKey,
+    /// Only a connection will do that has never been used.
+    pub fresh: bool,
+}
+
 /// The host of an attempt and the connection to it.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -112,6 +127,8 @@ pub(super) struct Attempt {
     pub(super) cluster: u32,
     pub(super) host: u32,
     pub(super) priority: Priority,
+    /// Its caller is internal.
+    pub(super) internal: bool,
     /// Its connection, once it has one.
     pub(super) client: Option<super::client::ClientKey>,
 }

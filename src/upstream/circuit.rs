@@ -3,6 +3,7 @@
 //! Best effort, as in Envoy: two workers may pass a limit at the same moment and overshoot by one each.
 
 use super::config::{CircuitLimits, ClusterId, ClusterTable, Priority};
+use crate::stats::Block;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -53,6 +54,17 @@ impl Breaker {
     }
 }
 
+impl Breaker {
+    fn remaining(&self) -> Remaining {
+        let Self { limits, connections, pending, requests } = self;
+        Remaining {
+            connections: limits.max_connections.saturating_sub(connections.now()),
+            pending: limits.max_pending_requests.saturating_sub(pending.now()),
+            requests: limits.max_requests.saturating_sub(requests.now()),
+        }
+    }
+}
+
 /// How much of a circuit breaker's limits is left.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Remaining {
@@ -94,12 +106,27 @@ impl SharedClusters {
 
     /// What is left of a cluster's limits for one priority; 0 is an open breaker.
     pub fn remaining(&self, cluster: ClusterId, priority: Priority) -> Remaining {
-        let Breaker { limits, connections, pending, requests } =
-            &self.0[cluster.0 as usize].breakers[priority as usize];
-        Remaining {
-            connections: limits.max_connections.saturating_sub(connections.now()),
-            pending: limits.max_pending_requests.saturating_sub(pending.now()),
-            requests: limits.max_requests.saturating_sub(requests.now()),
+        self.0[cluster.0 as usize].breakers[priority as usize].remaining()
+    }
+}
+
+impl SharedClusters {
+    /// Sets the gauges of the circuit breakers of all clusters; for the main thread, since the numbers are everybody's.
+    pub fn show(&self, clusters: &ClusterTable, stats: &Block) {
+        for (shared, cluster) in self.0.iter().zip(&clusters.clusters) {
+            for (at, names) in cluster.breaker_stats.iter().enumerate() {
+                let Remaining { connections, pending, requests } = shared.breakers[at].remaining();
+                for (left, open, remaining) in [
+                    (connections, names.cx_open, names.remaining_cx),
+                    (pending, names.rq_pending_open, names.remaining_pending),
+                    (requests, names.rq_open, names.remaining_rq),
+                ] {
+                    stats.set_gauge(open, u64::from(left == 0));
+                    if cluster.limits[at].track_remaining {
+                        stats.set_gauge(remaining, u64::from(left));
+                    }
+                }
+            }
         }
     }
 }

@@ -4,8 +4,10 @@ use super::config::{CircuitLimits, ClusterConfig, HostConfig, LoadBalancing, Pri
 use crate::api::envoy::config::cluster::v3::cluster::{LbConfig, LbPolicy};
 use crate::api::envoy::config::cluster::v3::{CircuitBreakers, Cluster};
 use crate::api::envoy::config::core::v3::{
-    self as core, address, http_protocol_options::HeadersWithUnderscoresAction,
-    http1_protocol_options::header_key_format::HeaderFormat, socket_address::PortSpecifier,
+    self as core, address,
+    http_protocol_options::HeadersWithUnderscoresAction,
+    http1_protocol_options::header_key_format::HeaderFormat,
+    socket_address::{PortSpecifier, Protocol},
 };
 use crate::api::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, LbEndpoint, lb_endpoint::HostIdentifier,
@@ -16,7 +18,7 @@ use crate::api::envoy::extensions::upstreams::http::v3::http_protocol_options::{
     UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
 };
 use crate::config::{Cx, is};
-use crate::stats::ClusterStats;
+use crate::stats::{BreakerStats, CallerStats, ClusterStats};
 use nuncio_codec::h1::{self, HeaderCase};
 use nuncio_reactor::{Address, Keepalive};
 use prost::Name;
@@ -53,13 +55,13 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
         None => Vec::new(),
     };
     let breakers = proto.circuit_breakers.clone().unwrap_or_default();
-    let (limits, track_remaining) = cx.field("circuit_breakers", |cx| limits(&breakers, cx));
+    let limits = cx.field("circuit_breakers", |cx| limits(&breakers, cx));
     let protocol = protocol(proto, cx);
     let keepalive = proto.upstream_connection_options.as_ref().and_then(|options| options.tcp_keepalive);
     let name = name?;
+    let scope = if proto.alt_stat_name.is_empty() { name } else { &proto.alt_stat_name };
     // As in Envoy, a colon in a name cannot stand in a statistic's name.
-    let stat_name = if proto.alt_stat_name.is_empty() { name } else { &proto.alt_stat_name };
-    let prefix = format!("cluster.{}.", stat_name.replace(':', "_"));
+    let prefix = format!("cluster.{}.", scope.replace(':', "_"));
     Some(ClusterConfig {
         name: name.to_owned(),
         connect_timeout,
@@ -67,7 +69,6 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
         hosts,
         buffer_limit: proto.per_connection_buffer_limit_bytes.unwrap_or(BUFFER_LIMIT),
         limits,
-        track_remaining,
         http1: protocol.http1,
         idle_timeout: protocol.idle_timeout,
         max_connection_duration: protocol.max_connection_duration,
@@ -75,13 +76,18 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
         max_stream_duration: protocol.max_stream_duration,
         keepalive: keepalive.map(self::keepalive),
         stats: ClusterStats::register(cx.registry, &prefix),
+        callers: ["external", "internal"]
+            .map(|caller| CallerStats::register(cx.registry, &format!("{prefix}{caller}."))),
+        breaker_stats: ["default", "high"].map(|priority| {
+            BreakerStats::register(cx.registry, &format!("{prefix}circuit_breakers.{priority}."))
+        }),
     })
 }
 
 /// Of several entries for one priority the first counts, as in Envoy.
-fn limits(proto: &CircuitBreakers, cx: &mut Cx<'_>) -> ([CircuitLimits; 2], [bool; 2]) {
+fn limits(proto: &CircuitBreakers, cx: &mut Cx<'_>) -> [CircuitLimits; 2] {
     let default = CircuitLimits::default();
-    let (mut limits, mut track_remaining) = ([default; 2], [false; 2]);
+    let mut limits = [default; 2];
     let mut seen = [false; 2];
     cx.each("thresholds", &proto.thresholds, |_, thresholds| {
         let at = priority(thresholds.priority()) as usize;
@@ -90,12 +96,12 @@ fn limits(proto: &CircuitBreakers, cx: &mut Cx<'_>) -> ([CircuitLimits; 2], [boo
                 max_connections: thresholds.max_connections.unwrap_or(default.max_connections),
                 max_pending_requests: thresholds.max_pending_requests.unwrap_or(default.max_pending_requests),
                 max_requests: thresholds.max_requests.unwrap_or(default.max_requests),
+                track_remaining: thresholds.track_remaining,
             };
-            track_remaining[at] = thresholds.track_remaining;
         }
         None::<()>
     });
-    (limits, track_remaining)
+    limits
 }
 
 /// `RoutingPriority`.
@@ -116,7 +122,7 @@ fn keepalive(proto: core::TcpKeepalive) -> Keepalive {
 }
 
 /// What a cluster's HTTP options say.
-struct Protocol {
+struct HttpOptions {
     http1: h1::ClientSettings,
     idle_timeout: Option<Duration>,
     max_connection_duration: Option<Duration>,
@@ -125,7 +131,7 @@ struct Protocol {
 }
 
 /// The options of HTTP: from `HttpProtocolOptions`, or else from the older fields of the cluster.
-fn protocol(proto: &Cluster, cx: &mut Cx<'_>) -> Protocol {
+fn protocol(proto: &Cluster, cx: &mut Cx<'_>) -> HttpOptions {
     let mut extension = None;
     cx.field("typed_extension_protocol_options", |cx| {
         let mut names: Vec<_> = proto.typed_extension_protocol_options.iter().collect();
@@ -171,7 +177,7 @@ fn protocol(proto: &Cluster, cx: &mut Cx<'_>) -> Protocol {
     }
 }
 
-fn common(proto: core::HttpProtocolOptions, cx: &mut Cx<'_>) -> Protocol {
+fn common(proto: core::HttpProtocolOptions, cx: &mut Cx<'_>) -> HttpOptions {
     cx.field("common_http_protocol_options", |cx| {
         let default = h1::ClientSettings::default();
         let kib = proto.max_response_headers_kb;
@@ -182,7 +188,7 @@ fn common(proto: core::HttpProtocolOptions, cx: &mut Cx<'_>) -> Protocol {
             cx.error_at("headers_with_underscores_action", "has no meaning for responses of a cluster");
         }
         let max_headers_count = max_headers_count(proto.max_headers_count, cx);
-        Protocol {
+        HttpOptions {
             http1: h1::ClientSettings {
                 max_headers_bytes: kib.map_or(default.max_headers_bytes, |kib| kib.min(8192) * 1024),
                 max_headers_count: max_headers_count.unwrap_or(default.max_headers_count),
@@ -301,6 +307,9 @@ pub(crate) fn address(proto: &core::Address, cx: &mut Cx<'_>) -> Option<(Address
             None
         }
         Some(address::Address::SocketAddress(socket)) => cx.field("socket_address", |cx| {
+            if socket.protocol() != Protocol::Tcp {
+                cx.error_at("protocol", "`UDP` is not supported here");
+            }
             let text = cx.text("address", &socket.address)?;
             let ip = text.parse::<IpAddr>();
             if ip.is_err() {

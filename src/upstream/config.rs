@@ -1,6 +1,6 @@
 //! The validated form of a cluster: what the cluster manager runs on.
 
-use crate::stats::ClusterStats;
+use crate::stats::{BreakerStats, CallerStats, ClusterStats};
 use nuncio_codec::h1;
 use nuncio_reactor::{Address, Keepalive};
 use std::sync::Arc;
@@ -39,8 +39,6 @@ pub struct ClusterConfig {
     pub buffer_limit: u32,
     /// Limits for each [`Priority`].
     pub limits: [CircuitLimits; 2],
-    /// `CircuitBreakers.Thresholds.track_remaining`, for each priority.
-    pub track_remaining: [bool; 2],
     /// Limits and options of HTTP/1 towards this cluster.
     pub http1: h1::ClientSettings,
     /// Idle pooled connections are closed after this. Default 1 h; `None` is never.
@@ -55,6 +53,10 @@ pub struct ClusterConfig {
     pub keepalive: Option<Keepalive>,
     /// Where this cluster counts.
     pub stats: ClusterStats,
+    /// The same for external and internal callers alone.
+    pub callers: [CallerStats; 2],
+    /// Where its limits are shown, for each priority.
+    pub breaker_stats: [BreakerStats; 2],
 }
 
 /// One endpoint of a cluster.
@@ -101,10 +103,12 @@ pub struct CircuitLimits {
     pub max_pending_requests: u32,
     /// Requests in flight. Default 1024.
     pub max_requests: u32,
+    /// Whether the gauges `remaining_*` are shown.
+    pub track_remaining: bool,
 }
 
 impl Default for CircuitLimits {
     fn default() -> Self {
-        Self { max_connections: 1024, max_pending_requests: 1024, max_requests: 1024 }
+        Self { max_connections: 1024, max_pending_requests: 1024, max_requests: 1024, track_remaining: false }
     }
 }

@@ -6,12 +6,13 @@
 
 use super::attempt::{AttemptKey, Event, Failure, What};
 use super::client::{ClientKey, State};
-use super::config::ClusterId;
-use super::manager::{By, Upstream};
+use super::config::{ClusterConfig, ClusterId};
+use super::manager::{By, Upstream, millis};
 use crate::io::{Close, Cx, Owner, Read, Task};
 use nuncio_codec::h1::ResponseEvent;
 use nuncio_codec::{Buffer, HeaderMap, RequestHead};
 use nuncio_reactor::SlabKey;
+use std::time::Duration;
 
 /// Most bytes read from one connection before others have their turn.
 const READ_BUDGET: usize = 512 << 10;
@@ -127,17 +128,29 @@ impl Upstream {
     }
 
     /// Counts the status that a request ended with: the host's own, or the one given in its place.
-    pub fn charge(&mut self, cluster: ClusterId, status: u16, cx: &mut Cx<'_>) {
-        let stats = self.stats(cluster.0);
+    pub fn charge(&self, cluster: ClusterId, internal: bool, status: u16, cx: &Cx<'_>) {
+        let ClusterConfig { stats, callers, .. } = self.cluster(cluster);
+        let caller = &callers[usize::from(internal)];
         cx.stats.inc(stats.upstream_rq_completed);
+        cx.stats.inc(caller.upstream_rq_completed);
         cx.stats.inc_status(stats.upstream_rq_code, status);
-        cx.stats.inc(match status / 100 {
-            1 => stats.upstream_rq_1xx,
-            2 => stats.upstream_rq_2xx,
-            3 => stats.upstream_rq_3xx,
-            4 => stats.upstream_rq_4xx,
-            _ => stats.upstream_rq_5xx,
-        });
+        cx.stats.inc_status(caller.upstream_rq_code, status);
+        let (all, some) = match status / 100 {
+            1 => (stats.upstream_rq_1xx, caller.upstream_rq_1xx),
+            2 => (stats.upstream_rq_2xx, caller.upstream_rq_2xx),
+            3 => (stats.upstream_rq_3xx, caller.upstream_rq_3xx),
+            4 => (stats.upstream_rq_4xx, caller.upstream_rq_4xx),
+            _ => (stats.upstream_rq_5xx, caller.upstream_rq_5xx),
+        };
+        cx.stats.inc(all);
+        cx.stats.inc(some);
+    }
+
+    /// Counts how long a response took, from the end of the request to its own.
+    pub fn charge_time(&self, cluster: ClusterId, internal: bool, took: Duration, cx: &Cx<'_>) {
+        let ClusterConfig { stats, callers, .. } = self.cluster(cluster);
+        cx.stats.record(stats.upstream_rq_time, millis(took));
+        cx.stats.record(callers[usize::from(internal)].upstream_rq_time, millis(took));
     }
 
     fn client_of(&self, attempt: AttemptKey) -> Option<ClientKey> {
@@ -215,20 +228,21 @@ impl Upstream {
     fn on_response(&mut self, key: ClientKey, event: ResponseEvent, received: usize, cx: &mut Cx<'_>) {
         let Some(client) = self.clients.get(key) else { return };
         let State::Busy(attempt) = client.state else { return };
-        let cluster = client.cluster;
+        let cluster = ClusterId(client.cluster);
+        let bound = self.attempts.get(attempt).expect("a busy connection has its attempt");
+        let (requester, internal) = (bound.requester, bound.internal);
         let (what, end) = match event {
             ResponseEvent::Informational { head } => {
-                self.charge(ClusterId(cluster), head.status, cx);
+                self.charge(cluster, internal, head.status, cx);
                 (What::Informational(head), false)
             }
             ResponseEvent::Headers { head, end } => {
-                self.charge(ClusterId(cluster), head.status, cx);
+                self.charge(cluster, internal, head.status, cx);
                 (What::Headers { head, end }, end)
             }
             ResponseEvent::Data { data, end } => (What::Data { data, end }, end),
             ResponseEvent::Trailers { trailers } => (What::Trailers(trailers), true),
         };
-        let requester = self.attempts.get(attempt).expect("a busy connection has its attempt").requester;
         self.events.push_back(Event { requester, attempt, what, received });
         if end {
             let client = self.clients.get_mut(key).expect("the caller has just used it");

@@ -3,7 +3,7 @@
 //! What goes over a connection that carries an attempt is in `exchange`. Pools are per host and worker; circuit
 //! breakers and the load of hosts are shared by all workers.
 
-use super::attempt::{Attempt, AttemptKey, Begin, Event, Failure, Peer, What};
+use super::attempt::{Ask, Attempt, AttemptKey, Begin, Event, Failure, Peer, What};
 use super::circuit::SharedClusters;
 use super::client::{Client, ClientKey, State};
 use super::config::{ClusterConfig, ClusterId, ClusterTable, Priority};
@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The cluster subsystem of one worker.
 #[derive(Debug)]
@@ -59,15 +60,9 @@ impl Upstream {
         Self { clusters, shared, clients: Slab::new(), attempts: Slab::new(), events: VecDeque::new() }
     }
 
-    /// Picks a host and a connection to it for one try of a request. `fresh` asks for a connection that has
-    /// never been used.
-    pub fn begin(
-        &mut self,
-        (id, priority): (ClusterId, Priority),
-        requester: RawKey,
-        fresh: bool,
-        cx: &mut Cx<'_>,
-    ) -> Begin {
+    /// Picks a host and a connection to it for one try of a request.
+    pub fn begin(&mut self, ask: Ask, cx: &mut Cx<'_>) -> Begin {
+        let Ask { cluster: id, priority, internal, requester, fresh } = ask;
         let cluster = &mut self.clusters[id.0 as usize];
         let shared = &self.shared.0[id.0 as usize];
         let stats = &cluster.config.stats;
@@ -75,7 +70,8 @@ impl Upstream {
             cx.stats.inc(stats.upstream_cx_none_healthy);
             return Begin::Refused { failure: Failure::NoHealthyHost, host: None };
         };
-        let attempt = Attempt { requester, cluster: id.0, host: host as u32, priority, client: None };
+        let attempt =
+            Attempt { requester, cluster: id.0, host: host as u32, priority, internal, client: None };
         let shared = &shared.breakers[priority as usize];
         let pool = &mut cluster.pools[host][priority as usize];
         if !fresh && let Some(client) = pool.idle.pop() {
@@ -185,6 +181,7 @@ impl Upstream {
         let Cluster { config, pools, .. } = &mut self.clusters[client.cluster as usize];
         pools[client.host as usize][client.priority as usize].connecting -= 1;
         let now = cx.reactor.now();
+        cx.stats.record(config.stats.upstream_cx_connect_ms, millis(now - client.since));
         client.state = State::Idle { deadline: None };
         client.local = cx.io.local_address(client.conn);
         client.expires = config.max_connection_duration.map(|limit| now + limit);
@@ -418,6 +415,7 @@ impl Upstream {
         let pool = &mut pools[client.host as usize][priority];
         pool.total -= 1;
         let stats = &config.stats;
+        cx.stats.record(stats.upstream_cx_length_ms, millis(cx.reactor.now() - client.since));
         cx.stats.inc(stats.upstream_cx_destroy);
         cx.stats.move_gauge(stats.upstream_cx_active, -1);
         let (ended, with_request) = match by {
@@ -446,6 +444,11 @@ impl Upstream {
 
 fn overflow(cluster: &ClusterConfig, host: usize) -> Begin {
     Begin::Refused { failure: Failure::Overflow, host: Some(cluster.hosts[host].address.clone()) }
+}
+
+/// Whole milliseconds, as histograms count.
+pub(super) fn millis(time: Duration) -> u64 {
+    time.as_millis() as u64
 }
 
 fn alarm(key: ClientKey) -> Task {

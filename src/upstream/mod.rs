@@ -14,6 +14,6 @@ mod lb;
 mod manager;
 mod pool;
 
-pub use attempt::{AttemptKey, Begin, Event, Failure, Peer, What};
+pub use attempt::{Ask, AttemptKey, Begin, Event, Failure, Peer, What};
 pub use circuit::{Remaining, SharedClusters};
 pub use manager::Upstream;

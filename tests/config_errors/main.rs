@@ -2,7 +2,9 @@
 //! what to do. The table is in `rows`; here are also mistakes in several texts, and what the program shows of all
 //! this.
 
+mod proxy_rows;
 mod rows;
+mod stats_rows;
 
 use nuncio::config::{Diagnostics, Source};
 use nuncio::server::compile::load;
@@ -63,7 +65,7 @@ fn the_base_document_is_right() {
 #[test]
 fn wrong_configurations_are_refused_with_path_place_and_reason() {
     let mut failures = String::new();
-    for row in ROWS {
+    for row in ROWS.iter().chain(stats_rows::ROWS).chain(proxy_rows::ROWS) {
         let (text, (line, column)) = text(row);
         let diagnostics = match load(&Source::text(&text)) {
             Ok(_) => {
@@ -95,19 +97,14 @@ fn wrong_configurations_are_refused_with_path_place_and_reason() {
 fn everything_that_is_wrong_is_reported() {
     let text = BASE
         .replace("port_value: 8080", "port_value: 808080")
-        .replace("stat_prefix: front", "stat_prefix: front\n          generate_request_id: true")
+        .replace("stat_prefix: front", "stat_prefix: front\n          tracing: {}")
         .replace("{cluster: app, timeout: 3s}", "{cluster: nowhere, timeout: 3}")
         .replace("status: 404", "status: 4040")
         .replace("lb_policy: LEAST_REQUEST", "lb_policy: MAGLEV");
     assert_eq!(
         summary(&refused(&Source::text(&text))),
         [
-            (
-                &format!("{HCM}.generate_request_id")[..],
-                15,
-                11,
-                "Envoy's field `generate_request_id` of".to_owned()
-            ),
+            (&format!("{HCM}.tracing")[..], 15, 11, "Envoy's field `tracing` of".to_owned()),
             (&format!("{ROUTES}[0].routes[0].route.timeout"), 24, 52, "expected a duration in".to_owned()),
             ("static_resources.clusters[0].lb_policy", 50, 16, "`MAGLEV` is not a".to_owned()),
             (

@@ -85,7 +85,7 @@ pub(crate) struct Row {
     pub(crate) says: &'static [&'static str],
 }
 
-const fn row(
+pub(crate) const fn row(
     name: &'static str,
     edits: &'static [(&'static str, &'static str)],
     path: (&'static str, &'static str),
@@ -112,7 +112,7 @@ pub(crate) const ROWS: &[Row] = &[
         "unknown field, far from any known one",
         &[("    connect_timeout: 1s", "    »xyzzy: 1s")],
         (APP, ".xyzzy"),
-        &["`xyzzy` in Cluster. Supported: circuit_breakers, "],
+        &["`xyzzy` in Cluster. Supported: alt_stat_name, circuit_breakers, "],
     ),
     row(
         "unknown field in typed_config",
@@ -127,10 +127,10 @@ pub(crate) const ROWS: &[Row] = &[
         &["`case_sensitve` in RouteMatch", "Did you mean `case_sensitive`?"],
     ),
     row(
-        "unknown field in a typed_config without fields",
+        "unknown field in a typed_config with one field",
         &[("stream.v3.StdoutAccessLog", "stream.v3.StdoutAccessLog\n              »path: /dev/stdout")],
         (HCM, ".access_log[0].typed_config.path"),
-        &["`path` in StdoutAccessLog. Supported: none"],
+        &["`path` in StdoutAccessLog. Supported: log_format"],
     ),
     row(
         "key that is not a string",
@@ -527,15 +527,6 @@ pub(crate) const ROWS: &[Row] = &[
         (APP, ".least_request_lb_config.choice_count"),
         &["at least 2 hosts must be compared"],
     ),
-    row(
-        "thresholds twice",
-        &[(
-            "    connect_timeout: 1s",
-            "    circuit_breakers:\n      thresholds:\n      - »{max_requests: 1}\n      - {max_requests: 2}",
-        )],
-        (APP, ".circuit_breakers.thresholds"),
-        &["only one entry"],
-    ),
     // Listeners and filters.
     row(
         "two listeners of one name",
@@ -742,7 +733,7 @@ pub(crate) const ROWS: &[Row] = &[
         "match without a path",
         &[("{prefix: \"/pay\"}", "»{case_sensitive: true}")],
         (ROUTES, "[0].routes[0].match"),
-        &["one of `prefix`, `path`, `safe_regex`, `path_separated_prefix` is required"],
+        &["one of `prefix`, `path`, `safe_regex`, `path_separated_prefix`, `connect_matcher` is required"],
     ),
     row(
         "separated prefix with a slash at the end",

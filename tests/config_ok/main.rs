@@ -6,7 +6,9 @@ use nuncio::api::envoy::config::bootstrap::v3::Bootstrap;
 use nuncio::config::{Diagnostics, Source, bootstrap};
 use nuncio::http::config::{CodecType, HcmConfig, Terminal};
 use nuncio::listener::config::NetworkTerminal;
-use nuncio::router::config::{Action, ClusterChoice, Forward, HeaderTest, Redirect, RedirectPath};
+use nuncio::router::config::{
+    Action, ClusterChoice, Forward, HeaderTest, HostRewrite, PathRewrite, Redirect, RedirectPath,
+};
 use nuncio::server::compile::load;
 use nuncio::server::snapshot::Snapshot;
 use nuncio::upstream::config::{CircuitLimits, ClusterId, LoadBalancing};
@@ -108,15 +110,15 @@ fn defaults_are_envoys() {
     let forward = forward(&snapshot, 0, 0);
     assert_eq!(forward.timeout, Some(Duration::from_secs(15)));
     assert!(matches!(forward.cluster, ClusterChoice::One(ClusterId(0))));
-    assert_eq!((&forward.prefix_rewrite, &forward.host_rewrite), (&None, &None));
+    assert!(matches!((&forward.path_rewrite, &forward.host_rewrite), (PathRewrite::Keep, HostRewrite::Keep)));
 
     let cluster = &snapshot.clusters.clusters[0];
     assert_eq!(cluster.connect_timeout, Duration::from_secs(5));
     assert_eq!(cluster.policy, LoadBalancing::RoundRobin);
     assert_eq!(cluster.buffer_limit, 1024 * 1024);
-    let limits = CircuitLimits { max_connections: 1024, max_pending_requests: 1024, max_requests: 1024 };
-    assert_eq!(cluster.limits, limits);
-    assert_eq!(cluster.max_response_headers, 80 * 1024);
+    let limits = CircuitLimits::default();
+    assert_eq!(cluster.limits, [limits; 2]);
+    assert_eq!(cluster.http1.max_headers_bytes, 80 * 1024);
     assert_eq!(cluster.idle_timeout, Some(Duration::from_secs(3600)));
     assert_eq!((cluster.hosts[0].weight, &cluster.hosts[0].hostname[..]), (1, ""));
 }
@@ -160,14 +162,15 @@ fn every_field_reaches_the_model() {
     assert!(!routes[0].matcher.case_sensitive);
     let pay = forward(&snapshot, 0, 0);
     assert_eq!(pay.timeout, Some(Duration::from_millis(3250)));
-    assert_eq!(pay.prefix_rewrite.as_deref(), Some(&b"/p"[..]));
-    assert_eq!(pay.host_rewrite.as_deref(), Some(&b"pay.internal"[..]));
+    assert!(matches!(&pay.path_rewrite, PathRewrite::Prefix(path) if **path == *b"/p"));
+    assert!(matches!(&pay.host_rewrite, HostRewrite::Literal(host) if **host == *b"pay.internal"));
     assert_eq!(forward(&snapshot, 0, 1).timeout, None);
     let paths: Vec<_> = routes.iter().map(|route| format!("{:?}", route.matcher.path)).collect();
     let kinds: Vec<_> = paths.iter().filter_map(|path| path.split('(').next()).collect();
     assert_eq!(kinds, ["Prefix", "Exact", "Regex", "SeparatedPrefix", "Prefix"]);
     match &forward(&snapshot, 0, 2).cluster {
         ClusterChoice::Weighted { total, entries } => {
+            let entries: Vec<_> = entries.iter().map(|entry| (entry.weight, entry.cluster)).collect();
             assert_eq!((*total, &entries[..]), (100, &[(90, ClusterId(0)), (10, ClusterId(1))][..]));
         }
         other => panic!("{other:?}"),
@@ -214,7 +217,15 @@ fn every_field_reaches_the_model() {
     let app = &snapshot.clusters.clusters[0];
     assert_eq!(app.connect_timeout, Duration::from_millis(250));
     assert_eq!((app.policy, app.buffer_limit), (LoadBalancing::LeastRequest { choices: 5 }, 32768));
-    assert_eq!(app.limits, CircuitLimits { max_connections: 1, max_pending_requests: 2, max_requests: 3 });
+    assert_eq!(
+        app.limits[0],
+        CircuitLimits {
+            max_connections: 1,
+            max_pending_requests: 2,
+            max_requests: 3,
+            track_remaining: false
+        }
+    );
     let hosts: Vec<_> =
         app.hosts.iter().map(|host| (host.address.to_string(), host.weight, &host.hostname[..])).collect();
     assert_eq!(
