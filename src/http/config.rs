@@ -128,6 +128,11 @@ impl HcmConfig {
         }
     }
 
+    /// `Router.suppress_envoy_headers`.
+    pub fn suppresses_envoy_headers(&self) -> bool {
+        matches!(&self.terminal, Terminal::Router(router) if router.suppress_envoy_headers)
+    }
+
     /// Whether an upgrade is allowed where the route does not say so; the protocol in lower case.
     pub fn allows_upgrade(&self, protocol: &[u8]) -> bool {
         self.upgrades.iter().any(|(name, enabled)| **name == *protocol && *enabled)

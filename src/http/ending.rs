@@ -96,6 +96,9 @@ impl Http {
         let origin = stream.origin(connection, manager);
         let Stream { router, request, .. } = stream;
         router.change_response(&manager.config.routes, &origin, request, &mut reply.head, upstream);
+        if manager.config.suppresses_envoy_headers() {
+            reply.head.headers.remove(HeaderId::X_ENVOY_OVERLOADED);
+        }
         reply.finish(request, cause);
         let LocalReply { head, mut body, .. } = reply;
         let end = body.is_empty();

@@ -52,6 +52,10 @@ pub(super) fn prepare(head: &mut RequestHead, ends: Ends<'_>, config: &HcmConfig
     // There is no client certificate that anybody could have checked.
     headers.remove(HeaderId::X_FORWARDED_CLIENT_CERT);
     let peer = ip(ends.peer);
+    if headers.get_all(HeaderId::X_FORWARDED_FOR).nth(1).is_some() {
+        // One list in one line, as everybody reads it.
+        append_to_list(headers, HeaderId::X_FORWARDED_FOR, b",", b"");
+    }
     let (address, single);
     if rules.use_remote_address {
         single = !headers.contains(HeaderId::X_FORWARDED_FOR);
@@ -101,6 +105,7 @@ fn take_out_internal(headers: &mut HeaderMap, edge: bool, config: &HcmConfig) {
             HeaderId::X_ENVOY_DECORATOR_OPERATION,
             HeaderId::X_ENVOY_DOWNSTREAM_SERVICE_CLUSTER,
             HeaderId::X_ENVOY_DOWNSTREAM_SERVICE_NODE,
+            HeaderId::X_ENVOY_ORIGINAL_PATH,
         ] {
             headers.remove(id);
         }
@@ -138,22 +143,7 @@ pub(super) fn append_to_list(headers: &mut HeaderMap, id: HeaderId, separator: &
 
 /// The address at `skip` places from the right of `x-forwarded-for`, and whether the list has no other.
 fn forwarded_for(headers: &HeaderMap, skip: usize) -> Option<(IpAddr, bool)> {
-    // The first value only, as long as there is just one; else all of them as one list.
-    let mut values = headers.get_all(HeaderId::X_FORWARDED_FOR);
-    let first = values.next()?;
-    let joined;
-    let list = match values.next() {
-        None => first,
-        Some(second) => {
-            let mut all = first.to_vec();
-            for value in std::iter::once(second).chain(values) {
-                all.push(b',');
-                all.extend_from_slice(value);
-            }
-            joined = all;
-            &joined[..]
-        }
-    };
+    let list = headers.get(HeaderId::X_FORWARDED_FOR)?;
     let entry = list.rsplit(|byte| *byte == b',').nth(skip)?;
     let address = std::str::from_utf8(entry.trim_ascii()).ok()?.parse::<IpAddr>().ok()?;
     Some((address, !list.contains(&b',')))

@@ -9,7 +9,7 @@ use super::path::{Normalized, normalize};
 use crate::io::Rng;
 use crate::router::Cause;
 use crate::router::table::{port, without_port};
-use nuncio_codec::{HeaderId, HeaderMap, Method, RequestHead, ResponseHead, Version, h1};
+use nuncio_codec::{HeaderId, Method, RequestHead, ResponseHead, Version, h1};
 use nuncio_reactor::Address;
 
 /// Why a request is refused before it reaches any filter. What can be mended, as the configuration says, is mended.
@@ -122,10 +122,6 @@ pub(super) fn prepare_request(
     rng: &mut Rng,
 ) -> Client {
     h1::strip_hop_by_hop(&mut head.headers, upgrade);
-    // As in Envoy: a `referer` that is no single URL is not passed on.
-    if head.headers.contains(HeaderId::REFERER) && !has_sane_referer(&head.headers) {
-        head.headers.remove(HeaderId::REFERER);
-    }
     let client = forwarding::prepare(head, ends, config);
     let headers = &mut head.headers;
     if let Some(agent) = &config.user_agent {
@@ -145,7 +141,10 @@ pub(super) fn prepare_request(
         headers.set(HeaderId::X_REQUEST_ID, &uuid4(rng));
     }
     match &config.scheme {
-        Some(scheme) => headers.set(HeaderId::SCHEME, scheme),
+        Some(scheme) => {
+            headers.set(HeaderId::SCHEME, scheme);
+            headers.set(HeaderId::X_FORWARDED_PROTO, scheme);
+        }
         None if !headers.contains(HeaderId::SCHEME) => {
             let https = headers.get(HeaderId::X_FORWARDED_PROTO) == Some(b"https");
             headers.append_id(HeaderId::SCHEME, if https { b"https" } else { b"http" });
@@ -153,14 +152,6 @@ pub(super) fn prepare_request(
         None => {}
     }
     client
-}
-
-/// One absolute URL, as far as anybody relies on it.
-fn has_sane_referer(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(HeaderId::REFERER);
-    let first = values.next().unwrap_or_default();
-    let rest = first.strip_prefix(b"http://").or_else(|| first.strip_prefix(b"https://"));
-    values.next().is_none() && rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(b"/"))
 }
 
 /// Makes a response fit to be sent downstream. `request` is what it answers; `switched` says that it opens a tunnel.
@@ -217,6 +208,7 @@ mod tests {
     use super::*;
     use crate::router::config::RouteConfig;
     use crate::stats::{Http1Stats, HttpStats, Registry};
+    use nuncio_codec::HeaderMap;
     use std::sync::Arc;
 
     fn config() -> HcmConfig {
@@ -392,11 +384,8 @@ mod tests {
             ("x-forwarded-client-cert", "By=me"),
             ("x-forwarded-proto", "https"),
             ("x-request-id", "mine"),
-            ("referer", "not a url"),
         ];
-        for (remote, left) in
-            [(false, ["", "", "", "https", "mine", ""]), (true, ["", "", "", "http", "-", ""])]
-        {
+        for (remote, left) in [(false, ["", "", "", "https", "mine"]), (true, ["", "", "", "http", "-"])] {
             let mut config = config();
             config.request_id.generate = true;
             config.forwarding.use_remote_address = remote;

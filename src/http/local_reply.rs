@@ -1,6 +1,7 @@
 //! Responses that the proxy itself makes.
 
 use crate::router::Cause;
+use crate::upstream::Failure;
 use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead, ResponseHead, Version};
 
 /// A whole response: head and body.
@@ -22,8 +23,16 @@ impl LocalReply {
             Cause::Direct { body, .. } => Self::new(row.status, "text/plain", body),
             _ => Self::new(row.status, "text/plain", row.body.as_bytes()),
         };
-        if let Cause::Redirect { location, .. } | Cause::NormalizedPath { location } = cause {
-            reply.head.headers.append_id(HeaderId::LOCATION, location);
+        match cause {
+            Cause::Redirect { location, .. }
+            | Cause::NormalizedPath { location }
+            | Cause::Direct { location: Some(location), .. } => {
+                reply.head.headers.append_id(HeaderId::LOCATION, location);
+            }
+            Cause::Upstream(Failure::Overflow) => {
+                reply.head.headers.append_id(HeaderId::X_ENVOY_OVERLOADED, b"true");
+            }
+            _ => {}
         }
         Some(reply)
     }
@@ -146,7 +155,7 @@ mod tests {
         assert_eq!(reply.head.headers.get(HeaderId::LOCATION), Some(&b"http://x/"[..]));
         assert!(!reply.head.headers.contains(HeaderId::CONTENT_TYPE));
         let body = Arc::from(&b"hello"[..]);
-        let reply = LocalReply::to(&Cause::Direct { status: 200, body }).expect("answered");
+        let reply = LocalReply::to(&Cause::Direct { status: 200, location: None, body }).expect("answered");
         assert_eq!(reply.body.to_vec(), b"hello");
         assert!(LocalReply::to(&Cause::Disconnected).is_none());
     }

@@ -88,47 +88,50 @@ fn unescape_slashes(path: &[u8]) -> Vec<u8> {
     out
 }
 
-/// RFC 3986 section 5.2.4 as browsers and Envoy do it: backslashes are slashes, escaped dots are dots, escapes of
-/// unreserved characters are undone and others written in upper case. `None` if an escape is broken or stands for
-/// NUL, or if the path leads above its root nowhere sensible.
+/// RFC 3986 section 5.2.4 as browsers and Envoy do it: backslashes are slashes, escapes of unreserved characters are
+/// undone, so that escaped dots are dots, and characters that have no place in a path are escaped. Broken escapes stay.
+/// A segment of dots with parameters (`..;x`) is one of dots: servers that strip parameters would take it so. `None` if
+/// an escape stands for NUL.
 fn remove_dots(path: &[u8]) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut at = 0;
     while at < path.len() {
-        match path[at] {
+        let byte = path[at];
+        at += 1;
+        match byte {
             b'\\' => decoded.push(b'/'),
             b'%' => {
-                let digits =
-                    path.get(at + 1..at + 3).filter(|pair| pair.iter().all(u8::is_ascii_hexdigit))?;
-                let value = hex(digits[0]) << 4 | hex(digits[1]);
-                if value == 0 {
-                    return None;
+                let digits = path.get(at..at + 2).filter(|pair| pair.iter().all(u8::is_ascii_hexdigit));
+                match digits.map(|digits| hex(digits[0]) << 4 | hex(digits[1])) {
+                    Some(0) => return None,
+                    Some(value) if value.is_ascii_alphanumeric() || b"-._~".contains(&value) => {
+                        decoded.push(value);
+                        at += 2;
+                    }
+                    _ => decoded.push(b'%'),
                 }
-                if value.is_ascii_alphanumeric() || b"-._~".contains(&value) {
-                    decoded.push(value);
-                } else {
-                    decoded.extend([b'%', digits[0].to_ascii_uppercase(), digits[1].to_ascii_uppercase()]);
-                }
-                at += 2;
+            }
+            b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}' | ..=b' ' | 0x7f.. => {
+                decoded.extend_from_slice(format!("%{byte:02X}").as_bytes());
             }
             byte => decoded.push(byte),
         }
-        at += 1;
     }
     let mut out: Vec<u8> = Vec::with_capacity(decoded.len());
     let mut segments = decoded.split(|byte| *byte == b'/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         let last = segments.peek().is_none();
-        match segment {
+        let name = memchr::memchr(b';', segment).map_or(segment, |at| &segment[..at]);
+        match name {
             b"." | b".." => {
-                if segment == b".." {
+                if name == b".." {
                     out.truncate(out.iter().rposition(|byte| *byte == b'/').unwrap_or(0));
                 }
                 if last {
                     out.push(b'/');
                 }
             }
-            segment => {
+            _ => {
                 out.push(b'/');
                 out.extend_from_slice(segment);
             }
@@ -172,14 +175,20 @@ mod tests {
             (normal, "/a/b/..", "/a/"),
             (normal, "/a/.", "/a/"),
             (normal, "/a/%2e%2E/b", "/b"),
-            (normal, "/a%2fb", "/a%2Fb"),
+            (normal, "/a%2fb", "="),
+            (normal, "/a|b\"c", "/a%7Cb%22c"),
+            (normal, "/a/..;x=1/b", "/b"),
+            (normal, "/a/.;", "/a/"),
+            (normal, "/a/...;/b", "="),
+            (normal, "/a;x/../b", "/b"),
+            (normal, "/a/%2e%2e;/b", "/b"),
             (normal, "/%7Eu%41", "/~uA"),
             (normal, "/a\\b", "/a/b"),
             (normal, "/a//b", "="),
             (normal, "/a/", "="),
-            (normal, "/a%zz", "!"),
+            (normal, "/a%zz", "="),
             (normal, "/a%00", "!"),
-            (normal, "/a%", "!"),
+            (normal, "/a%", "="),
             (merge, "/a//b///c?d//e", "/a/b/c?d//e"),
             (merge, "/a/b", "="),
             (both, "/a//../b", "/a/b"),

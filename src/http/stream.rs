@@ -140,7 +140,7 @@ impl Http {
         &mut self,
         connection: DownstreamKey,
         head: RequestHead,
-        end: bool,
+        mut end: bool,
         upstream: &mut Upstream,
         cx: &mut Cx<'_>,
     ) {
@@ -161,9 +161,17 @@ impl Http {
             server.codec.set_close();
         }
         let expects = header_rules::take_expectation(&mut stream.request, config.proxy_100_continue);
-        let upgrade = header_rules::upgrade(&stream.request)
-            .map(<[u8]>::to_ascii_lowercase)
-            .filter(|protocol| !config.ignored_upgrades.iter().any(|ignored| ignored.matches(protocol)));
+        let mut upgrade = header_rules::upgrade(&stream.request).map(<[u8]>::to_vec);
+        if let Some(protocol) = &mut upgrade {
+            if config.ignored_upgrades.iter().any(|ignored| ignored.matches(protocol)) {
+                server.codec.decline_upgrade();
+                end = true;
+                stream.end_request(stream.started);
+                upgrade = None;
+            } else {
+                protocol.make_ascii_lowercase();
+            }
+        }
         let ends = Ends { local: server.local(manager), peer: &server.peer };
         let client =
             header_rules::prepare_request(&mut stream.request, upgrade.is_some(), ends, config, cx.rng);
@@ -203,7 +211,12 @@ impl Http {
             _ => {}
         }
         // As Envoy decides; and what follows a refused tunnel is not HTTP.
-        if connect || matches!(cause, Cause::MissingHost | Cause::UpgradeRefused | Cause::Underscore) {
+        if connect
+            || matches!(
+                cause,
+                Cause::MissingHost | Cause::UpgradeRefused | Cause::Underscore | Cause::PathNormalization
+            )
+        {
             connection.codec.set_close();
         }
         self.end(key, cause, upstream, cx);
@@ -408,7 +421,7 @@ impl Http {
         let Some(connection) = self.connections.get(stream.connection) else { return };
         let stats = &self.managers[connection.manager.0 as usize].config.stats;
         match cause {
-            Cause::StreamIdle => cx.stats.inc(stats.downstream_rq_idle_timeout),
+            Cause::StreamIdle { .. } => cx.stats.inc(stats.downstream_rq_idle_timeout),
             Cause::RequestTimeout => cx.stats.inc(stats.downstream_rq_timeout),
             Cause::MaxDuration { .. } => cx.stats.inc(stats.downstream_rq_max_duration_reached),
             Cause::RouteTimeout { .. } | Cause::UpstreamMaxDuration { .. } => {
@@ -437,7 +450,7 @@ impl Http {
                 whole.map(|limit| stream.started + limit),
                 Cause::MaxDuration { request_end: stream.request_end },
             ),
-            (idle.map(|limit| stream.moved + limit), Cause::StreamIdle),
+            (idle.map(|limit| stream.moved + limit), Cause::StreamIdle { request_end: stream.request_end }),
         ] {
             let Some(deadline) = deadline else { continue };
             if now >= deadline {
@@ -497,12 +510,10 @@ fn count_underscores(request: &RequestHead, config: &HcmConfig, cx: &Cx<'_>) {
 }
 
 fn frame<'a>(manager: &'a Manager, key: StreamKey, origin: Origin<'a>) -> Frame<'a> {
-    let suppress_envoy_headers =
-        matches!(&manager.config.terminal, Terminal::Router(router) if router.suppress_envoy_headers);
     Frame {
         routes: &manager.config.routes,
         stats: &manager.config.stats,
-        suppress_envoy_headers,
+        suppress_envoy_headers: manager.config.suppresses_envoy_headers(),
         buffer_limit: manager.buffer_limit as usize,
         requester: key.raw(),
         origin,

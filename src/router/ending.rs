@@ -19,6 +19,8 @@ pub enum Cause {
     Direct {
         /// As configured.
         status: u16,
+        /// The URL that was asked for, which a 201 and a 3xx tell.
+        location: Option<Vec<u8>>,
         /// As configured.
         body: Arc<[u8]>,
     },
@@ -77,7 +79,10 @@ pub enum Cause {
         empty: bool,
     },
     /// Nothing moved for `stream_idle_timeout`.
-    StreamIdle,
+    StreamIdle {
+        /// The request was complete.
+        request_end: bool,
+    },
     /// The request was not complete within `request_timeout`.
     RequestTimeout,
     /// The head was not complete within `request_headers_timeout`.
@@ -149,8 +154,9 @@ impl Cause {
                 Flag::UpstreamRequestTimeout,
                 "response_timeout".into(),
             ),
-            Self::StreamIdle => {
-                (408, "stream timeout".into(), Flag::StreamIdleTimeout, "stream_idle_timeout".into())
+            Self::StreamIdle { request_end } => {
+                let status = if *request_end { 504 } else { 408 };
+                (status, "stream timeout".into(), Flag::StreamIdleTimeout, "stream_idle_timeout".into())
             }
             Self::RequestTimeout => {
                 (408, "request timeout".into(), Flag::None, "request_overall_timeout".into())
@@ -258,7 +264,7 @@ mod tests {
                 "upstream_reset_after_response_started{connection_termination}",
             ),
             (Cause::RouteTimeout { empty: false }, 504, "upstream request timeout", "UT", "response_timeout"),
-            (Cause::StreamIdle, 408, "stream timeout", "SI", "stream_idle_timeout"),
+            (Cause::StreamIdle { request_end: false }, 408, "stream timeout", "SI", "stream_idle_timeout"),
             (Cause::RequestTimeout, 408, "request timeout", "-", "request_overall_timeout"),
             (Cause::Disconnected, 0, "", "DC", "downstream_remote_disconnect"),
         ] {

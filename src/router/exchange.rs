@@ -5,7 +5,7 @@
 //! manager. It never touches the downstream connection.
 
 use super::config::{
-    Action, ClusterChoice, Forward, MaxStreamDuration, Mutations, Route, RouteConfig, WeightedEntry,
+    Action, ClusterChoice, Forward, MaxStreamDuration, Mutations, Redirect, Route, RouteConfig, WeightedEntry,
 };
 use super::ending::Cause;
 use super::rewrite;
@@ -186,7 +186,9 @@ impl Exchange {
         match &route.action {
             Action::Direct(direct) => {
                 cx.stats.inc(frame.stats.rq_direct_response);
-                Step::End(Cause::Direct { status: direct.status, body: direct.body.clone() })
+                let tells = direct.status == 201 || direct.status / 100 == 3;
+                let location = tells.then(|| rewrite::location(route, &Redirect::default(), head));
+                Step::End(Cause::Direct { status: direct.status, location, body: direct.body.clone() })
             }
             Action::Redirect(redirect) => {
                 cx.stats.inc(frame.stats.rq_direct_response);
@@ -231,7 +233,8 @@ impl Exchange {
         }
         self.change_request(frame, head, upstream);
         if let Some(host) = self.weighted(forward).and_then(|entry| entry.host_rewrite.as_deref()) {
-            rewrite::set_host(host, false, head);
+            // As in Envoy, without a trace of the old one.
+            head.headers.set(HeaderId::AUTHORITY, host);
         }
         rewrite::rewrite(route, forward, head);
         if end {

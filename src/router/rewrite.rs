@@ -43,7 +43,7 @@ pub(super) fn to_tls(head: &RequestHead) -> Vec<u8> {
 }
 
 /// Replaces the host, and keeps the old one where it can be seen.
-pub(super) fn set_host(host: &[u8], append_x_forwarded_host: bool, head: &mut RequestHead) {
+fn set_host(host: &[u8], append_x_forwarded_host: bool, head: &mut RequestHead) {
     let original = head.authority().unwrap_or_default().to_vec();
     if append_x_forwarded_host && !original.is_empty() {
         let mut value = head.headers.get(HeaderId::X_FORWARDED_HOST).unwrap_or_default().to_vec();

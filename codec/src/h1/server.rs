@@ -276,6 +276,15 @@ impl Server {
         self.close = true;
     }
 
+    /// The request's upgrade is not wanted: it is a plain request without a body. To be called before the next `poll`;
+    /// its `Headers` had no `end`, which the caller adds.
+    pub fn decline_upgrade(&mut self) {
+        if self.upgrade && matches!(self.receive, Receive::Held) {
+            self.upgrade = false;
+            self.receive = Receive::Complete;
+        }
+    }
+
     /// May another request follow after this exchange?
     pub fn keep_alive(&self) -> bool {
         !self.close && !matches!(self.receive, Receive::Failed(_))
