@@ -30,6 +30,24 @@ pub enum Flag {
 }
 
 impl Flag {
+    /// All but `None`.
+    pub const ALL: [Self; 14] = [
+        Self::NoHealthyUpstream,
+        Self::UpstreamRequestTimeout,
+        Self::LocalReset,
+        Self::UpstreamConnectionFailure,
+        Self::UpstreamConnectionTermination,
+        Self::UpstreamOverflow,
+        Self::NoRouteFound,
+        Self::DownstreamConnectionTermination,
+        Self::StreamIdleTimeout,
+        Self::DownstreamProtocolError,
+        Self::UpstreamProtocolError,
+        Self::UpstreamMaxStreamDurationReached,
+        Self::NoClusterFound,
+        Self::DurationTimeout,
+    ];
+
     /// The short name (`%RESPONSE_FLAGS%`) and the long one (`%RESPONSE_FLAGS_LONG%`).
     pub fn names(self) -> (&'static str, &'static str) {
         match self {

@@ -1,12 +1,19 @@
 //! The validated form of an access log.
 
+use super::filter::Filter;
+use crate::formatter::compile::BodyFormat;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// `envoy.config.accesslog.v3.AccessLog`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct AccessLogConfig {
     /// Where lines go.
     pub sink: Sink,
+    /// What a line says.
+    pub format: Arc<BodyFormat>,
+    /// Which streams have a line; `None` is all.
+    pub filter: Option<Arc<Filter>>,
 }
 
 /// Where an access log's lines go.

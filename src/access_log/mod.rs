@@ -6,18 +6,25 @@
 
 pub mod compile;
 pub mod config;
+mod filter;
 mod flusher;
-mod format;
 
 pub use flusher::{Flusher, FlusherHandle, Settings};
-pub use format::Entry;
 
-use config::Sink;
+pub use filter::{Comparison, Filter, Op};
+
+use crate::formatter::compile::BodyFormat;
+use crate::stream_info::StreamInfo;
+use config::{AccessLogConfig, Sink};
 use std::sync::Arc;
 
-/// A sink opened by a [`Logger`].
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct SinkId(u32);
+/// An access log opened by a [`Logger`].
+#[derive(Clone, Debug)]
+pub struct Log {
+    sink: usize,
+    format: Arc<BodyFormat>,
+    filter: Option<Arc<Filter>>,
+}
 
 /// A worker's side of the access logs.
 #[derive(Debug)]
@@ -38,13 +45,14 @@ impl Logger {
         Self { flusher, sinks: Vec::new() }
     }
 
-    /// A handle for lines to this sink; the same for the same sink.
-    pub fn open(&mut self, sink: &Sink) -> SinkId {
-        let at = self.sinks.iter().position(|lines| *lines.sink == *sink).unwrap_or_else(|| {
-            self.sinks.push(Lines { sink: Arc::new(sink.clone()), text: Vec::new() });
+    /// A handle for lines of this access log; logs to the same sink share its buffer.
+    pub fn open(&mut self, config: &AccessLogConfig) -> Log {
+        let found = self.sinks.iter().position(|lines| *lines.sink == config.sink);
+        let sink = found.unwrap_or_else(|| {
+            self.sinks.push(Lines { sink: Arc::new(config.sink.clone()), text: Vec::new() });
             self.sinks.len() - 1
         });
-        SinkId(at as u32)
+        Log { sink, format: Arc::clone(&config.format), filter: config.filter.clone() }
     }
 
     /// Whether anything is logged at all.
@@ -57,11 +65,14 @@ impl Logger {
         self.flusher.settings().interval
     }
 
-    /// Writes one line to each of `sinks`.
-    pub fn record(&mut self, sinks: &[SinkId], entry: &Entry<'_>) {
-        for sink in sinks {
-            let lines = &mut self.sinks[sink.0 as usize];
-            format::default_line(entry, &mut lines.text);
+    /// Writes one line to each of `logs` whose filter lets the stream through.
+    pub fn record(&mut self, logs: &[Log], info: &StreamInfo<'_>) {
+        for log in logs {
+            if log.filter.as_ref().is_some_and(|filter| !filter.accepts(info)) {
+                continue;
+            }
+            let lines = &mut self.sinks[log.sink];
+            log.format.write(info, &mut lines.text);
             if lines.text.len() >= self.flusher.settings().min_bytes {
                 lines.hand_over(&self.flusher);
             }

@@ -5,6 +5,7 @@
 //! their `compile` modules, which report to a [`Cx`]. All errors are collected; none stops the search for others.
 
 mod cx;
+mod data;
 mod diagnostics;
 mod source;
 mod walk;
@@ -12,6 +13,7 @@ mod yaml;
 
 pub use cx::Cx;
 pub(crate) use cx::is;
+pub(crate) use data::data;
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use source::{Source, bootstrap};
 pub(crate) use walk::hint;

@@ -75,6 +75,8 @@ impl Walk<'_> {
         match descriptor.full_name() {
             "google.protobuf.Duration" => return self.duration(node, descriptor),
             "google.protobuf.Any" => return self.any(node, descriptor),
+            "google.protobuf.Struct" => return self.free_object(node, descriptor),
+            "google.protobuf.Value" => return self.free_value(node, descriptor),
             name if name.starts_with("google.protobuf.")
                 && name.ends_with("Value")
                 && !matches!(node.value, Value::Map(_)) =>
@@ -384,6 +386,62 @@ impl Walk<'_> {
         let mut message = DynamicMessage::new(descriptor.clone());
         message.set_field_by_name("type_url", Field::String(format!("{TYPE_URL}{name}")));
         message.set_field_by_name("value", Field::Bytes(content.encode_to_vec().into()));
+        Some(message)
+    }
+
+    /// An object of any shape.
+    fn free_object(&mut self, node: &Node, descriptor: &MessageDescriptor) -> Option<DynamicMessage> {
+        let Value::Map(entries) = &node.value else {
+            self.error(node, format!("expected a mapping, found {}", node.value.kind()));
+            return None;
+        };
+        let fields = descriptor.get_field_by_name("fields").expect("a Struct has fields");
+        let Kind::Message(entry) = fields.kind() else { return None };
+        let Kind::Message(kind) = entry.map_entry_value_field().kind() else { return None };
+        let mut map = HashMap::new();
+        for (key, value) in entries {
+            let Value::String(name) = &key.value else {
+                self.error(key, format!("expected a name, found {}", key.value.kind()));
+                continue;
+            };
+            if let Some(value) = self.below(name, |walk| walk.free_value(value, &kind)) {
+                map.insert(MapKey::String(name.clone()), Field::Message(value));
+            }
+        }
+        let mut message = DynamicMessage::new(descriptor.clone());
+        message.set_field(&fields, Field::Map(map));
+        Some(message)
+    }
+
+    /// A value of any kind.
+    fn free_value(&mut self, node: &Node, descriptor: &MessageDescriptor) -> Option<DynamicMessage> {
+        let inner = |name: &str| match descriptor.get_field_by_name(name).expect("a Value has it").kind() {
+            Kind::Message(inner) => inner,
+            _ => unreachable!("the field is a message"),
+        };
+        let (name, field) = match &node.value {
+            Value::Null => ("null_value", Field::EnumNumber(0)),
+            Value::Bool(value) => ("bool_value", Field::Bool(*value)),
+            Value::Int(value) => ("number_value", Field::F64(*value as f64)),
+            Value::Float(value) => ("number_value", Field::F64(*value)),
+            Value::String(text) => ("string_value", Field::String(text.clone())),
+            Value::Map(_) => {
+                ("struct_value", Field::Message(self.free_object(node, &inner("struct_value"))?))
+            }
+            Value::List(nodes) => {
+                let list = inner("list_value");
+                let mut values = Vec::new();
+                for (at, node) in nodes.iter().enumerate() {
+                    let value = self.below(&format!("[{at}]"), |walk| walk.free_value(node, descriptor))?;
+                    values.push(Field::Message(value));
+                }
+                let mut message = DynamicMessage::new(list);
+                message.set_field_by_name("values", Field::List(values));
+                ("list_value", Field::Message(message))
+            }
+        };
+        let mut message = DynamicMessage::new(descriptor.clone());
+        message.set_field_by_name(name, field);
         Some(message)
     }
 

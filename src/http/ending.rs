@@ -3,7 +3,6 @@
 use super::Http;
 use super::local_reply::LocalReply;
 use super::stream::{Stream, StreamKey};
-use crate::access_log::Entry;
 use crate::io::{Close, Cx};
 use crate::router::Cause;
 use crate::upstream::Upstream;
@@ -65,19 +64,11 @@ impl Http {
         if !manager.logs.is_empty() {
             let row = cause.row();
             let origin = stream.origin(connection, manager);
-            let info = stream.router.info(&manager.config.routes, &origin, &stream.request, upstream);
-            let entry = Entry {
-                start: stream.started_wall,
-                request: &stream.request,
-                response: &stream.response,
-                flag: row.flag,
-                details: &row.details,
-                bytes_received: stream.request_bytes,
-                bytes_sent: stream.response_bytes,
-                duration,
-                upstream_host: info.upstream.as_ref().and_then(|upstream| upstream.host),
-            };
-            self.logger.record(&manager.logs, &entry);
+            let mut info = stream.info(&manager.config.routes, &origin, upstream);
+            info.now = cx.reactor.wall();
+            info.times.end = Some(duration);
+            (info.flag, info.details) = (row.flag, &row.details);
+            self.logger.record(&manager.logs, &info);
         }
     }
 

@@ -16,7 +16,7 @@ mod response;
 mod server_connection;
 mod stream;
 
-use crate::access_log::{Logger, SinkId};
+use crate::access_log::{Log, Logger};
 use crate::io::{Cx, Notice, Task, Wake};
 use crate::stats::ListenerStats;
 use crate::upstream::{Event, Upstream};
@@ -38,7 +38,7 @@ struct Manager {
     listener: ListenerStats,
     /// High watermark of a connection's output, and most body that waits for an upstream, in bytes.
     buffer_limit: u32,
-    logs: Vec<SinkId>,
+    logs: Vec<Log>,
     /// Where the listener is bound, if that is one address.
     local: Option<Address>,
     /// Name of the filter chain.
@@ -105,7 +105,7 @@ impl Http {
 
     /// Adds a connection manager for a listener's filter chain.
     pub fn add_manager(&mut self, config: &Arc<HcmConfig>, entrance: &Entrance<'_>) -> ManagerId {
-        let logs = config.access_log.iter().map(|log| self.logger.open(&log.sink)).collect();
+        let logs = config.access_log.iter().map(|log| self.logger.open(log)).collect();
         self.managers.push(Manager {
             config: Arc::clone(config),
             listener: entrance.stats.clone(),

@@ -10,8 +10,9 @@ use super::header_rules;
 use super::server_connection::{DownstreamKey, ServerConnection, alarm};
 use super::{AdminRequest, Http, Manager};
 use crate::io::Cx;
+use crate::router::config::RouteConfig;
 use crate::router::{Cause, Exchange, Frame, Origin, Step, StreamLimits};
-use crate::stream_info::Downstream;
+use crate::stream_info::{Bytes, Downstream, StreamInfo, Times};
 use crate::upstream::{Event, Upstream};
 use nuncio_codec::{Buffer, HeaderMap, Method, RequestHead, ResponseHead, Version, h1};
 use nuncio_reactor::{Address, SlabKey, Time, slab_key};
@@ -99,6 +100,38 @@ impl Stream {
                 Method::Connect => (200..300).contains(&self.response.status),
                 _ => self.response.status == 101,
             }
+    }
+
+    /// All that is known about it but why and when it ended.
+    pub(super) fn info<'a>(
+        &'a self,
+        routes: &'a RouteConfig,
+        origin: &Origin<'a>,
+        upstream: &'a Upstream,
+    ) -> StreamInfo<'a> {
+        let since = |time: Option<Time>| time.map(|time| time.saturating_since(self.started));
+        let router = self.router.info(routes, origin, &self.request, upstream);
+        StreamInfo {
+            request_trailers: self.request_trailers.as_ref(),
+            response: self.response_started.then_some(&self.response),
+            response_trailers: self.response_trailers.as_ref(),
+            times: Times {
+                request_end: since(self.request_end_at),
+                response_begin: since(self.response_begin_at),
+                response_end: since(self.response_end_at),
+                ..self.router.times(self.started)
+            },
+            bytes: Bytes {
+                received: self.request_bytes,
+                sent: self.response_bytes,
+                request_headers: self.request.headers.byte_size() as u64,
+                response_headers: self.response.headers.byte_size() as u64,
+                downstream_wire_received: self.wire_received,
+                downstream_wire_sent: self.wire_sent,
+                ..router.bytes
+            },
+            ..router
+        }
     }
 
     /// Where the request comes from.

@@ -50,6 +50,24 @@ impl Rng {
         // The high half of a 128-bit product: bias below 2^-32 for any bound that is used here.
         ((u128::from(self.bits()) * u128::from(bound)) >> 64) as u64
     }
+
+    /// A random UUID (RFC 9562 section 5.4) in text.
+    pub fn uuid(&mut self) -> [u8; 36] {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut bits = (u128::from(self.bits()) << 64) | u128::from(self.bits());
+        // Version 4, variant 10.
+        bits = bits & !(0xf << 76) | (0x4 << 76);
+        bits = bits & !(0x3 << 62) | (0x2 << 62);
+        let mut text = [b'-'; 36];
+        let mut shift = 128;
+        for (at, byte) in text.iter_mut().enumerate() {
+            if !matches!(at, 8 | 13 | 18 | 23) {
+                shift -= 4;
+                *byte = HEX[(bits >> shift) as usize & 0xf];
+            }
+        }
+        text
+    }
 }
 
 impl Default for Rng {
@@ -77,5 +95,16 @@ mod tests {
     fn seeds_differ() {
         assert_ne!(Rng::new().bits(), Rng::new().bits());
         assert_eq!(Rng::seeded(5).bits(), Rng::seeded(5).bits());
+    }
+
+    #[test]
+    fn request_ids_are_version_4_uuids() {
+        let mut rng = Rng::seeded(9);
+        let (a, b) = (rng.uuid(), rng.uuid());
+        assert_ne!(a, b);
+        assert_eq!(a[14], b'4');
+        assert!(b"89ab".contains(&a[19]));
+        assert_eq!(a.iter().filter(|byte| **byte == b'-').count(), 4);
+        assert!(a.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-'));
     }
 }

@@ -7,12 +7,11 @@ use super::config::{
 };
 use super::header_ops::HeaderOps;
 use super::table::DomainTable;
-use crate::api::envoy::config::core::v3::{DataSource, data_source::Specifier};
 use crate::api::envoy::config::route::v3 as proto;
 use crate::api::envoy::r#type::matcher::v3::{
     RegexMatchAndSubstitute, RegexMatcher, StringMatcher, string_matcher::MatchPattern,
 };
-use crate::config::Cx;
+use crate::config::{Cx, data};
 use crate::upstream::config::ClusterId;
 use nuncio_codec::{HeaderKey, is_field_value};
 use proto::header_matcher::HeaderMatchSpecifier;
@@ -22,7 +21,6 @@ use proto::route_action::{ClusterNotFoundResponseCode, ClusterSpecifier, HostRew
 use proto::route_match::PathSpecifier;
 use proto::virtual_host::TlsRequirementType;
 use proto::weighted_cluster::cluster_weight;
-use std::io::Read;
 use std::time::Duration;
 
 /// Largest compiled regular expression, in bytes.
@@ -168,7 +166,7 @@ fn query_match(matcher: &proto::QueryParameterMatcher, cx: &mut Cx<'_>) -> Optio
     Some(QueryMatch { name: name?.as_bytes().into(), test: test? })
 }
 
-fn header_match(matcher: &proto::HeaderMatcher, cx: &mut Cx<'_>) -> Option<HeaderMatch> {
+pub(crate) fn header_match(matcher: &proto::HeaderMatcher, cx: &mut Cx<'_>) -> Option<HeaderMatch> {
     let name = header_name(&matcher.name, cx);
     let literal = |pattern| HeaderTest::String(StringMatch { pattern, ignore_case: false });
     let test = match &matcher.header_match_specifier {
@@ -513,41 +511,4 @@ fn direct(action: &proto::DirectResponseAction, limit: usize, cx: &mut Cx<'_>) -
         );
     }
     Some(DirectResponse { status: status?, body: body.into() })
-}
-
-/// The bytes of a data source.
-fn data(source: &DataSource, cx: &mut Cx<'_>) -> Option<Vec<u8>> {
-    match &source.specifier {
-        None => {
-            cx.one_of(&["filename", "inline_bytes", "inline_string", "environment_variable"]);
-            None
-        }
-        Some(Specifier::InlineString(text)) => Some(text.clone().into_bytes()),
-        Some(Specifier::InlineBytes(bytes)) => Some(bytes.clone()),
-        Some(Specifier::Filename(path)) => cx.field("filename", |cx| match read(path) {
-            Ok(bytes) if bytes.len() as u64 > LARGEST_FILE => {
-                cx.error(format!("{path} is larger than {} MiB", LARGEST_FILE >> 20));
-                None
-            }
-            Ok(bytes) => Some(bytes),
-            Err(error) => {
-                cx.error(format!("cannot read {path}: {error}"));
-                None
-            }
-        }),
-        Some(Specifier::EnvironmentVariable(name)) => {
-            let value = std::env::var(name).map(String::into_bytes);
-            value.map_err(|_| cx.error_at("environment_variable", format!("`{name}` is not set"))).ok()
-        }
-    }
-}
-
-/// Largest file that a data source is read from, in bytes: a device would not end.
-const LARGEST_FILE: u64 = 16 << 20;
-
-/// A file, or as much of it as shows that it is too large.
-fn read(path: &str) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

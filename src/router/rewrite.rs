@@ -3,7 +3,8 @@
 use super::config::{
     Forward, HostRewrite, Part, PathMatch, PathRewrite, Redirect, RedirectPath, Route, Substitution,
 };
-use super::table::{port, without_port, without_query};
+use super::table::{port, without_port};
+use crate::formatter::without_query;
 use nuncio_codec::{HeaderId, RequestHead};
 
 /// Rewrites host and path.

@@ -7,6 +7,7 @@ use super::config::{
     HeaderMatch, HeaderTest, Mutations, PathMatch, QueryMatch, QueryTest, RequireTls, Route, RouteConfig,
     RouteMatch, StringMatch, StringPattern, VirtualHost,
 };
+use crate::formatter::{query_parameter, without_query};
 use nuncio_codec::{HeaderId, HeaderMap, Method, RequestHead};
 use std::collections::HashMap;
 
@@ -196,19 +197,6 @@ impl QueryMatch {
     }
 }
 
-/// The first value of a query parameter, not decoded; empty if it stands without `=`.
-fn query_parameter<'a>(path: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let query = path.get(without_query(path).len() + 1..)?;
-    let query = memchr::memchr(b'#', query).map_or(query, |at| &query[..at]);
-    query.split(|byte| *byte == b'&').find_map(|pair| {
-        let (key, value) = match memchr::memchr(b'=', pair) {
-            Some(at) => (&pair[..at], &pair[at + 1..]),
-            None => (pair, &b""[..]),
-        };
-        (key == name).then_some(value)
-    })
-}
-
 impl PathMatch {
     fn accepts(&self, head: &RequestHead, case_sensitive: bool) -> bool {
         // CONNECT has no path: only its own condition is about it.
@@ -296,11 +284,6 @@ impl StringMatch {
             StringPattern::Regex(regex) => regex.is_match(value),
         }
     }
-}
-
-/// The path without its query.
-pub fn without_query(path: &[u8]) -> &[u8] {
-    memchr::memchr(b'?', path).map_or(path, |at| &path[..at])
 }
 
 /// The port of an authority, if it has one.

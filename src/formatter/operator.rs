@@ -1,0 +1,682 @@
+//! The operators: what they are called, what they take, and what they say of a stream.
+
+use super::query::{query_parameter, without_query};
+use super::time::TimeFormat;
+use crate::stream_info::{StreamInfo, Times};
+use nuncio_codec::{HeaderId, HeaderKey, HeaderMap, Version};
+use nuncio_reactor::Address;
+use std::io::Write;
+use std::time::Duration;
+
+/// An operator with its arguments.
+#[derive(Clone, Debug)]
+pub(super) struct Operator {
+    source: Source,
+    /// Most bytes of the value.
+    limit: Option<usize>,
+}
+
+/// Where the value comes from.
+#[derive(Clone, Debug)]
+enum Source {
+    Time(Moment, Box<TimeFormat>),
+    Header {
+        of: Head,
+        name: HeaderKey,
+        other: Option<HeaderKey>,
+        query: bool,
+    },
+    QueryParameter(Box<[u8]>),
+    Path {
+        query: bool,
+        from: PathFrom,
+    },
+    GrpcStatus {
+        of: Head,
+        number: bool,
+        snake: bool,
+    },
+    Text(Text),
+    Number(Number),
+    Took(Point, Point, Precision),
+    Address(End, Part),
+    /// Known when the configuration is compiled.
+    Fixed(Box<[u8]>),
+    UniqueId,
+    /// What cannot exist here.
+    Nothing,
+}
+
+#[derive(Copy, Clone, Debug)]
+enum Moment {
+    Start,
+    Now,
+}
+
+/// Whose headers.
+#[derive(Copy, Clone, Debug)]
+enum Head {
+    Request,
+    Response,
+    Trailers,
+}
+
+#[derive(Copy, Clone, Debug)]
+enum PathFrom {
+    Original,
+    Path,
+    OriginalOrPath,
+}
+
+#[derive(Copy, Clone, Debug)]
+enum Text {
+    Protocol,
+    UpstreamProtocol,
+    Details,
+    Flags,
+    FlagsLong,
+    RouteName,
+    VirtualHost,
+    Cluster,
+    HostName,
+    TransportFailure,
+    FilterChain,
+    LocalReplyBody,
+    StreamId,
+}
+
+#[derive(Copy, Clone, Debug)]
+enum Number {
+    ResponseCode,
+    BytesReceived,
+    BytesSent,
+    RequestHeaders,
+    ResponseHeaders,
+    ResponseTrailers,
+    DownstreamWireReceived,
+    DownstreamWireSent,
+    UpstreamWireReceived,
+    UpstreamWireSent,
+    DownstreamHeadersReceived,
+    DownstreamHeadersSent,
+    Attempts,
+    ConnectionId,
+    UpstreamConnectionId,
+}
+
+/// A milestone of a stream.
+#[derive(Copy, Clone, Debug)]
+enum Point {
+    Start,
+    RequestEnd,
+    UpstreamFirstSent,
+    UpstreamLastSent,
+    UpstreamFirstReceived,
+    UpstreamLastReceived,
+    ResponseBegin,
+    ResponseEnd,
+    End,
+}
+
+#[derive(Copy, Clone, Debug)]
+enum Precision {
+    Millis,
+    Micros,
+    Nanos,
+}
+
+/// Whose address.
+#[derive(Copy, Clone, Debug)]
+enum End {
+    DownstreamLocal,
+    DownstreamRemote,
+    DownstreamDirectRemote,
+    UpstreamHost,
+    UpstreamLocal,
+    UpstreamRemote,
+}
+
+/// Which part of it.
+#[derive(Copy, Clone, Debug)]
+enum Part {
+    Whole,
+    Ip,
+    Port,
+}
+
+/// Operators without arguments.
+const PLAIN: &[(&str, Source)] = &[
+    ("PROTOCOL", Source::Text(Text::Protocol)),
+    ("UPSTREAM_PROTOCOL", Source::Text(Text::UpstreamProtocol)),
+    ("RESPONSE_CODE", Source::Number(Number::ResponseCode)),
+    ("RESPONSE_CODE_DETAILS", Source::Text(Text::Details)),
+    ("RESPONSE_FLAGS", Source::Text(Text::Flags)),
+    ("RESPONSE_FLAGS_LONG", Source::Text(Text::FlagsLong)),
+    ("CONNECTION_TERMINATION_DETAILS", Source::Nothing),
+    ("BYTES_RECEIVED", Source::Number(Number::BytesReceived)),
+    ("BYTES_SENT", Source::Number(Number::BytesSent)),
+    ("REQUEST_HEADERS_BYTES", Source::Number(Number::RequestHeaders)),
+    ("RESPONSE_HEADERS_BYTES", Source::Number(Number::ResponseHeaders)),
+    ("RESPONSE_TRAILERS_BYTES", Source::Number(Number::ResponseTrailers)),
+    ("DOWNSTREAM_WIRE_BYTES_RECEIVED", Source::Number(Number::DownstreamWireReceived)),
+    ("DOWNSTREAM_WIRE_BYTES_SENT", Source::Number(Number::DownstreamWireSent)),
+    ("DOWNSTREAM_HEADER_BYTES_RECEIVED", Source::Number(Number::DownstreamHeadersReceived)),
+    ("DOWNSTREAM_HEADER_BYTES_SENT", Source::Number(Number::DownstreamHeadersSent)),
+    ("UPSTREAM_WIRE_BYTES_RECEIVED", Source::Number(Number::UpstreamWireReceived)),
+    ("UPSTREAM_WIRE_BYTES_SENT", Source::Number(Number::UpstreamWireSent)),
+    ("DURATION", Source::Took(Point::Start, Point::End, Precision::Millis)),
+    ("REQUEST_DURATION", Source::Took(Point::Start, Point::RequestEnd, Precision::Millis)),
+    ("REQUEST_TX_DURATION", Source::Took(Point::Start, Point::UpstreamLastSent, Precision::Millis)),
+    ("RESPONSE_DURATION", Source::Took(Point::Start, Point::UpstreamFirstReceived, Precision::Millis)),
+    (
+        "RESPONSE_TX_DURATION",
+        Source::Took(Point::UpstreamFirstReceived, Point::ResponseEnd, Precision::Millis),
+    ),
+    ("ROUTE_NAME", Source::Text(Text::RouteName)),
+    ("VIRTUAL_HOST_NAME", Source::Text(Text::VirtualHost)),
+    ("VIRTUAL_CLUSTER_NAME", Source::Nothing),
+    ("UPSTREAM_HOST", Source::Address(End::UpstreamHost, Part::Whole)),
+    ("UPSTREAM_HOST_NAME", Source::Text(Text::HostName)),
+    ("UPSTREAM_CLUSTER", Source::Text(Text::Cluster)),
+    ("UPSTREAM_CLUSTER_RAW", Source::Text(Text::Cluster)),
+    ("UPSTREAM_LOCAL_ADDRESS", Source::Address(End::UpstreamLocal, Part::Whole)),
+    ("UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT", Source::Address(End::UpstreamLocal, Part::Ip)),
+    ("UPSTREAM_LOCAL_PORT", Source::Address(End::UpstreamLocal, Part::Port)),
+    ("UPSTREAM_REMOTE_ADDRESS", Source::Address(End::UpstreamRemote, Part::Whole)),
+    ("UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT", Source::Address(End::UpstreamRemote, Part::Ip)),
+    ("UPSTREAM_REMOTE_PORT", Source::Address(End::UpstreamRemote, Part::Port)),
+    ("UPSTREAM_TRANSPORT_FAILURE_REASON", Source::Text(Text::TransportFailure)),
+    ("UPSTREAM_REQUEST_ATTEMPT_COUNT", Source::Number(Number::Attempts)),
+    ("UPSTREAM_CONNECTION_ID", Source::Number(Number::UpstreamConnectionId)),
+    ("DOWNSTREAM_LOCAL_ADDRESS", Source::Address(End::DownstreamLocal, Part::Whole)),
+    ("DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT", Source::Address(End::DownstreamLocal, Part::Ip)),
+    ("DOWNSTREAM_LOCAL_PORT", Source::Address(End::DownstreamLocal, Part::Port)),
+    ("DOWNSTREAM_REMOTE_ADDRESS", Source::Address(End::DownstreamRemote, Part::Whole)),
+    ("DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT", Source::Address(End::DownstreamRemote, Part::Ip)),
+    ("DOWNSTREAM_REMOTE_PORT", Source::Address(End::DownstreamRemote, Part::Port)),
+    ("DOWNSTREAM_DIRECT_REMOTE_ADDRESS", Source::Address(End::DownstreamDirectRemote, Part::Whole)),
+    ("DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT", Source::Address(End::DownstreamDirectRemote, Part::Ip)),
+    ("DOWNSTREAM_DIRECT_REMOTE_PORT", Source::Address(End::DownstreamDirectRemote, Part::Port)),
+    ("CONNECTION_ID", Source::Number(Number::ConnectionId)),
+    ("STREAM_ID", Source::Text(Text::StreamId)),
+    ("FILTER_CHAIN_NAME", Source::Text(Text::FilterChain)),
+    ("LOCAL_REPLY_BODY", Source::Text(Text::LocalReplyBody)),
+    ("UNIQUE_ID", Source::UniqueId),
+    ("GRPC_STATUS_NUMBER", Source::GrpcStatus { of: Head::Trailers, number: true, snake: false }),
+    // There is no TLS, no tracing, and no failure of what there is not.
+    ("REQUESTED_SERVER_NAME", Source::Nothing),
+    ("DOWNSTREAM_TRANSPORT_FAILURE_REASON", Source::Nothing),
+    ("DOWNSTREAM_LOCAL_CLOSE_REASON", Source::Nothing),
+    ("UPSTREAM_LOCAL_CLOSE_REASON", Source::Nothing),
+    ("UPSTREAM_DETECTED_CLOSE_TYPE", Source::Nothing),
+    ("DOWNSTREAM_DETECTED_CLOSE_TYPE", Source::Nothing),
+    ("TRACE_ID", Source::Nothing),
+    ("SPAN_ID", Source::Nothing),
+    ("TLS_JA3_FINGERPRINT", Source::Nothing),
+    ("TLS_JA4_FINGERPRINT", Source::Nothing),
+    ("DOWNSTREAM_TLS_SESSION_ID", Source::Nothing),
+    ("DOWNSTREAM_TLS_CIPHER", Source::Nothing),
+    ("DOWNSTREAM_TLS_VERSION", Source::Nothing),
+    ("DOWNSTREAM_PEER_FINGERPRINT_256", Source::Nothing),
+    ("DOWNSTREAM_PEER_FINGERPRINT_1", Source::Nothing),
+    ("DOWNSTREAM_PEER_SERIAL", Source::Nothing),
+    ("DOWNSTREAM_PEER_CERT", Source::Nothing),
+    ("DOWNSTREAM_PEER_SUBJECT", Source::Nothing),
+    ("DOWNSTREAM_PEER_ISSUER", Source::Nothing),
+    ("DOWNSTREAM_PEER_URI_SAN", Source::Nothing),
+    ("DOWNSTREAM_PEER_DNS_SAN", Source::Nothing),
+    ("DOWNSTREAM_PEER_IP_SAN", Source::Nothing),
+    ("DOWNSTREAM_PEER_EMAIL_SAN", Source::Nothing),
+    ("DOWNSTREAM_LOCAL_SUBJECT", Source::Nothing),
+    ("DOWNSTREAM_LOCAL_URI_SAN", Source::Nothing),
+    ("DOWNSTREAM_LOCAL_DNS_SAN", Source::Nothing),
+    ("DOWNSTREAM_LOCAL_IP_SAN", Source::Nothing),
+    ("DOWNSTREAM_LOCAL_EMAIL_SAN", Source::Nothing),
+    ("UPSTREAM_TLS_SESSION_ID", Source::Nothing),
+    ("UPSTREAM_TLS_CIPHER", Source::Nothing),
+    ("UPSTREAM_TLS_VERSION", Source::Nothing),
+    ("UPSTREAM_PEER_SUBJECT", Source::Nothing),
+    ("UPSTREAM_PEER_ISSUER", Source::Nothing),
+    ("UPSTREAM_PEER_CERT", Source::Nothing),
+    ("UPSTREAM_PEER_URI_SAN", Source::Nothing),
+    ("UPSTREAM_PEER_DNS_SAN", Source::Nothing),
+    ("UPSTREAM_PEER_IP_SAN", Source::Nothing),
+];
+
+/// Operators with arguments, for messages.
+const WITH_ARGUMENTS: &[&str] = &[
+    "START_TIME",
+    "START_TIME_LOCAL",
+    "EMIT_TIME",
+    "EMIT_TIME_LOCAL",
+    "REQ",
+    "REQ_WITHOUT_QUERY",
+    "RESP",
+    "RESP_WITHOUT_QUERY",
+    "TRAILER",
+    "QUERY_PARAM",
+    "PATH",
+    "GRPC_STATUS",
+    "COMMON_DURATION",
+    "ENVIRONMENT",
+    "HOSTNAME",
+    "ACCESS_LOG_TYPE",
+    "DYNAMIC_METADATA",
+    "CLUSTER_METADATA",
+    "UPSTREAM_METADATA",
+    "METADATA",
+    "FILTER_STATE",
+    "UPSTREAM_FILTER_STATE",
+    "DOWNSTREAM_PEER_CERT_V_START",
+    "DOWNSTREAM_PEER_CERT_V_END",
+    "UPSTREAM_PEER_CERT_V_START",
+    "UPSTREAM_PEER_CERT_V_END",
+];
+
+impl Operator {
+    /// An operator by its name, the text in its parentheses and the number behind its colon.
+    pub(super) fn parse(name: &str, arguments: Option<&str>, limit: Option<usize>) -> Result<Self, String> {
+        let source = if let Some((_, source)) = PLAIN.iter().find(|(known, _)| *known == name) {
+            if arguments.is_some() {
+                return Err(format!("%{name}% takes no arguments"));
+            }
+            source.clone()
+        } else {
+            with_arguments(name, arguments)?
+        };
+        if limit.is_some() && !source.is_text() {
+            return Err(format!("%{name}% cannot be cut to a length"));
+        }
+        Ok(Self { source, limit })
+    }
+
+    /// Appends the value; says whether there is one.
+    pub(super) fn write(&self, info: &StreamInfo<'_>, out: &mut Vec<u8>) -> bool {
+        let before = out.len();
+        let there = self.source.write(info, out);
+        if let Some(limit) = self.limit {
+            out.truncate(before.saturating_add(limit));
+        }
+        there
+    }
+
+    /// Whether the value is a number.
+    pub(super) fn is_number(&self) -> bool {
+        matches!(
+            self.source,
+            Source::Number(_)
+                | Source::Took(..)
+                | Source::Address(_, Part::Port)
+                | Source::GrpcStatus { number: true, .. }
+        )
+    }
+}
+
+fn with_arguments(name: &str, arguments: Option<&str>) -> Result<Source, String> {
+    let required = |what: &str| {
+        arguments.filter(|text| !text.is_empty()).ok_or_else(|| format!("%{name}% needs {what}: %{name}(…)%"))
+    };
+    let time = |moment, local| match arguments.filter(|text| !text.is_empty()) {
+        None => Ok(Source::Time(moment, Box::new(TimeFormat::iso(local)))),
+        Some(text) => Ok(Source::Time(moment, Box::new(TimeFormat::parse(text, local)?))),
+    };
+    let header = |of, query| {
+        let text = required("the name of a header")?;
+        let (name, other) = text.split_once('?').map_or((text, None), |(name, other)| (name, Some(other)));
+        let key = |name: &str| {
+            let name = if name.eq_ignore_ascii_case("host") { ":authority" } else { name };
+            HeaderKey::new(name).map_err(|error| format!("`{name}` is {error}"))
+        };
+        let other = other.filter(|other| !other.is_empty()).map(key).transpose()?;
+        Ok(Source::Header { of, name: key(name)?, other, query })
+    };
+    match name {
+        "START_TIME" => time(Moment::Start, false),
+        "START_TIME_LOCAL" => time(Moment::Start, true),
+        "EMIT_TIME" => time(Moment::Now, false),
+        "EMIT_TIME_LOCAL" => time(Moment::Now, true),
+        "REQ" => header(Head::Request, true),
+        "REQ_WITHOUT_QUERY" => header(Head::Request, false),
+        "RESP" => header(Head::Response, true),
+        "RESP_WITHOUT_QUERY" => header(Head::Response, false),
+        "TRAILER" => header(Head::Trailers, true),
+        "QUERY_PARAM" => Ok(Source::QueryParameter(required("the name of a parameter")?.as_bytes().into())),
+        "PATH" => path(arguments.unwrap_or_default()),
+        "GRPC_STATUS" => match arguments.unwrap_or("CAMEL_STRING") {
+            "CAMEL_STRING" => Ok(Source::GrpcStatus { of: Head::Trailers, number: false, snake: false }),
+            "SNAKE_STRING" => Ok(Source::GrpcStatus { of: Head::Trailers, number: false, snake: true }),
+            "NUMBER" => Ok(Source::GrpcStatus { of: Head::Trailers, number: true, snake: false }),
+            other => Err(format!("`{other}` is none of CAMEL_STRING, SNAKE_STRING, NUMBER")),
+        },
+        "COMMON_DURATION" => duration(required("two milestones")?),
+        "ENVIRONMENT" => {
+            let value = std::env::var(required("the name of a variable")?).unwrap_or_else(|_| "-".to_owned());
+            Ok(Source::Fixed(value.into_bytes().into()))
+        }
+        "HOSTNAME" => Ok(Source::Fixed(hostname().into())),
+        "ACCESS_LOG_TYPE" => Ok(Source::Fixed(b"DownstreamEnd"[..].into())),
+        "DYNAMIC_METADATA"
+        | "CLUSTER_METADATA"
+        | "UPSTREAM_METADATA"
+        | "METADATA"
+        | "FILTER_STATE"
+        | "UPSTREAM_FILTER_STATE" => required("a name").map(|_| Source::Nothing),
+        "DOWNSTREAM_PEER_CERT_V_START"
+        | "DOWNSTREAM_PEER_CERT_V_END"
+        | "UPSTREAM_PEER_CERT_V_START"
+        | "UPSTREAM_PEER_CERT_V_END" => Ok(Source::Nothing),
+        _ => {
+            let known: Vec<_> = PLAIN
+                .iter()
+                .map(|(name, _)| *name)
+                .chain(WITH_ARGUMENTS.iter().copied())
+                .map(str::to_owned)
+                .collect();
+            Err(format!("`%{name}%` is no operator.{}", crate::config::hint(name, &known)))
+        }
+    }
+}
+
+fn path(arguments: &str) -> Result<Source, String> {
+    let (query, from) = arguments.split_once(':').unwrap_or((arguments, ""));
+    let query = match query {
+        "" | "WQ" => true,
+        "NQ" => false,
+        other => return Err(format!("`{other}` is neither WQ (with the query) nor NQ")),
+    };
+    let from = match from {
+        "ORIG" => PathFrom::Original,
+        "PATH" => PathFrom::Path,
+        "" | "ORIG_OR_PATH" => PathFrom::OriginalOrPath,
+        other => return Err(format!("`{other}` is none of ORIG, PATH, ORIG_OR_PATH")),
+    };
+    Ok(Source::Path { query, from })
+}
+
+fn duration(arguments: &str) -> Result<Source, String> {
+    let mut parts = arguments.split(':');
+    let mut point = || {
+        let name = parts.next().unwrap_or_default();
+        Ok(match name {
+            "DS_RX_BEG" => Point::Start,
+            "DS_RX_END" => Point::RequestEnd,
+            "US_TX_BEG" => Point::UpstreamFirstSent,
+            "US_TX_END" => Point::UpstreamLastSent,
+            "US_RX_BEG" => Point::UpstreamFirstReceived,
+            "US_RX_END" => Point::UpstreamLastReceived,
+            "DS_TX_BEG" => Point::ResponseBegin,
+            "DS_TX_END" => Point::ResponseEnd,
+            other => {
+                return Err(format!(
+                    "`{other}` is none of the milestones DS_RX_BEG, DS_RX_END, US_TX_BEG, US_TX_END, US_RX_BEG, \
+                     US_RX_END, DS_TX_BEG, DS_TX_END"
+                ));
+            }
+        })
+    };
+    let (from, to) = (point()?, point()?);
+    let precision = match parts.next() {
+        None | Some("ms") => Precision::Millis,
+        Some("us") => Precision::Micros,
+        Some("ns") => Precision::Nanos,
+        Some(other) => return Err(format!("`{other}` is none of ms, us, ns")),
+    };
+    Ok(Source::Took(from, to, precision))
+}
+
+fn hostname() -> Vec<u8> {
+    let name = std::fs::read("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim_ascii();
+    if name.is_empty() { b"-".to_vec() } else { name.to_vec() }
+}
+
+impl Source {
+    fn is_text(&self) -> bool {
+        !matches!(self, Self::Number(_) | Self::Took(..) | Self::Time(..))
+    }
+
+    fn write(&self, info: &StreamInfo<'_>, out: &mut Vec<u8>) -> bool {
+        match self {
+            Self::Time(Moment::Start, format) => format.write(info.start, out),
+            Self::Time(Moment::Now, format) => format.write(info.now, out),
+            Self::Header { of, name, other, query } => {
+                let Some(headers) = of.headers(info) else { return false };
+                let other = || other.as_ref().and_then(|other| headers.get_key(other));
+                let Some(value) = headers.get_key(name).or_else(other) else { return false };
+                put(Some(if *query { value } else { without_query(value) }), out)
+            }
+            Self::QueryParameter(name) => {
+                let parameter = query_parameter(info.request.path(), name);
+                put(parameter, out)
+            }
+            Self::Path { query, from } => {
+                let headers = &info.request.headers;
+                let original = || headers.get(HeaderId::X_ENVOY_ORIGINAL_PATH);
+                let path = || headers.get(HeaderId::PATH);
+                let found = match from {
+                    PathFrom::Original => original(),
+                    PathFrom::Path => path(),
+                    PathFrom::OriginalOrPath => original().or_else(path),
+                };
+                put(found.map(|found| if *query { found } else { without_query(found) }), out)
+            }
+            Self::GrpcStatus { of, number, snake } => grpc_status(info, *of, (*number, *snake), out),
+            Self::Text(text) => text.write(info, out),
+            Self::Number(number) => number.of(info).is_some_and(|number| put_number(number.into(), out)),
+            Self::Took(from, to, precision) => {
+                let (Some(from), Some(to)) = (from.of(&info.times), to.of(&info.times)) else { return false };
+                let Some(took) = to.checked_sub(from) else { return false };
+                put_number(
+                    match precision {
+                        Precision::Millis => took.as_millis(),
+                        Precision::Micros => took.as_micros(),
+                        Precision::Nanos => took.as_nanos(),
+                    },
+                    out,
+                )
+            }
+            Self::Address(end, part) => end.of(info).is_some_and(|address| part.write(address, out)),
+            Self::Fixed(text) => put(Some(text), out),
+            Self::UniqueId => {
+                let mut rng = crate::io::Rng::new();
+                put(Some(&rng.uuid()), out)
+            }
+            Self::Nothing => false,
+        }
+    }
+}
+
+impl Head {
+    fn headers<'a>(self, info: &StreamInfo<'a>) -> Option<&'a HeaderMap> {
+        match self {
+            Self::Request => Some(&info.request.headers),
+            Self::Response => info.response.map(|response| &response.headers),
+            Self::Trailers => info.response_trailers,
+        }
+    }
+}
+
+impl Text {
+    fn write(self, info: &StreamInfo<'_>, out: &mut Vec<u8>) -> bool {
+        let upstream = info.upstream.as_ref();
+        let text = match self {
+            Self::Protocol => protocol(info.request.version),
+            Self::UpstreamProtocol => match upstream.and_then(|upstream| upstream.protocol) {
+                Some(version) => protocol(version),
+                None => return false,
+            },
+            Self::Details => return put_joined(info.details, out),
+            Self::Flags => info.flag.names().0,
+            Self::FlagsLong => info.flag.names().1,
+            Self::RouteName => info.route.as_ref().map_or("", |route| route.name),
+            Self::VirtualHost => info.route.as_ref().map_or("", |route| route.virtual_host),
+            Self::Cluster => upstream.map_or("", |upstream| upstream.cluster),
+            Self::HostName => {
+                let name = upstream.map_or("", |upstream| upstream.hostname);
+                if name.is_empty() {
+                    return End::UpstreamHost.of(info).is_some_and(|host| Part::Whole.write(host, out));
+                }
+                name
+            }
+            Self::TransportFailure => {
+                return put_joined(upstream.map_or("", |upstream| upstream.transport_failure), out);
+            }
+            Self::FilterChain => info.downstream.filter_chain,
+            Self::LocalReplyBody => {
+                return put(Some(info.local_reply_body), out) && !info.local_reply_body.is_empty();
+            }
+            Self::StreamId => return put(info.request.headers.get(HeaderId::X_REQUEST_ID), out),
+        };
+        put(Some(text.as_bytes()), out) && !text.is_empty()
+    }
+}
+
+impl Number {
+    fn of(self, info: &StreamInfo<'_>) -> Option<u64> {
+        let bytes = &info.bytes;
+        Some(match self {
+            Self::ResponseCode => info.response.map_or(0, |response| response.status).into(),
+            Self::BytesReceived => bytes.received,
+            Self::BytesSent => bytes.sent,
+            Self::RequestHeaders => bytes.request_headers,
+            Self::ResponseHeaders => bytes.response_headers,
+            Self::ResponseTrailers => {
+                info.response_trailers.map_or(0, |trailers| trailers.byte_size() as u64)
+            }
+            Self::DownstreamWireReceived => bytes.downstream_wire_received,
+            Self::DownstreamWireSent => bytes.downstream_wire_sent,
+            Self::DownstreamHeadersReceived => bytes.downstream_wire_received.saturating_sub(bytes.received),
+            Self::DownstreamHeadersSent => bytes.downstream_wire_sent.saturating_sub(bytes.sent),
+            Self::UpstreamWireReceived => bytes.upstream_wire_received,
+            Self::UpstreamWireSent => bytes.upstream_wire_sent,
+            Self::Attempts => info.upstream.as_ref().map_or(0, |upstream| upstream.attempts).into(),
+            Self::ConnectionId => info.downstream.connection_id,
+            Self::UpstreamConnectionId => info.upstream.as_ref()?.connection_id?,
+        })
+    }
+}
+
+impl Point {
+    fn of(self, times: &Times) -> Option<Duration> {
+        match self {
+            Self::Start => Some(Duration::ZERO),
+            Self::RequestEnd => times.request_end,
+            Self::UpstreamFirstSent => times.upstream_first_sent,
+            Self::UpstreamLastSent => times.upstream_last_sent,
+            Self::UpstreamFirstReceived => times.upstream_first_received,
+            Self::UpstreamLastReceived => times.upstream_last_received,
+            Self::ResponseBegin => times.response_begin,
+            Self::ResponseEnd => times.response_end,
+            Self::End => times.end,
+        }
+    }
+}
+
+impl End {
+    fn of<'a>(self, info: &StreamInfo<'a>) -> Option<&'a Address> {
+        let upstream = info.upstream.as_ref();
+        match self {
+            Self::DownstreamLocal => info.downstream.local,
+            Self::DownstreamRemote => info.downstream.remote,
+            Self::DownstreamDirectRemote => info.downstream.direct_remote,
+            Self::UpstreamHost => upstream?.host,
+            Self::UpstreamLocal => upstream?.local,
+            // Without proxies between us and the host these are the same, once there is a connection.
+            Self::UpstreamRemote => upstream.filter(|upstream| upstream.connection_id.is_some())?.host,
+        }
+    }
+}
+
+impl Part {
+    fn write(self, address: &Address, out: &mut Vec<u8>) -> bool {
+        // Writing into memory does not fail.
+        match (self, address) {
+            (Self::Ip, Address::Inet(address)) => write!(out, "{}", address.ip()).is_ok(),
+            (Self::Port, Address::Inet(address)) => put_number(address.port().into(), out),
+            (Self::Port, Address::Unix(_)) => false,
+            (Self::Whole | Self::Ip, address) => write!(out, "{address}").is_ok(),
+        }
+    }
+}
+
+fn grpc_status(info: &StreamInfo<'_>, of: Head, (number, snake): (bool, bool), out: &mut Vec<u8>) -> bool {
+    const NAMES: [(&str, &str); 17] = [
+        ("OK", "OK"),
+        ("Canceled", "CANCELLED"),
+        ("Unknown", "UNKNOWN"),
+        ("InvalidArgument", "INVALID_ARGUMENT"),
+        ("DeadlineExceeded", "DEADLINE_EXCEEDED"),
+        ("NotFound", "NOT_FOUND"),
+        ("AlreadyExists", "ALREADY_EXISTS"),
+        ("PermissionDenied", "PERMISSION_DENIED"),
+        ("ResourceExhausted", "RESOURCE_EXHAUSTED"),
+        ("FailedPrecondition", "FAILED_PRECONDITION"),
+        ("Aborted", "ABORTED"),
+        ("OutOfRange", "OUT_OF_RANGE"),
+        ("Unimplemented", "UNIMPLEMENTED"),
+        ("Internal", "INTERNAL"),
+        ("Unavailable", "UNAVAILABLE"),
+        ("DataLoss", "DATA_LOSS"),
+        ("Unauthenticated", "UNAUTHENTICATED"),
+    ];
+    let kind = info.request.headers.get(HeaderId::CONTENT_TYPE).unwrap_or_default();
+    if !kind.starts_with(b"application/grpc") {
+        return false;
+    }
+    let in_trailers = of.headers(info).and_then(|trailers| trailers.get(HeaderId::GRPC_STATUS));
+    let in_headers = || info.response.and_then(|response| response.headers.get(HeaderId::GRPC_STATUS));
+    let Some(status) = in_trailers.or_else(in_headers) else { return false };
+    let Some(code) = std::str::from_utf8(status).ok().and_then(|text| text.parse::<usize>().ok()) else {
+        return put(Some(b"InvalidCode"), out);
+    };
+    match NAMES.get(code).filter(|_| !number) {
+        Some((camel, snaky)) => put(Some(if snake { snaky } else { camel }.as_bytes()), out),
+        None => put_number(code as u128, out),
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::Http10 => "HTTP/1.0",
+        Version::Http11 => "HTTP/1.1",
+        Version::H2 => "HTTP/2",
+    }
+}
+
+/// Appends bytes of a peer as text: what is not UTF-8 is replaced.
+fn put(value: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
+    let Some(value) = value else { return false };
+    if value.is_ascii() {
+        out.extend_from_slice(value);
+        return true;
+    }
+    for chunk in value.utf8_chunks() {
+        out.extend_from_slice(chunk.valid().as_bytes());
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+    true
+}
+
+/// The words of a text as one word.
+fn put_joined(text: &str, out: &mut Vec<u8>) -> bool {
+    out.extend(text.bytes().map(|byte| if byte == b' ' { b'_' } else { byte }));
+    !text.is_empty()
+}
+
+fn put_number(number: u128, out: &mut Vec<u8>) -> bool {
+    let mut digits = [0; 40];
+    let mut at = digits.len();
+    let mut rest = number;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+    true
+}
