@@ -373,7 +373,7 @@ mod tests {
             .expect("listen");
         let address = listener.local_address().expect("bound");
         assert_eq!(listener.accept().expect_err("nobody yet").kind(), io::ErrorKind::WouldBlock);
-        let client = Socket::connect(&address, &ConnectOptions { nodelay: true }).expect("connect");
+        let client = Socket::connect(&address, &ConnectOptions { nodelay: true, keepalive: None }).expect("connect");
         let (server, _) = wait(|| listener.accept());
         client.take_error().expect("connected");
         assert_eq!(client.peer_address().expect("connected"), address);
@@ -474,7 +474,7 @@ mod tests {
             let listener = Socket::listen(&any, &options).expect("listen");
             assert!(listener.options().reuse_address().expect("an option"));
             let client =
-                Socket::connect(&listener.local_address().expect("bound"), &ConnectOptions { nodelay })
+                Socket::connect(&listener.local_address().expect("bound"), &ConnectOptions { nodelay, keepalive: None })
                     .expect("connect");
             assert_eq!(client.options().tcp_nodelay().expect("an option"), nodelay);
             let (server, peer) = wait(|| listener.accept());

@@ -110,7 +110,7 @@ fn route(route: &proto::Route, body_limit: usize, cx: &mut Cx<'_>) -> Option<Rou
             None
         }
         Some(proto::route::Action::Route(action)) => {
-            cx.field("route", |cx| forward(action, cx)).map(Action::Forward)
+            cx.field("route", |cx| forward(action, cx)).map(|forward| Action::Forward(Box::new(forward)))
         }
         Some(proto::route::Action::Redirect(action)) => {
             cx.field("redirect", |cx| redirect(action, cx)).map(Action::Redirect)

@@ -179,7 +179,7 @@ pub enum StringPattern {
 #[derive(Debug)]
 pub enum Action {
     /// `route`.
-    Forward(Forward),
+    Forward(Box<Forward>),
     /// `redirect`.
     Redirect(Redirect),
     /// `direct_response`.
