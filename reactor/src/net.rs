@@ -373,7 +373,8 @@ mod tests {
             .expect("listen");
         let address = listener.local_address().expect("bound");
         assert_eq!(listener.accept().expect_err("nobody yet").kind(), io::ErrorKind::WouldBlock);
-        let client = Socket::connect(&address, &ConnectOptions { nodelay: true, keepalive: None }).expect("connect");
+        let client =
+            Socket::connect(&address, &ConnectOptions { nodelay: true, keepalive: None }).expect("connect");
         let (server, _) = wait(|| listener.accept());
         client.take_error().expect("connected");
         assert_eq!(client.peer_address().expect("connected"), address);
@@ -473,9 +474,11 @@ mod tests {
             let options = ListenOptions { nodelay, backlog: Some(3), ..ListenOptions::default() };
             let listener = Socket::listen(&any, &options).expect("listen");
             assert!(listener.options().reuse_address().expect("an option"));
-            let client =
-                Socket::connect(&listener.local_address().expect("bound"), &ConnectOptions { nodelay, keepalive: None })
-                    .expect("connect");
+            let client = Socket::connect(
+                &listener.local_address().expect("bound"),
+                &ConnectOptions { nodelay, keepalive: None },
+            )
+            .expect("connect");
             assert_eq!(client.options().tcp_nodelay().expect("an option"), nodelay);
             let (server, peer) = wait(|| listener.accept());
             assert_eq!(peer, client.local_address().expect("bound"));

@@ -1,8 +1,8 @@
 //! `HttpConnectionManager` to [`HcmConfig`].
 
 use super::config::{
-    Cidr, CodecType, EscapedSlashes, Forwarding, HcmConfig, HostPort, PathRules, RequestId, RouterConfig,
-    ServerHeader, Terminal, Underscores, UserAgent,
+    Cidr, CodecType, EscapedSlashes, Forwarding, HcmConfig, HostPort, PathRules, ReplyRules, RequestId,
+    RouterConfig, ServerHeader, Terminal, Underscores, UserAgent,
 };
 use crate::access_log;
 use crate::api::envoy::config::core::v3::http_protocol_options::HeadersWithUnderscoresAction;
@@ -52,6 +52,10 @@ pub fn hcm(proto: &HttpConnectionManager, cx: &mut Cx<'_>) -> Option<HcmConfig> 
     timeouts(&mut config, proto, &common, cx);
     headers(&mut config, proto, &common, cx);
     upgrades(&mut config, proto, cx);
+    config.replies = proto
+        .local_reply_config
+        .as_ref()
+        .map(|replies| cx.field("local_reply_config", |cx| ReplyRules::compile(replies, cx)));
     config.access_log =
         cx.each("access_log", &proto.access_log, |cx, log| access_log::compile::access_log(log, cx));
     Some(config)

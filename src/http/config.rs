@@ -1,5 +1,6 @@
 //! The validated form of an HTTP connection manager.
 
+pub use super::reply_rules::ReplyRules;
 use crate::access_log::config::AccessLogConfig;
 use crate::router::config::{RouteConfig, StringMatch};
 use crate::stats::{Http1Stats, HttpStats};
@@ -75,6 +76,8 @@ pub struct HcmConfig {
     /// An invalid message ends its stream only, where its end is known (`stream_error_on_invalid_http_message` or its
     /// override for HTTP/1).
     pub keep_after_error: bool,
+    /// `local_reply_config`.
+    pub replies: Option<ReplyRules>,
     /// Written when a request ends.
     pub access_log: Vec<AccessLogConfig>,
     /// Where it counts.
@@ -122,6 +125,7 @@ impl HcmConfig {
             upgrades: Vec::new(),
             ignored_upgrades: Vec::new(),
             keep_after_error: false,
+            replies: None,
             access_log: Vec::new(),
             stats,
             codec_stats,

@@ -90,6 +90,14 @@ impl Http {
         if manager.config.suppresses_envoy_headers() {
             reply.head.headers.remove(HeaderId::X_ENVOY_OVERLOADED);
         }
+        if let (Some(rules), false) = (&manager.config.replies, matches!(cause, Cause::Admin)) {
+            let row = cause.row();
+            let mut info = stream.info(&manager.config.routes, &origin, upstream);
+            info.now = cx.reactor.wall();
+            info.times.end = Some(cx.reactor.now() - stream.started);
+            (info.flag, info.details) = (row.flag, &row.details);
+            rules.apply(&mut reply, &info);
+        }
         reply.finish(request, cause);
         let LocalReply { head, mut body, .. } = reply;
         let end = body.is_empty();

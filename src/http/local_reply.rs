@@ -9,7 +9,8 @@ use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead, ResponseHead, Versi
 pub(super) struct LocalReply {
     pub(super) head: ResponseHead,
     pub(super) body: Buffer,
-    content_type: Box<str>,
+    /// Of the body, unless a header says otherwise.
+    pub(super) content_type: Box<str>,
 }
 
 impl LocalReply {

@@ -12,6 +12,7 @@ mod forwarding;
 mod header_rules;
 mod local_reply;
 mod path;
+mod reply_rules;
 mod response;
 mod server_connection;
 mod stream;
