@@ -1,6 +1,6 @@
 //! The operators: what they are called, what they take, and what they say of a stream.
 
-use super::query::{query_parameter, without_query};
+use super::query::{decoded_parameter, without_query};
 use super::time::TimeFormat;
 use crate::stream_info::{StreamInfo, Times};
 use nuncio_codec::{HeaderId, HeaderKey, HeaderMap, Version};
@@ -446,8 +446,8 @@ impl Source {
                 put(Some(if *query { value } else { without_query(value) }), out)
             }
             Self::QueryParameter(name) => {
-                let parameter = query_parameter(info.request.path(), name);
-                put(parameter, out)
+                let parameter = decoded_parameter(info.request.path(), name);
+                put(parameter.as_deref(), out)
             }
             Self::Path { query, from } => {
                 let headers = &info.request.headers;
@@ -523,7 +523,8 @@ impl Text {
             }
             Self::FilterChain => info.downstream.filter_chain,
             Self::LocalReplyBody => {
-                return put(Some(info.local_reply_body), out) && !info.local_reply_body.is_empty();
+                // Empty is a value here.
+                return put(Some(info.local_reply_body), out);
             }
             Self::StreamId => return put(info.request.headers.get(HeaderId::X_REQUEST_ID), out),
         };

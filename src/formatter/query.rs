@@ -17,3 +17,36 @@ pub(crate) fn query_parameter<'a>(path: &'a [u8], name: &[u8]) -> Option<&'a [u8
         (key == name).then_some(value)
     })
 }
+
+/// The first value of a query parameter whose decoded name is this, decoded. A control character stays as it is
+/// written, so that it cannot break a line of a log.
+pub(crate) fn decoded_parameter(path: &[u8], name: &[u8]) -> Option<Vec<u8>> {
+    let query = path.get(without_query(path).len() + 1..)?;
+    let query = memchr::memchr(b'#', query).map_or(query, |at| &query[..at]);
+    query.split(|byte| *byte == b'&').find_map(|pair| {
+        let at = memchr::memchr(b'=', pair);
+        let key = at.map_or(pair, |at| &pair[..at]);
+        let value = at.map_or(&b""[..], |at| &pair[at + 1..]);
+        (decoded(key) == name).then(|| decoded(value))
+    })
+}
+
+/// Bytes without percent encoding (RFC 3986 section 2.1), but for that of control characters.
+fn decoded(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, more)) = rest.split_first() {
+        let code = more.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        match code.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(code) if byte == b'%' && !code.is_ascii_control() => {
+                out.push(code);
+                rest = &more[2..];
+            }
+            _ => {
+                out.push(byte);
+                rest = more;
+            }
+        }
+    }
+    out
+}

@@ -50,13 +50,14 @@ impl Http {
         cx.stats.inc(manager.listener.http.downstream_rq_completed);
         let duration = cx.reactor.now() - stream.started;
         cx.stats.record(stats.downstream_rq_time, duration.as_millis() as u64);
-        if stream.is_tunnel() {
+        if stream.admitted {
             cx.stats.move_gauge(stats.downstream_cx_upgrades_active, -1);
         }
-        match cause {
-            Cause::Disconnected => cx.stats.inc(stats.downstream_rq_rx_reset),
-            _ if !stream.response_end => cx.stats.inc(stats.downstream_rq_tx_reset),
-            _ => {}
+        if !matches!(cause, Cause::Disconnected) && !stream.response_end {
+            cx.stats.inc(stats.downstream_rq_tx_reset);
+        }
+        if !stream.request_end || !stream.response_end {
+            cx.stats.inc(stats.downstream_rq_rx_reset);
         }
         if stream.response_end && !stream.request_end {
             cx.stats.inc(stats.downstream_rq_response_before_rq_complete);

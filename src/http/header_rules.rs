@@ -22,7 +22,7 @@ pub(super) fn check(head: &mut RequestHead, config: &HcmConfig, local: Option<&A
         }
         head.headers.retain(|header| !header.name.contains(&b'_'));
     }
-    let nameless = head.authority().is_none_or(<[u8]>::is_empty);
+    let nameless = head.authority().is_none();
     match &config.default_host {
         Some(host) if nameless && head.version == Version::Http10 => {
             head.headers.set(HeaderId::AUTHORITY, host);
@@ -171,6 +171,9 @@ pub(super) fn prepare_response(
     if let Some(via) = &config.via {
         forwarding::append_to_list(&mut head.headers, HeaderId::VIA, b", ", via);
     }
+    if !head.headers.contains(HeaderId::DATE) {
+        head.headers.append_id(HeaderId::DATE, date);
+    }
     let absent = !head.headers.contains(HeaderId::SERVER);
     match config.server_header {
         ServerHeader::Overwrite => head.headers.set(HeaderId::SERVER, &config.server_name),
@@ -178,9 +181,6 @@ pub(super) fn prepare_response(
             head.headers.append_id(HeaderId::SERVER, &config.server_name);
         }
         ServerHeader::AppendIfAbsent | ServerHeader::PassThrough => {}
-    }
-    if !head.headers.contains(HeaderId::DATE) {
-        head.headers.append_id(HeaderId::DATE, date);
     }
 }
 

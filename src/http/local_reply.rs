@@ -53,7 +53,11 @@ impl LocalReply {
         let local = !matches!(cause, Cause::Admin | Cause::Complete);
         if local && is_grpc(request) {
             headers.set(HeaderId::CONTENT_TYPE, b"application/grpc");
-            let status = grpc_status(self.head.status).to_string();
+            let status = match cause {
+                Cause::MaxDuration { .. } => DEADLINE_EXCEEDED,
+                _ => grpc_status(self.head.status),
+            };
+            let status = status.to_string();
             headers.set(HeaderId::GRPC_STATUS, status.as_bytes());
             if !self.body.is_empty() {
                 headers.set(HeaderId::GRPC_MESSAGE, &percent_encode(&self.body.to_vec()));
@@ -79,6 +83,9 @@ fn is_grpc(request: &RequestHead) -> bool {
     let rest = kind.strip_prefix(b"application/grpc");
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+"))
 }
+
+/// A status of gRPC ("Status codes and their use in gRPC").
+const DEADLINE_EXCEEDED: u8 = 4;
 
 /// The status of gRPC for one of HTTP ("HTTP to gRPC Status Code Mapping").
 fn grpc_status(status: u16) -> u8 {

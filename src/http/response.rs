@@ -30,6 +30,16 @@ impl Http {
         let before = output.len();
         connection.codec.send_headers(&head, end, output);
         let sent = (output.len() - before) as u64;
+        // As Envoy counts: with `:status` and with what the codec says about the connection.
+        let about_connection = match (connection.codec.keep_alive(), stream.request.version) {
+            _ if head.status == 101 => b"connectionUpgrade".len(),
+            _ if stream.tunnel && stream.request.method == Method::Connect => 0,
+            (false, _) => b"connectionclose".len(),
+            (true, Version::Http10) => b"connectionkeep-alive".len(),
+            (true, _) => 0,
+        };
+        stream.response_header_bytes =
+            (head.headers.byte_size() + b":status200".len() + about_connection) as u64;
         let stats = &config.stats;
         cx.stats.add(stats.downstream_cx_tx_bytes_total, sent);
         let (all, here) = match head.status / 100 {
@@ -39,8 +49,11 @@ impl Http {
             4 => (stats.downstream_rq_4xx, listener.http.downstream_rq_4xx),
             _ => (stats.downstream_rq_5xx, listener.http.downstream_rq_5xx),
         };
-        cx.stats.inc(all);
-        cx.stats.inc(here);
+        // What is above has no class of its own.
+        if head.status < 600 {
+            cx.stats.inc(all);
+            cx.stats.inc(here);
+        }
         let now = cx.reactor.now();
         stream.wire_sent += sent;
         stream.response = head;
@@ -51,8 +64,6 @@ impl Http {
             stream.response_end_at = Some(now);
         }
         if stream.is_tunnel() {
-            cx.stats.inc(stats.downstream_cx_upgrades_total);
-            cx.stats.move_gauge(stats.downstream_cx_upgrades_active, 1);
             // What the client sent ahead waits in the input or in the socket.
             cx.reactor.defer(resume(stream.connection));
         }
@@ -119,10 +130,19 @@ impl Http {
 
     fn send_interim(&mut self, key: DownstreamKey, head: &ResponseHead, cx: &mut Cx<'_>) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        connection.codec.send_informational(head, cx.io.output(connection.conn));
-        let stats = &self.managers[connection.manager.0 as usize].config.stats;
-        cx.stats.inc(stats.downstream_rq_1xx);
-        cx.stats.inc(stats.downstream_rq_completed);
+        let output = cx.io.output(connection.conn);
+        let before = output.len();
+        connection.codec.send_informational(head, output);
+        let sent = (output.len() - before) as u64;
+        if let Some(stream) = connection.stream.and_then(|stream| self.streams.get_mut(stream)) {
+            stream.wire_sent += sent;
+        }
+        let Manager { config, listener, .. } = &self.managers[connection.manager.0 as usize];
+        cx.stats.add(config.stats.downstream_cx_tx_bytes_total, sent);
+        cx.stats.inc(config.stats.downstream_rq_1xx);
+        cx.stats.inc(config.stats.downstream_rq_completed);
+        cx.stats.inc(listener.http.downstream_rq_1xx);
+        cx.stats.inc(listener.http.downstream_rq_completed);
     }
 
     /// The upstream's half of a tunnel has ended and the client's has not: only our sending side is shut down.

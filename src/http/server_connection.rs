@@ -40,6 +40,8 @@ pub(super) struct ServerConnection {
     opened: Time,
     /// It is being drained for its age, and closed then if it is without a request.
     drained_by: Option<Time>,
+    /// The client has ended the connection.
+    gone: bool,
     /// The client has ended its half of a tunnel.
     ended: bool,
     pub(super) manager: ManagerId,
@@ -85,6 +87,7 @@ impl Http {
             requests: 0,
             opened: now,
             drained_by: None,
+            gone: false,
             ended: false,
             manager,
             codec: h1::Server::new(config.http1),
@@ -215,9 +218,10 @@ impl Http {
     }
 
     fn on_remote_close(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
-        let Some(connection) = self.connections.get(key) else { return };
+        let Some(connection) = self.connections.get_mut(key) else { return };
         let stats = &self.managers[connection.manager.0 as usize].config.stats;
         cx.stats.inc(stats.downstream_cx_destroy_remote);
+        connection.gone = true;
         match connection.stream {
             Some(stream) => {
                 cx.stats.inc(stats.downstream_cx_destroy_active_rq);
@@ -318,6 +322,9 @@ impl Http {
         cx.stats.record(stats.downstream_cx_length_ms, lived);
         cx.stats.record(listener.downstream_cx_length_ms, lived);
         cx.stats.inc(stats.downstream_cx_destroy);
+        if !connection.gone {
+            cx.stats.inc(stats.downstream_cx_destroy_local);
+        }
         cx.stats.move_gauge(stats.downstream_cx_active, -1);
         cx.stats.move_gauge(stats.downstream_cx_http1_active, -1);
         cx.stats.inc(listener.downstream_cx_destroy);

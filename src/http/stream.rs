@@ -43,6 +43,7 @@ pub(super) struct Stream {
     pub(super) moved: Time,
     pub(super) request_bytes: u64,
     pub(super) response_bytes: u64,
+    pub(super) response_header_bytes: u64,
     pub(super) wire_received: u64,
     pub(super) wire_sent: u64,
     pub(super) request_end_at: Option<Time>,
@@ -53,7 +54,11 @@ pub(super) struct Stream {
     pub(super) request_end: bool,
     pub(super) response_started: bool,
     pub(super) response_end: bool,
-    /// The request asks for a tunnel that may be given.
+    /// It asks for another protocol.
+    asks_upgrade: bool,
+    /// It asks for a tunnel, and the configuration has nothing against it.
+    pub(super) admitted: bool,
+    /// The same, and there is an upstream to ask.
     pub(super) tunnel: bool,
 }
 
@@ -73,6 +78,7 @@ impl Stream {
             moved: now,
             request_bytes: 0,
             response_bytes: 0,
+            response_header_bytes: 0,
             wire_received: 0,
             wire_sent: 0,
             request_end_at: None,
@@ -83,6 +89,8 @@ impl Stream {
             request_end: false,
             response_started: false,
             response_end: false,
+            asks_upgrade: false,
+            admitted: false,
             tunnel: false,
         }
     }
@@ -124,14 +132,20 @@ impl Stream {
             bytes: Bytes {
                 received: self.request_bytes,
                 sent: self.response_bytes,
-                request_headers: self.request.headers.byte_size() as u64,
-                response_headers: self.response.headers.byte_size() as u64,
+                request_headers: self.request_header_bytes(),
+                response_headers: self.response_header_bytes,
                 downstream_wire_received: self.wire_received,
                 downstream_wire_sent: self.wire_sent,
                 ..router.bytes
             },
             ..router
         }
+    }
+
+    /// As Envoy counts: it leaves the `connection` that goes with an `upgrade` in the map.
+    fn request_header_bytes(&self) -> u64 {
+        let about_connection = if self.asks_upgrade { b"connectionUpgrade".len() } else { 0 };
+        (self.request.headers.byte_size() + about_connection) as u64
     }
 
     /// Where the request comes from.
@@ -205,6 +219,7 @@ impl Http {
                 protocol.make_ascii_lowercase();
             }
         }
+        stream.asks_upgrade = upgrade.is_some() && stream.request.method != Method::Connect;
         let ends = Ends { local: server.local(manager), peer: &server.peer };
         let client =
             header_rules::prepare_request(&mut stream.request, upgrade.is_some(), ends, config, cx.rng);
@@ -217,6 +232,11 @@ impl Http {
             && let Err(cause) = admit_upgrade(stream, &protocol, config)
         {
             return self.refuse(key, cause, upstream, cx);
+        }
+        if stream.asks_upgrade || stream.request.method == Method::Connect {
+            stream.admitted = true;
+            cx.stats.inc(config.stats.downstream_cx_upgrades_total);
+            cx.stats.move_gauge(config.stats.downstream_cx_upgrades_active, 1);
         }
         if expects && !end {
             self.send_continue(connection, cx);
@@ -247,7 +267,11 @@ impl Http {
         if connect
             || matches!(
                 cause,
-                Cause::MissingHost | Cause::UpgradeRefused | Cause::Underscore | Cause::PathNormalization
+                Cause::MissingHost
+                    | Cause::UpgradeRefused
+                    | Cause::Underscore
+                    | Cause::PathNormalization
+                    | Cause::FragmentInPath
             )
         {
             connection.codec.set_close();

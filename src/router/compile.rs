@@ -344,7 +344,10 @@ fn forward(action: &proto::RouteAction, cx: &mut Cx<'_>) -> Option<Forward> {
     };
     Some(Forward {
         cluster: cluster?,
-        timeout: cx.limit("timeout", action.timeout.as_ref(), Some(Duration::from_secs(15))),
+        timeout: cx
+            .limit("timeout", action.timeout.as_ref(), Some(Duration::from_secs(15)))
+            // As in Envoy, the newer limit replaces the older one.
+            .filter(|_| action.max_stream_duration.is_none()),
         path_rewrite,
         host_rewrite,
         append_x_forwarded_host: action.append_x_forwarded_host,

@@ -133,7 +133,8 @@ impl Cause {
             Self::MaxDuration { request_end } => (
                 if *request_end { 504 } else { 408 },
                 "downstream duration timeout".into(),
-                Flag::DurationTimeout,
+                // As in Envoy, which has a flag for this and does not set it.
+                Flag::None,
                 "max_duration_timeout".into(),
             ),
             Self::UpstreamMaxDuration { request_end } => (
@@ -197,7 +198,7 @@ fn upstream_row(failure: &Failure, started: bool) -> Row {
         Failure::Terminated { .. } => {
             (503, "connection termination", "", Flag::UpstreamConnectionTermination)
         }
-        Failure::Protocol { details } => (502, "protocol error", *details, Flag::UpstreamProtocolError),
+        Failure::Protocol { .. } => (502, "protocol error", "", Flag::UpstreamProtocolError),
     };
     let when = if started { "after" } else { "before" };
     let bar = if more.is_empty() { "" } else { "|" };

@@ -5,7 +5,8 @@
 //! manager. It never touches the downstream connection.
 
 use super::config::{
-    Action, ClusterChoice, Forward, MaxStreamDuration, Mutations, Redirect, Route, RouteConfig, WeightedEntry,
+    Action, ClusterChoice, Forward, MaxStreamDuration, Mutations, Redirect, RedirectPath, Route, RouteConfig,
+    WeightedEntry,
 };
 use super::ending::Cause;
 use super::rewrite;
@@ -37,6 +38,18 @@ pub enum Step {
     /// End the request for this cause, answering it if no response has begun.
     End(Cause),
 }
+
+/// What a caller may tell the router, and not the upstream.
+const CONSUMED: [HeaderId; 8] = [
+    HeaderId::X_ENVOY_RETRY_ON,
+    HeaderId::X_ENVOY_RETRY_GRPC_ON,
+    HeaderId::X_ENVOY_MAX_RETRIES,
+    HeaderId::X_ENVOY_RETRIABLE_HEADER_NAMES,
+    HeaderId::X_ENVOY_RETRIABLE_STATUS_CODES,
+    HeaderId::X_ENVOY_HEDGE_ON_PER_TRY_TIMEOUT,
+    HeaderId::X_ENVOY_IS_TIMEOUT_RETRY,
+    HeaderId::X_ENVOY_UPSTREAM_RQ_PER_TRY_TIMEOUT_MS,
+];
 
 /// The router's state for one request.
 #[derive(Debug, Default)]
@@ -194,6 +207,10 @@ impl Exchange {
                 cx.stats.inc(frame.stats.rq_direct_response);
                 // Envoy counts both kinds of answer here.
                 let location = rewrite::location(route, redirect, head);
+                if matches!(redirect.path, RedirectPath::Prefix(_) | RedirectPath::Regex(_)) {
+                    // As in Envoy, the request itself is rewritten too, for the access log.
+                    rewrite::replace_path(head, rewrite::path_of(&location));
+                }
                 Step::End(Cause::Redirect { status: redirect.status, location })
             }
             Action::Forward(forward) => self.forward(frame, (route, forward), head, end, upstream, cx),
@@ -230,6 +247,10 @@ impl Exchange {
             && let Some(timeout) = self.timeout
         {
             set_number(head, HeaderId::X_ENVOY_EXPECTED_RQ_TIMEOUT_MS, timeout.as_millis() as u64);
+        }
+        cap_grpc_timeout(&forward.max_stream_duration, head);
+        for id in CONSUMED {
+            head.headers.remove(id);
         }
         self.change_request(frame, head, upstream);
         if let Some(host) = self.weighted(forward).and_then(|entry| entry.host_rewrite.as_deref()) {
@@ -293,6 +314,14 @@ impl Exchange {
         }
     }
 
+    /// The cluster of a request that was ended before one was asked for, if there was no choice.
+    fn only_cluster(&self, routes: &RouteConfig) -> Option<ClusterId> {
+        match self.forwarding(routes)?.cluster {
+            ClusterChoice::One(cluster) => Some(cluster),
+            _ => None,
+        }
+    }
+
     /// The view of the request as far as it has come here; what only the connection manager knows is for it to
     /// fill in.
     pub fn info<'a>(
@@ -306,6 +335,10 @@ impl Exchange {
             .found_route(routes)
             .map(|(id, route)| RouteInfo { name: &route.name, virtual_host: &routes.virtual_host(id).name });
         let peer = self.peer.as_ref();
+        let host = self
+            .cluster
+            .zip(peer)
+            .map(|(cluster, peer)| &upstream.cluster(cluster).hosts[peer.host as usize]);
         StreamInfo {
             request,
             request_trailers: None,
@@ -325,10 +358,10 @@ impl Exchange {
             stream_id: origin.stream_id,
             downstream: origin.downstream.clone(),
             route,
-            upstream: self.cluster.map(|cluster| UpstreamInfo {
+            upstream: self.cluster.or_else(|| self.only_cluster(routes)).map(|cluster| UpstreamInfo {
                 cluster: &upstream.cluster(cluster).name,
-                host: peer.map(|peer| &peer.host),
-                hostname: "",
+                host: host.map(|host| &host.address),
+                hostname: host.map_or("", |host| &host.hostname),
                 local: peer.and_then(|peer| peer.local.as_ref()),
                 connection_id: peer.and_then(|peer| peer.connection),
                 attempts: self.attempts,
@@ -367,6 +400,10 @@ impl Exchange {
                 self.body_sent |= !data.is_empty();
                 let (more, sent) = upstream.send_data(attempt, data, end, cx);
                 self.on_sent(sent, end, cx);
+                if end && self.tunnel && self.last_received.is_some() {
+                    // The second half of a tunnel: the attempt is over.
+                    self.attempt = None;
+                }
                 more
             }
             _ => {
@@ -381,8 +418,8 @@ impl Exchange {
         self.on_request_end(cx);
         match self.attempt {
             Some(attempt) if self.connected => {
-                upstream.send_trailers(attempt, &trailers, cx);
-                self.on_sent(0, true, cx);
+                let sent = upstream.send_trailers(attempt, &trailers, cx);
+                self.on_sent(sent, true, cx);
             }
             _ => self.trailers = Some(trailers),
         }
@@ -555,7 +592,7 @@ impl Exchange {
         }
         if let Some(trailers) = trailers {
             self.body_sent = true;
-            upstream.send_trailers(attempt, &trailers, cx);
+            sent += upstream.send_trailers(attempt, &trailers, cx);
         }
         self.on_sent(sent, self.request_end, cx);
     }
@@ -566,8 +603,6 @@ impl Exchange {
         self.sent_at = Some(now);
         if !self.tunnel {
             self.deadline = self.timeout.map(|timeout| now + timeout);
-        } else if self.last_received.is_some() {
-            self.attempt = None;
         }
     }
 
@@ -587,7 +622,7 @@ impl Exchange {
                 Cause::UpstreamMaxDuration { .. } => stats.upstream_rq_max_duration_reached,
                 _ => stats.upstream_rq_timeout,
             });
-            if !self.response_started {
+            if !self.response_started && matches!(cause, Cause::RouteTimeout { .. }) {
                 self.charge(cause, upstream, cx);
             }
         }
@@ -651,6 +686,15 @@ fn max_duration(limits: &MaxStreamDuration, head: &RequestHead) -> Option<Option
     };
     let capped = cap.map_or(asked, |cap| asked.min(cap));
     Some(Some(capped.saturating_sub(limits.grpc_offset)))
+}
+
+/// A `grpc-timeout` above what the route allows is lowered to that.
+fn cap_grpc_timeout(limits: &MaxStreamDuration, head: &mut RequestHead) {
+    let Some(Some(cap)) = limits.grpc_max else { return };
+    if head.headers.get(HeaderId::GRPC_TIMEOUT).and_then(grpc_timeout).is_some_and(|asked| asked > cap) {
+        let text = format!("{}m", cap.as_millis());
+        head.headers.set(HeaderId::GRPC_TIMEOUT, text.as_bytes());
+    }
 }
 
 /// A `grpc-timeout` (gRPC over HTTP2, "Timeout"): up to 8 digits and a unit; rounded up to milliseconds.

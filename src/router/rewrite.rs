@@ -33,9 +33,21 @@ pub(super) fn rewrite(route: &Route, forward: &Forward, head: &mut RequestHead) 
             path
         }
     };
+    replace_path(head, &path);
+}
+
+/// Gives a request another path and notes the old one in `x-envoy-original-path`.
+pub(super) fn replace_path(head: &mut RequestHead, path: &[u8]) {
     let original = head.path().to_vec();
     head.headers.set(HeaderId::X_ENVOY_ORIGINAL_PATH, &original);
-    head.headers.set(HeaderId::PATH, &path);
+    head.headers.set(HeaderId::PATH, path);
+}
+
+/// The path, with its query, of a URL that [`location`] made.
+pub(super) fn path_of(url: &[u8]) -> &[u8] {
+    let authority = url.windows(3).position(|bytes| bytes == b"://").map_or(0, |at| at + 3);
+    let length = memchr::memchr(b'/', &url[authority..]).unwrap_or(0);
+    &url[authority + length..]
 }
 
 /// The same URL with https.

@@ -136,7 +136,8 @@ scope! {
     CallerStats {
         counters: ;
         sparse:
-            upstream_rq_1xx upstream_rq_2xx upstream_rq_3xx upstream_rq_4xx upstream_rq_5xx upstream_rq_completed;
+            upstream_rq_1xx upstream_rq_2xx upstream_rq_3xx upstream_rq_4xx upstream_rq_5xx
+            upstream_rq_unknown upstream_rq_completed;
         gauges: ;
         sparse_gauges: ;
         codes: upstream_rq_code = "upstream_rq_";
@@ -168,7 +169,8 @@ scope! {
             upstream_flow_control_paused_reading_total upstream_flow_control_resumed_reading_total
             upstream_flow_control_backed_up_total upstream_flow_control_drained_total;
         sparse:
-            upstream_rq_1xx upstream_rq_2xx upstream_rq_3xx upstream_rq_4xx upstream_rq_5xx;
+            upstream_rq_1xx upstream_rq_2xx upstream_rq_3xx upstream_rq_4xx upstream_rq_5xx
+            upstream_rq_unknown;
         gauges:
             upstream_cx_active upstream_rq_active upstream_rq_pending_active membership_total membership_healthy
             membership_degraded membership_excluded

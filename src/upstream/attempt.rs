@@ -21,8 +21,8 @@ pub enum Begin {
     Refused {
         /// Why.
         failure: Failure,
-        /// The host that had been picked, if it came to that.
-        host: Option<Address>,
+        /// The host that had been picked, if it came to that, by its place in the cluster.
+        host: Option<u32>,
     },
 }
 
@@ -112,8 +112,8 @@ pub struct Ask {
 /// The host of an attempt and the connection to it.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Where the host listens.
-    pub host: Address,
+    /// The host, by its place in the cluster.
+    pub host: u32,
     /// This end of the connection, once there is one.
     pub local: Option<Address>,
     /// The connection's number in the process.

@@ -78,6 +78,7 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
         stats: ClusterStats::register(cx.registry, &prefix),
         callers: ["external", "internal"]
             .map(|caller| CallerStats::register(cx.registry, &format!("{prefix}{caller}."))),
+        canary: CallerStats::register(cx.registry, &format!("{prefix}canary.")),
         breaker_stats: ["default", "high"].map(|priority| {
             BreakerStats::register(cx.registry, &format!("{prefix}circuit_breakers.{priority}."))
         }),

@@ -55,6 +55,8 @@ pub struct ClusterConfig {
     pub stats: ClusterStats,
     /// The same for external and internal callers alone.
     pub callers: [CallerStats; 2],
+    /// The same for answers that say that they come from a canary.
+    pub canary: CallerStats,
     /// Where its limits are shown, for each priority.
     pub breaker_stats: [BreakerStats; 2],
 }

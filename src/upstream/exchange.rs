@@ -9,8 +9,9 @@ use super::client::{ClientKey, State};
 use super::config::{ClusterConfig, ClusterId};
 use super::manager::{By, Upstream, millis};
 use crate::io::{Close, Cx, Owner, Read, Task};
+use crate::stats::CallerStats;
 use nuncio_codec::h1::ResponseEvent;
-use nuncio_codec::{Buffer, HeaderMap, RequestHead};
+use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead};
 use nuncio_reactor::SlabKey;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ impl Upstream {
         if let Err(error) = client.codec.send_headers(head, end, output) {
             // Nothing was written, but what was to be sent is not fit to be sent to anybody.
             let failure = Failure::Protocol { details: error.details() };
-            self.break_off(key, failure, By::Us, cx);
+            self.break_off(key, (failure, 0), By::Us, cx);
             return 0;
         }
         let sent = (output.len() - before) as u64;
@@ -71,7 +72,7 @@ impl Upstream {
         let more = !client.backed_up;
         if end && client.codec.in_tunnel() {
             if client.half {
-                self.on_complete(key, attempt, cx);
+                self.on_complete(key, attempt, By::Us, cx);
             } else {
                 cx.io.finish(client.conn);
             }
@@ -79,11 +80,16 @@ impl Upstream {
         (more, sent)
     }
 
-    /// Ends the request with trailers.
-    pub fn send_trailers(&mut self, attempt: AttemptKey, trailers: &HeaderMap, cx: &mut Cx<'_>) {
-        let Some(key) = self.client_of(attempt) else { return };
+    /// Ends the request with trailers. Says how many bytes that were.
+    pub fn send_trailers(&mut self, attempt: AttemptKey, trailers: &HeaderMap, cx: &mut Cx<'_>) -> u64 {
+        let Some(key) = self.client_of(attempt) else { return 0 };
         let client = self.clients.get_mut(key).expect("bound connections live");
-        client.codec.send_trailers(trailers, cx.io.output(client.conn));
+        let output = cx.io.output(client.conn);
+        let before = output.len();
+        client.codec.send_trailers(trailers, output);
+        let sent = (output.len() - before) as u64;
+        cx.stats.add(self.clusters[client.cluster as usize].config.stats.upstream_cx_tx_bytes_total, sent);
+        sent
     }
 
     /// Stops reading the response (its reader is slow).
@@ -130,20 +136,17 @@ impl Upstream {
     /// Counts the status that a request ended with: the host's own, or the one given in its place.
     pub fn charge(&self, cluster: ClusterId, internal: bool, status: u16, cx: &Cx<'_>) {
         let ClusterConfig { stats, callers, .. } = self.cluster(cluster);
-        let caller = &callers[usize::from(internal)];
         cx.stats.inc(stats.upstream_rq_completed);
-        cx.stats.inc(caller.upstream_rq_completed);
         cx.stats.inc_status(stats.upstream_rq_code, status);
-        cx.stats.inc_status(caller.upstream_rq_code, status);
-        let (all, some) = match status / 100 {
-            1 => (stats.upstream_rq_1xx, caller.upstream_rq_1xx),
-            2 => (stats.upstream_rq_2xx, caller.upstream_rq_2xx),
-            3 => (stats.upstream_rq_3xx, caller.upstream_rq_3xx),
-            4 => (stats.upstream_rq_4xx, caller.upstream_rq_4xx),
-            _ => (stats.upstream_rq_5xx, caller.upstream_rq_5xx),
-        };
-        cx.stats.inc(all);
-        cx.stats.inc(some);
+        cx.stats.inc(match status / 100 {
+            1 => stats.upstream_rq_1xx,
+            2 => stats.upstream_rq_2xx,
+            3 => stats.upstream_rq_3xx,
+            4 => stats.upstream_rq_4xx,
+            5 => stats.upstream_rq_5xx,
+            _ => stats.upstream_rq_unknown,
+        });
+        count_status(&callers[usize::from(internal)], status, cx);
     }
 
     /// Counts how long a response took, from the end of the request to its own.
@@ -170,7 +173,7 @@ impl Upstream {
                 // Nothing more comes but the news that the connection is broken.
                 if cx.io.is_broken(client.conn) {
                     let failure = client.terminated();
-                    self.break_off(key, failure, By::Them, cx);
+                    self.break_off(key, (failure, 0), By::Them, cx);
                 }
                 return;
             }
@@ -192,7 +195,7 @@ impl Upstream {
                 Read::Eof => return self.on_eof(key, cx),
                 Read::Failed => {
                     let failure = client.terminated();
-                    return self.break_off(key, failure, By::Them, cx);
+                    return self.break_off(key, (failure, 0), By::Them, cx);
                 }
             }
         }
@@ -213,19 +216,25 @@ impl Upstream {
             match client.codec.poll(input) {
                 Ok(Some(event)) => {
                     let received = before - input.len();
-                    self.on_response(key, event, received, cx);
+                    self.on_response(key, event, (received, By::Us), cx);
                 }
                 Ok(None) => return true,
                 Err(error) => {
                     let failure = Failure::Protocol { details: error.details() };
-                    self.break_off(key, failure, By::Us, cx);
+                    self.break_off(key, (failure, before), By::Us, cx);
                     return false;
                 }
             }
         }
     }
 
-    fn on_response(&mut self, key: ClientKey, event: ResponseEvent, received: usize, cx: &mut Cx<'_>) {
+    fn on_response(
+        &mut self,
+        key: ClientKey,
+        event: ResponseEvent,
+        (received, by): (usize, By),
+        cx: &mut Cx<'_>,
+    ) {
         let Some(client) = self.clients.get(key) else { return };
         let State::Busy(attempt) = client.state else { return };
         let cluster = ClusterId(client.cluster);
@@ -238,6 +247,9 @@ impl Upstream {
             }
             ResponseEvent::Headers { head, end } => {
                 self.charge(cluster, internal, head.status, cx);
+                if head.headers.get(HeaderId::X_ENVOY_UPSTREAM_CANARY) == Some(b"true") {
+                    count_status(&self.cluster(cluster).canary, head.status, cx);
+                }
                 (What::Headers { head, end }, end)
             }
             ResponseEvent::Data { data, end } => (What::Data { data, end }, end),
@@ -249,13 +261,13 @@ impl Upstream {
             if client.codec.in_tunnel() && !client.codec.request_complete() {
                 client.half = true;
             } else {
-                self.on_complete(key, attempt, cx);
+                self.on_complete(key, attempt, by, cx);
             }
         }
     }
 
     /// The response is complete: the attempt is over, the connection may be used again.
-    fn on_complete(&mut self, key: ClientKey, attempt: AttemptKey, cx: &mut Cx<'_>) {
+    fn on_complete(&mut self, key: ClientKey, attempt: AttemptKey, by: By, cx: &mut Cx<'_>) {
         self.attempts.remove(attempt);
         let client = self.clients.get_mut(key).expect("the caller has just used it");
         let (cluster, host) = (client.cluster, (client.host, client.priority));
@@ -267,14 +279,18 @@ impl Upstream {
         let conn = client.conn;
         self.detach(cluster, host, cx);
         let client = self.clients.get_mut(key).expect("detaching touches only accounts");
-        client.state = State::Idle { deadline: None };
+        // An answer before the end of the request: the connection ends with half a request on it.
+        let early = !client.codec.request_complete();
+        if !early {
+            client.state = State::Idle { deadline: None };
+        }
         if !reusable {
-            if !client.codec.keep_alive() {
-                cx.stats.inc(self.stats(cluster).upstream_cx_close_notify);
-            } else if expired {
+            if client.codec.keep_alive() && expired {
                 cx.stats.inc(self.stats(cluster).upstream_cx_max_duration_reached);
+            } else if !client.codec.keep_alive() && !client.codec.in_tunnel() && !early && by == By::Us {
+                cx.stats.inc(self.stats(cluster).upstream_cx_close_notify);
             }
-            self.close(key, Close::Now, By::Us, cx);
+            self.close(key, Close::Now, by, cx);
         } else if cx.io.input(conn).is_empty() {
             self.give(key, cx);
         } else {
@@ -291,7 +307,7 @@ impl Upstream {
         let failure = match client.codec.finish() {
             Ok(Some(event)) => {
                 // The end of the connection is the end of the response; of a tunnel it is only one half.
-                self.on_response(key, event, 0, cx);
+                self.on_response(key, event, (0, By::Them), cx);
                 if self.clients.get(key).is_some_and(|client| client.half) {
                     return;
                 }
@@ -301,11 +317,13 @@ impl Upstream {
             Err(error) if started => Failure::Protocol { details: error.details() },
             Ok(None) | Err(_) => terminated,
         };
-        self.break_off(key, failure, By::Them, cx);
+        // What cannot be understood any more.
+        let rest = self.clients.get(key).map_or(0, |client| cx.io.input(client.conn).len());
+        self.break_off(key, (failure, rest), By::Them, cx);
     }
 
     /// The connection is of no more use, and neither is the attempt that it may carry.
-    fn break_off(&mut self, key: ClientKey, failure: Failure, by: By, cx: &mut Cx<'_>) {
+    fn break_off(&mut self, key: ClientKey, (failure, received): (Failure, usize), by: By, cx: &mut Cx<'_>) {
         let Some(client) = self.clients.get(key) else { return };
         let (cluster, host) = (client.cluster, (client.host, client.priority));
         if let Failure::Protocol { .. } = failure {
@@ -313,7 +331,7 @@ impl Upstream {
         }
         if let State::Busy(attempt) = client.state {
             self.detach(cluster, host, cx);
-            self.fail(attempt, failure);
+            self.fail(attempt, failure, received);
         }
         self.close(key, Close::Now, by, cx);
     }
@@ -332,4 +350,18 @@ impl Upstream {
             self.events.push_back(event);
         }
     }
+}
+
+/// Counts a status among those of some requests.
+fn count_status(some: &CallerStats, status: u16, cx: &Cx<'_>) {
+    cx.stats.inc(some.upstream_rq_completed);
+    cx.stats.inc_status(some.upstream_rq_code, status);
+    cx.stats.inc(match status / 100 {
+        1 => some.upstream_rq_1xx,
+        2 => some.upstream_rq_2xx,
+        3 => some.upstream_rq_3xx,
+        4 => some.upstream_rq_4xx,
+        5 => some.upstream_rq_5xx,
+        _ => some.upstream_rq_unknown,
+    });
 }

