@@ -3,11 +3,12 @@
 use crate::cases::{Answer, Case, Do};
 use crate::support::{Folder, PATIENCE};
 use crate::wire::{Message, Wire, header, show_head};
+use regex::{Captures, Regex};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 /// What was seen of a case, in comparable words.
@@ -131,9 +132,7 @@ impl RunningSide {
     /// Runs all cases and says what was seen of each.
     pub fn run(self, cases: &[Case]) -> Vec<Seen> {
         let side = &self.side;
-        let started = Instant::now();
         let mut all: Vec<_> = cases.iter().map(|case| side.case(case)).collect();
-        println!("{} cases took {:?}", cases.len(), started.elapsed());
         let log = side.log(cases.len());
         for (seen, lines) in all.iter_mut().zip(log) {
             seen.log = side.name_ports(&lines.lines().map(without_time).collect::<String>());
@@ -145,7 +144,6 @@ impl RunningSide {
 impl Side {
     fn case(&self, case: &Case) -> Seen {
         self.script.lock().expect("script").answer = case.answer.clone();
-        let started = Instant::now();
         let before = self.counters(case.on);
         let address = SocketAddr::from(([127, 0, 0, 1], *self.ports.get(case.on).expect("a listener")));
         let stream = TcpStream::connect(address).expect("the proxy listens");
@@ -167,9 +165,6 @@ impl Side {
                 (rise != 0).then(|| format!("{name} +{rise}\n"))
             })
             .collect();
-        if started.elapsed() > Duration::from_secs(3) {
-            println!("{} took {:?}", case.name, started.elapsed());
-        }
         let upstream = std::mem::take(&mut self.script.lock().expect("script").recorded);
         Seen {
             client: self.name_ports(&text),
@@ -220,8 +215,10 @@ impl Side {
 
     /// Waits until nothing is active.
     fn quiet(&self, case: &str) {
-        let filter = "^(http\\.(.*)\\.downstream_(rq|cx)_active|cluster\\..*\\.upstream_(cx|rq)_active)$";
-        let path = format!("/stats?type=Gauges&usedonly&filter={}", filter.replace('\\', "%5C").replace('|', "%7C"));
+        let filter =
+            "^((http|listener)\\..*\\.downstream_(rq|cx)_active|cluster\\..*\\.upstream_(cx|rq)_active)$";
+        let path =
+            format!("/stats?type=Gauges&usedonly&filter={}", filter.replace('\\', "%5C").replace('|', "%7C"));
         let end = Instant::now() + PATIENCE;
         loop {
             // Ends what the pools hold, so that every case begins alike.
@@ -229,10 +226,8 @@ impl Side {
                 let _ = stream.shutdown(Shutdown::Both);
             }
             let (_, text) = get(self.admin, &path).expect("statistics");
-            let busy: Vec<_> = text
-                .lines()
-                .filter(|line| !line.ends_with(": 0") && !line.starts_with("http.admin."))
-                .collect();
+            let busy: Vec<_> =
+                text.lines().filter(|line| !line.ends_with(": 0") && !line.contains(".admin.")).collect();
             if busy.is_empty() {
                 return;
             }
@@ -257,6 +252,7 @@ impl Side {
         let address = SocketAddr::from(([127, 0, 0, 1], self.ports["mark"]));
         let path = format!("/{}", name.replace(' ', "_"));
         assert!(get(address, &path).is_some(), "the mark is answered");
+        self.quiet(name);
     }
 
     /// The lines of each case, once all are there.
@@ -289,24 +285,34 @@ impl Side {
         for (name, port) in &self.ports {
             text = text.replace(&format!(":{port}"), &format!(":<{name}>"));
         }
-        for (pattern, name) in [
-            (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<uuid>"),
-            (r"(?i)(date: )\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", "$1<date>"),
-            (r"(?i)(x-envoy-upstream-service-time: )\d+", "$1<ms>"),
-            (r"(x-forwarded-port: )\d{4,}", "$1<port>"),
-            (r"(?i)(x-envoy-expected-rq-timeout-ms: \d?)\d\d\b", "$1<ms>"),
-        ] {
-            text = regex::Regex::new(pattern).expect("a pattern").replace_all(&text, name).into_owned();
+        for (pattern, name) in VARYING.iter() {
+            text = pattern.replace_all(&text, *name).into_owned();
         }
         text
     }
 }
 
+/// What differs from run to run, and what is shown for it.
+static VARYING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+    [
+        (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<uuid>"),
+        (r"(?i)(date: )\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", "$1<date>"),
+        (r"(?i)(x-envoy-upstream-service-time: )\d+", "$1<ms>"),
+        (r"(x-forwarded-port: )\d{4,}", "$1<port>"),
+        (r"(?i)(x-envoy-expected-rq-timeout-ms: \d?)\d\d\b", "$1<ms>"),
+    ]
+    .map(|(pattern, name)| (Regex::new(pattern).expect("a pattern"), name))
+    .into()
+});
+
+static TIMES: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(headers=\d+/)(\d+)(/\d+ wire=)(\d+)(.* time=)(\d+)").expect("a pattern"));
+
 /// A line of the log as if the time in a header of the response had no digits.
 fn without_time(line: &str) -> String {
     let pattern =
         regex::Regex::new(r"(headers=\d+/)(\d+)(/\d+ wire=)(\d+)(.* time=)(\d+)").expect("a pattern");
-    let line = pattern.replace(line, |found: &regex::Captures<'_>| {
+    let line = TIMES.replace(line, |found: &Captures<'_>| {
         let less = |at: usize| found[at].parse::<usize>().unwrap_or(0).saturating_sub(found[6].len());
         format!("{}{}{}{}{}", &found[1], less(2), &found[3], less(4), &found[5])
     });
