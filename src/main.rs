@@ -2,8 +2,8 @@
 
 use clap::Parser;
 use nuncio::access_log::Settings;
-use nuncio::server::flags::{Flags, Mode};
-use nuncio::server::{Options, Server, compile, init_logging};
+use nuncio::server::flags::{Flags, Mode, Strategy};
+use nuncio::server::{DrainStrategy, Options, Server, compile, init_logging};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -36,6 +36,11 @@ fn serve(flags: &Flags) -> Result<(), String> {
     let options = Options {
         concurrency,
         drain_time: Duration::from_secs(flags.drain_time_s),
+        drain_strategy: match flags.drain_strategy {
+            Strategy::Gradual => DrainStrategy::Gradual,
+            Strategy::Immediate => DrainStrategy::Immediate,
+        },
+        command_line: flags.command_line(),
         access_log: Settings {
             interval: Duration::from_millis(flags.file_flush_interval_msec),
             min_bytes: flags.file_flush_min_size_kb << 10,

@@ -6,7 +6,6 @@ mod support;
 #[path = "support/sys.rs"]
 mod sys;
 
-use nuncio::access_log::Settings;
 use nuncio::config::Source;
 use nuncio::server::{Options, Server, compile};
 use nuncio_reactor::Address;
@@ -39,8 +38,7 @@ fn a_warm_request_allocates_nothing() {
     let server = std::thread::spawn(move || {
         exempt();
         let snapshot = compile::load(&Source::text(&yaml)).unwrap_or_else(|errors| panic!("{errors}"));
-        let options =
-            Options { concurrency: 1, drain_time: Duration::from_secs(5), access_log: Settings::default() };
+        let options = Options { drain_time: Duration::from_secs(5), ..Options::default() };
         let server = Server::start(snapshot, options).expect("it starts");
         let Address::Inet(address) = server.listeners()[0].1.clone() else { panic!("an inet listener") };
         sender.send((address, server.stopper())).expect("the test waits");

@@ -29,7 +29,7 @@ impl RawKey {
     }
 
     /// From what [`Self::to_bits`] gave; higher bits are ignored.
-    pub fn from_bits(bits: u64) -> Self {
+    pub const fn from_bits(bits: u64) -> Self {
         Self { index: bits as u32, generation: (bits >> 32) as u32 & (GENERATIONS - 1) }
     }
 }

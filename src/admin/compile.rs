@@ -4,13 +4,16 @@ use super::config::AdminConfig;
 use crate::access_log;
 use crate::api::envoy::config::bootstrap::v3::Admin;
 use crate::config::Cx;
+use crate::router;
 use crate::upstream::compile::address;
 
 /// Compiles the admin interface; one without an address listens nowhere.
 pub fn admin(proto: &Admin, cx: &mut Cx<'_>) -> Option<AdminConfig> {
     let access_log =
         cx.each("access_log", &proto.access_log, |cx, log| access_log::compile::access_log(log, cx));
+    let allow_paths =
+        cx.each("allow_paths", &proto.allow_paths, |cx, path| router::compile::string_match(path, cx));
     let address = proto.address.as_ref()?;
     let (address, _) = cx.field("address", |cx| self::address(address, cx))?;
-    Some(AdminConfig { address, access_log })
+    Some(AdminConfig { address, allow_paths, access_log })
 }

@@ -3,7 +3,7 @@
 //! Texts, orders and complaints are Envoy's. Counters and gauges are as they are at this moment, histograms as at the
 //! end of the last interval.
 
-use super::{Reply, View, json_string};
+use super::{Query as Parameters, Reply, View};
 use crate::stats::{Distribution, HistogramRow, Kind, QUANTILES, general, plain, prometheus, shortest};
 use std::fmt::Write;
 
@@ -44,21 +44,16 @@ enum Buckets {
 }
 
 /// `/stats`.
-pub(super) fn stats(view: &View<'_>, query: &str) -> Reply {
+pub(super) fn stats(view: &View<'_>, query: &Parameters) -> Reply {
     answer(view, query, None)
 }
 
 /// `/stats/prometheus`.
-pub(super) fn prometheus_stats(view: &View<'_>, query: &str) -> Reply {
+pub(super) fn prometheus_stats(view: &View<'_>, query: &Parameters) -> Reply {
     answer(view, query, Some(Format::Prometheus))
 }
 
-/// `/reset_counters`.
-pub(super) fn reset_counters(_: &View<'_>, _: &str) -> Reply {
-    Reply { reset_counters: true, ..Reply::text("OK\n".to_owned()) }
-}
-
-fn answer(view: &View<'_>, query: &str, format: Option<Format>) -> Reply {
+fn answer(view: &View<'_>, query: &Parameters, format: Option<Format>) -> Reply {
     let query = match Query::parse(query, format) {
         Ok(query) => query,
         Err(complaint) => return Reply { status: 400, ..Reply::text(complaint) },
@@ -75,16 +70,10 @@ fn answer(view: &View<'_>, query: &str, format: Option<Format>) -> Reply {
 }
 
 impl Query {
-    fn parse(query: &str, format: Option<Format>) -> Result<Self, String> {
-        let parameters: Vec<_> = query
-            .split('&')
-            .map(|part| part.split_once('=').unwrap_or((part, "")))
-            .map(|(name, value)| (decoded(name), decoded(value)))
-            .collect();
+    fn parse(query: &Parameters, format: Option<Format>) -> Result<Self, String> {
         // Of several values the first counts; an empty one is none.
-        let first =
-            |name: &str| parameters.iter().find(|parameter| parameter.0 == name).map(|(_, value)| &value[..]);
-        let value = |name: &str| first(name).filter(|value| !value.is_empty());
+        let first = |name: &str| query.first(name);
+        let value = |name: &str| query.value(name);
         let asked = match value("format") {
             None | Some("text") => Format::Text,
             Some("json") => Format::Json,
@@ -160,26 +149,6 @@ impl Query {
     }
 }
 
-/// A part of a query without `%xx` and `+`.
-fn decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let code = bytes.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok());
-        let code = code.and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match (byte, code) {
-            (b'%', Some(code)) => {
-                out.push(code);
-                at += 2;
-            }
-            _ => out.push(byte),
-        }
-        at += 1;
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
 fn text(view: &View<'_>, query: &Query) -> String {
     let mut out = String::new();
     for (name, value) in query.rows(view) {
@@ -241,8 +210,9 @@ fn bounds(view: &View<'_>, row: &HistogramRow, disjoint: bool) -> impl Iterator<
 
 fn json(view: &View<'_>, query: &Query) -> String {
     let rows = query.rows(view);
-    let mut stats: Vec<_> =
-        rows.map(|(name, value)| format!("{{\"name\":{},\"value\":{value}}}", json_string(name))).collect();
+    let mut stats: Vec<_> = rows
+        .map(|(name, value)| format!("{{\"name\":{},\"value\":{value}}}", serde_json::Value::from(name)))
+        .collect();
     let histograms: Vec<_> = query.histograms(view).map(|row| json_histogram(view, query, row)).collect();
     if !histograms.is_empty() {
         let list = histograms.join(",");
@@ -262,7 +232,7 @@ fn json(view: &View<'_>, query: &Query) -> String {
 }
 
 fn json_histogram(view: &View<'_>, query: &Query, row: &HistogramRow) -> String {
-    let name = json_string(&row.name);
+    let name = serde_json::Value::from(&row.name[..]);
     let number = |value: f64| if value.is_nan() { "null".to_owned() } else { shortest(value) };
     let quantiles = || {
         let quantiles = QUANTILES.iter().map(|part| {

@@ -118,7 +118,13 @@ impl Http {
         cx: &mut Cx<'_>,
     ) {
         if self.streams.contains(key) {
-            let reply = LocalReply::new(status, content_type, body);
+            let mut reply = LocalReply::new(status, content_type, body);
+            // An answer is about this moment, and is what it says it is.
+            for (name, value) in
+                [("cache-control", "no-cache, max-age=0"), ("x-content-type-options", "nosniff")]
+            {
+                reply.head.headers.append(name.as_bytes(), value.as_bytes());
+            }
             self.send_local_reply(key, reply, &Cause::Admin, upstream, cx);
             self.end(key, Cause::Admin, upstream, cx);
         }

@@ -18,11 +18,11 @@ mod server_connection;
 mod stream;
 
 use crate::access_log::{Log, Logger};
-use crate::io::{Cx, Notice, Task, Wake};
+use crate::io::{Cx, Discourage, Notice, Task, Wake};
 use crate::stats::ListenerStats;
 use crate::upstream::{Event, Upstream};
 use config::HcmConfig;
-use nuncio_reactor::{Address, RawKey, Slab, SlabKey};
+use nuncio_reactor::{Address, RawKey, Slab, SlabKey, Time};
 use server_connection::{DownstreamKey, ServerConnection};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -85,6 +85,8 @@ pub struct Http {
     date: date::Date,
     logger: Logger,
     draining: bool,
+    /// How responses treat their connections, and since when.
+    discourage: (Discourage, Time),
     /// Bytes of a request's head on the wire, until its stream is there to count them.
     pending_wire: u64,
 }
@@ -100,6 +102,7 @@ impl Http {
             date: date::Date::default(),
             logger,
             draining: false,
+            discourage: (Discourage::No, Time::default()),
             pending_wire: 0,
         }
     }
@@ -155,6 +158,11 @@ impl Http {
         cx: &mut Cx<'_>,
     ) {
         self.answer_admin(StreamKey::from_raw(stream), (status, content_type), &body, upstream, cx);
+    }
+
+    /// From now on responses treat their connections like this.
+    pub fn discourage(&mut self, how: Discourage, cx: &Cx<'_>) {
+        self.discourage = (how, cx.reactor.now());
     }
 
     /// From now on every response closes its connection, and connections without a request are closed.

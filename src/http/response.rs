@@ -4,9 +4,22 @@ use super::header_rules;
 use super::server_connection::{DownstreamKey, resume};
 use super::stream::StreamKey;
 use super::{Http, Manager};
-use crate::io::Cx;
+use crate::io::{Cx, Discourage};
 use crate::upstream::Upstream;
 use nuncio_codec::{Buffer, HeaderMap, Method, ResponseHead, Version};
+use nuncio_reactor::Time;
+
+/// Whether this response is to close its connection.
+fn closes((how, since): (Discourage, Time), cx: &mut Cx<'_>) -> bool {
+    match how {
+        Discourage::No => false,
+        Discourage::Always => true,
+        Discourage::Gradually(over) => {
+            let passed = cx.reactor.now().saturating_since(since).as_millis() as u64;
+            passed >= cx.rng.below((over.as_millis() as u64).max(1))
+        }
+    }
+}
 
 impl Http {
     /// Begins the response: with what every response gets, and then to the codec.
@@ -23,8 +36,9 @@ impl Http {
         let switched = stream.tunnel && head.status == 101;
         let date = self.date.at(cx.reactor.wall());
         header_rules::prepare_response(&mut head, &stream.request, switched, config, date);
-        if self.draining {
+        if connection.codec.keep_alive() && (self.draining || closes(self.discourage, cx)) {
             connection.codec.set_close();
+            cx.stats.inc(config.stats.downstream_cx_drain_close);
         }
         let output = cx.io.output(connection.conn);
         let before = output.len();

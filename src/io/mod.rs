@@ -16,4 +16,4 @@ mod transport;
 pub use connection::{Close, ConnKey, Io, Notice, Owner, Read};
 pub use nuncio_reactor::Alarm;
 pub use rng::Rng;
-pub use task::{Cx, Layer, Mail, Reactor, Task, TokenKind, Wake};
+pub use task::{Cx, Discourage, Layer, Mail, Reactor, Task, TokenKind, Wake};

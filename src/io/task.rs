@@ -6,6 +6,7 @@
 use super::{ConnKey, Io, Owner, Rng};
 use crate::stats::Block;
 use nuncio_reactor::{RawKey, SlabKey, Token};
+use std::time::Duration;
 
 /// The event loop of a worker or of the main thread.
 pub type Reactor = nuncio_reactor::Reactor<Task, Mail>;
@@ -74,15 +75,29 @@ impl Task {
     }
 }
 
+/// Whether responses tell their clients to make a new connection for the next request, elsewhere if possible.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Discourage {
+    /// They do not.
+    #[default]
+    No,
+    /// All do.
+    Always,
+    /// More and more of them do, and all after this time (`--drain-strategy gradual`).
+    Gradually(Duration),
+}
+
 /// What the main thread tells a worker, and what a worker answers.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Mail {
     /// To a worker: stop accepting, finish what is open.
     Drain,
+    /// To a worker: stop accepting, and nothing else.
+    StopAccepting,
+    /// To a worker: how responses treat their connections from now on.
+    CloseAfterResponse(Discourage),
     /// To a worker: stop now.
     Stop,
-    /// To a worker: access log files were rotated.
-    ReopenLogs,
     /// To main: this worker listens.
     Started(usize),
     /// To main: this worker's thread ends.

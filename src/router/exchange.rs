@@ -540,6 +540,9 @@ impl Exchange {
     fn charge(&self, cause: &Cause, upstream: &mut Upstream, cx: &mut Cx<'_>) {
         if let Some(cluster) = self.cluster {
             upstream.charge(cluster, self.internal, cause.row().status, cx);
+            if let Some(peer) = &self.peer {
+                upstream.charge_failure(cluster, peer, !matches!(cause, Cause::RouteTimeout { .. }), cx);
+            }
         }
     }
 

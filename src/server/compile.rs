@@ -43,6 +43,7 @@ pub fn load_as(source: &Source, names: &Node) -> Result<Snapshot, Diagnostics> {
         return Err(diagnostics);
     }
     Ok(Snapshot {
+        bootstrap: proto,
         node,
         admin,
         listeners,

@@ -148,10 +148,15 @@ impl Engine {
         self.hand_over();
     }
 
-    /// Stops accepting; what is open goes on until it is finished.
-    pub(super) fn drain(&mut self) {
+    /// Closes the listening sockets; what they have queued is served.
+    pub(super) fn stop_accepting(&mut self) {
         self.listeners.close(&mut self.accepted, &self.reactor);
         self.hand_over();
+    }
+
+    /// Stops accepting; what is open goes on until it is finished.
+    pub(super) fn drain(&mut self) {
+        self.stop_accepting();
         self.http.drain(&mut self.upstream, cx!(self));
     }
 

@@ -6,6 +6,7 @@ use super::snapshot::Node;
 use crate::config::Source;
 use clap::{Parser, ValueEnum};
 use log::LevelFilter;
+use serde_json::{Map, Value};
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -60,6 +61,10 @@ pub struct Flags {
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub drain_time_s: u64,
 
+    /// How /drain_listeners?graceful treats connections until the listeners close
+    #[arg(long, value_name = "STRATEGY", default_value = "gradual")]
+    pub drain_strategy: Strategy,
+
     /// Access log lines are written at least so often
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub file_flush_interval_msec: u64,
@@ -88,6 +93,15 @@ pub enum Mode {
     Serve,
     /// Check the configuration and exit.
     Validate,
+}
+
+/// `--drain-strategy`.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Strategy {
+    /// Ever more responses close their connections.
+    Gradual,
+    /// Every response closes its connection.
+    Immediate,
 }
 
 /// `--log-level`; Envoy's names.
@@ -145,6 +159,39 @@ impl Flags {
         }
     }
 
+    /// The flags as `/server_info` shows them (`envoy.admin.v3.CommandLineOptions`).
+    pub fn command_line(&self) -> Map<String, Value> {
+        let text = |value: &Option<String>| Value::from(value.as_deref().unwrap_or_default());
+        let path = |value: &Option<PathBuf>| {
+            Value::from(value.as_ref().map(|path| path.display().to_string()).unwrap_or_default())
+        };
+        let level = self.log_level.to_possible_value();
+        [
+            ("base_id", Value::from(self.base_id.to_string())),
+            ("use_dynamic_base_id", self.use_dynamic_base_id.into()),
+            ("concurrency", self.concurrency().0.into()),
+            ("config_path", path(&self.config_path)),
+            ("config_yaml", text(&self.config_yaml)),
+            ("admin_address_path", path(&self.admin_address_path)),
+            ("log_level", level.map_or(Value::Null, |level| level.get_name().into())),
+            ("service_cluster", text(&self.service_cluster)),
+            ("service_node", text(&self.service_node)),
+            ("service_zone", text(&self.service_zone)),
+            ("file_flush_interval", seconds(self.file_flush_interval_msec).into()),
+            ("file_flush_min_size", self.file_flush_min_size_kb.into()),
+            ("drain_time", format!("{}s", self.drain_time_s).into()),
+            (
+                "drain_strategy",
+                if self.drain_strategy == Strategy::Gradual { "Gradual" } else { "Immediate" }.into(),
+            ),
+            ("mode", if self.mode == Mode::Serve { "Serve" } else { "Validate" }.into()),
+            ("disable_hot_restart", true.into()),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+    }
+
     /// What the process is called where the configuration does not say so.
     pub fn node(&self) -> Node {
         let name = |flag: &Option<String>| flag.clone().unwrap_or_default();
@@ -161,6 +208,14 @@ impl Flags {
             Some(workers) => (workers.max(1), "--concurrency"),
             None => (nuncio_reactor::cpus_available(), "the CPUs that this process may use"),
         }
+    }
+}
+
+/// A duration as protobuf's JSON has it.
+fn seconds(millis: u64) -> String {
+    match millis % 1000 {
+        0 => format!("{}s", millis / 1000),
+        rest => format!("{}.{rest:03}s", millis / 1000),
     }
 }
 

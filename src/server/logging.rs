@@ -6,7 +6,8 @@ use std::io::Write;
 /// Starts logging at `level`, once for the process.
 pub fn init(level: LevelFilter) {
     let result = env_logger::Builder::new()
-        .filter_level(level)
+        // What is logged is decided by `log::max_level`, which may change while the process runs.
+        .filter_level(LevelFilter::Trace)
         .format(|out, record| {
             let level = match record.level() {
                 Level::Error => "error",
@@ -20,6 +21,7 @@ pub fn init(level: LevelFilter) {
             writeln!(out, "[{now}][{level}][{target}] {}", record.args())
         })
         .try_init();
+    log::set_max_level(level);
     // Somebody else (a test) has started logging before: theirs stays.
     drop(result);
 }

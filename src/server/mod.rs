@@ -11,4 +11,4 @@ pub mod snapshot;
 mod worker;
 
 pub use logging::init as init_logging;
-pub use run::{Options, Server, ShutdownError};
+pub use run::{DrainStrategy, Options, Server, ShutdownError};

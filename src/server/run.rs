@@ -7,17 +7,18 @@ use super::engine::{Engine, Outside, cx};
 use super::snapshot::Snapshot;
 use super::worker;
 use crate::access_log::{Flusher, Logger, Settings};
-use crate::admin;
-use crate::io::{Layer, Mail, Reactor, Rng, Task, Wake};
+use crate::admin::{self, Action};
+use crate::io::{Discourage, Layer, Mail, Reactor, Rng, Task, Wake};
 use crate::listener::{Bound, entrance, http_config};
 use crate::stats::{Block, Collector, Sinks};
 use crate::upstream::{SharedClusters, config::ClusterTable};
 use nuncio_reactor::{Address, Options as ReactorOptions, RawKey, Sender};
+use serde_json::{Map, Value};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How a server is run, apart from its configuration.
 #[derive(Clone, Debug)]
@@ -26,8 +27,34 @@ pub struct Options {
     pub concurrency: usize,
     /// How long open requests may go on after SIGTERM. Default 600 s.
     pub drain_time: Duration,
+    /// How a graceful drain of listeners treats connections meanwhile. Default gradual.
+    pub drain_strategy: DrainStrategy,
     /// When access log lines are written.
     pub access_log: Settings,
+    /// The command line, for `/server_info`.
+    pub command_line: Map<String, Value>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            concurrency: 1,
+            drain_time: Duration::from_secs(600),
+            drain_strategy: DrainStrategy::default(),
+            access_log: Settings::default(),
+            command_line: Map::new(),
+        }
+    }
+}
+
+/// `--drain-strategy`.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum DrainStrategy {
+    /// More and more responses close their connections.
+    #[default]
+    Gradual,
+    /// All do at once.
+    Immediate,
 }
 
 /// A server that listens and whose workers run.
@@ -44,7 +71,12 @@ pub struct Server {
     listeners: Vec<(String, Address)>,
     admin: Option<Address>,
     started: Instant,
+    started_wall: SystemTime,
     state: State,
+    /// An operator wants health checks to fail.
+    looks_sick: bool,
+    /// Workers accept.
+    listening: bool,
 }
 
 #[derive(Debug)]
@@ -71,6 +103,9 @@ impl fmt::Display for ShutdownError {
 
 impl std::error::Error for ShutdownError {}
 
+/// The end of the time that a graceful drain gives listeners.
+const END_OF_LISTENING: Task =
+    Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(4 << 32) };
 /// The task that updates what only main knows: uptime and memory.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 
@@ -123,7 +158,10 @@ impl Server {
             flusher: Some(flusher),
             admin: None,
             started,
+            started_wall: SystemTime::now(),
             state: State::Live,
+            looks_sick: false,
+            listening: true,
         };
         server.start_admin()?;
         server.start_workers(concurrency, bound)?;
@@ -251,15 +289,13 @@ impl Server {
                         self.engine.reactor.arm(self.options.drain_time, end_of_drain);
                     }
                     Outside::Signal(libc::SIGUSR1) => {
-                        log::info!("reopening access logs");
-                        if let Some(flusher) = &self.flusher {
-                            flusher.handle().reopen();
-                        }
+                        self.reopen_logs();
                     }
                     Outside::Alarm(key) if key == end_of_drain.key => {
                         log::warn!("open requests did not end within the drain time: ending them");
                         return self.finish();
                     }
+                    Outside::Alarm(key) if key == END_OF_LISTENING.key => self.stop_accepting(),
                     Outside::Alarm(key) if key == flush.key => {
                         self.flush_stats();
                         self.engine.reactor.arm(interval, flush);
@@ -299,10 +335,8 @@ impl Server {
         let manager = &self.snapshot.listener_manager_stats;
         stats.set_gauge(manager.total_listeners_active, 0);
         stats.set_gauge(manager.total_listeners_draining, self.listeners.len() as u64);
-        for worker in &self.workers {
-            // A worker that is gone has said so.
-            let _ = worker.mail.send(Mail::Drain);
-        }
+        self.listening = false;
+        self.tell_workers(Mail::Drain);
     }
 
     /// Answers what was asked of the admin interface; true when the process is to end.
@@ -310,18 +344,22 @@ impl Server {
         let mut quit = false;
         while let Some(request) = self.engine.http.next_admin_request() {
             self.housekeep();
+            let memory = Memory::now();
             let view = admin::View {
                 snapshot: &self.snapshot,
                 listeners: &self.listeners,
                 stats: self.stats.merged(&self.snapshot.registry, &self.snapshot.stats.matcher),
-                concurrency: self.workers.len(),
+                collector: &self.stats,
+                command_line: &self.options.command_line,
                 uptime: self.started.elapsed(),
-                live: self.state == State::Live,
+                started: self.started_wall,
+                live: self.state == State::Live && !self.looks_sick,
+                memory: (memory.resident, memory.anonymous),
             };
             let reply = admin::answer(&request.method, &request.path, &view);
-            quit |= reply.quit;
-            if reply.reset_counters {
-                self.stats.reset_counters(&self.snapshot.registry);
+            if let Some(action) = reply.action {
+                quit |= action == Action::Quit;
+                self.act(action);
             }
             let engine = &mut self.engine;
             engine.http.answer(
@@ -335,6 +373,59 @@ impl Server {
         }
         self.engine.finish_turn();
         quit
+    }
+
+    /// Does what an operator wants.
+    fn act(&mut self, action: Action) {
+        match action {
+            // The caller ends the process once the answer has left.
+            Action::Quit => {}
+            Action::ResetCounters => self.stats.reset_counters(&self.snapshot.registry),
+            Action::ReopenLogs => self.reopen_logs(),
+            Action::SetLogLevel(level) => log::set_max_level(level),
+            Action::LookSick(sick) => {
+                self.looks_sick = sick;
+                let (stats, server) = (&self.stats.blocks()[0], &self.snapshot.server_stats);
+                stats.set_gauge(server.live, u64::from(self.state == State::Live && !sick));
+            }
+            Action::DrainListeners { skip_exit: true, .. } => {}
+            Action::DrainListeners { graceful: true, .. } => {
+                self.engine.reactor.arm(self.options.drain_time, END_OF_LISTENING);
+            }
+            Action::DrainListeners { .. } => self.stop_accepting(),
+        }
+        let gradual = match self.options.drain_strategy {
+            DrainStrategy::Gradual => Discourage::Gradually(self.options.drain_time),
+            DrainStrategy::Immediate => Discourage::Always,
+        };
+        if let Some(how) = action.discourages(gradual) {
+            self.tell_workers(Mail::CloseAfterResponse(how));
+        }
+    }
+
+    fn reopen_logs(&self) {
+        log::info!("reopening access logs");
+        if let Some(flusher) = &self.flusher {
+            flusher.handle().reopen();
+        }
+    }
+
+    /// Closes the listeners; the process and its open connections go on.
+    fn stop_accepting(&mut self) {
+        if std::mem::replace(&mut self.listening, false) {
+            log::info!("listeners are closed: no new connections");
+            let (stats, manager) = (&self.stats.blocks()[0], &self.snapshot.listener_manager_stats);
+            stats.set_gauge(manager.total_listeners_active, 0);
+            stats.add(manager.listener_stopped, self.listeners.len() as u64);
+            self.tell_workers(Mail::StopAccepting);
+        }
+    }
+
+    fn tell_workers(&self, mail: Mail) {
+        for worker in &self.workers {
+            // A worker that is gone has said so.
+            let _ = worker.mail.send(mail);
+        }
     }
 
     /// Ends an interval of the histograms and feeds the sinks.

@@ -3,6 +3,7 @@
 //! Immutable once built; workers share it by `Arc`.
 
 use crate::admin::config::AdminConfig;
+use crate::api::envoy::config::bootstrap::v3::Bootstrap;
 use crate::listener::config::ListenerConfig;
 use crate::stats::{
     ClusterManagerStats, Http1Stats, HttpStats, ListenerManagerStats, ListenerStats, Registry, ServerStats,
@@ -14,6 +15,8 @@ use std::sync::Arc;
 /// A whole configuration (`envoy.config.bootstrap.v3.Bootstrap`).
 #[derive(Debug)]
 pub struct Snapshot {
+    /// The configuration as it was read.
+    pub bootstrap: Bootstrap,
     /// Who this process says it is.
     pub node: Node,
     /// The admin interface, if there is one.

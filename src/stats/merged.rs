@@ -6,7 +6,7 @@
 use super::block::Block;
 use super::config::StatsMatcher;
 use super::histogram::Distribution;
-use super::registry::{CLASSES, Entry, Histogram, Kind, PerWorker, Registry, Shown, Unit};
+use super::registry::{CLASSES, Counter, Entry, Gauge, Histogram, Kind, PerWorker, Registry, Shown, Unit};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// One histogram at the end of an interval.
@@ -44,6 +44,19 @@ impl Collector {
     /// The blocks: main's own first.
     pub fn blocks(&self) -> &[Block] {
         &self.blocks
+    }
+
+    /// The sum of a counter over all workers, since the last reset.
+    pub fn count(&self, counter: Counter) -> u64 {
+        let cell = counter.0 as usize;
+        let before = self.baseline.cells.iter().map(|cells| cells[cell]);
+        let now = self.blocks.iter().map(|block| block.cells()[cell].load(Relaxed));
+        now.fold(0, u64::wrapping_add).wrapping_sub(before.fold(0, u64::wrapping_add))
+    }
+
+    /// The sum of a gauge over all workers.
+    pub fn level(&self, gauge: Gauge) -> u64 {
+        self.blocks.iter().map(|block| block.gauge(gauge)).sum::<i64>().max(0) as u64
     }
 
     /// Ends an interval: what histograms show is what they have recorded until now.

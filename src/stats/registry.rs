@@ -123,6 +123,21 @@ impl Registry {
         Gauge(self.cell(name, Kind::Gauge, Shown::WhenUsed))
     }
 
+    /// A counter without a name, for who knows where to look.
+    pub fn nameless_counter(&mut self) -> Counter {
+        Counter(self.nameless())
+    }
+
+    /// A gauge without a name, for who knows where to look.
+    pub fn nameless_gauge(&mut self) -> Gauge {
+        Gauge(self.nameless())
+    }
+
+    fn nameless(&mut self) -> u32 {
+        self.cells += 1;
+        self.cells - 1
+    }
+
     /// The counters `<prefix><code>` for every status code.
     pub fn status_counters(&mut self, prefix: &str) -> StatusCounters {
         if let Some(&index) = self.codes_by_prefix.get(prefix) {

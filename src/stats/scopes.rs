@@ -146,6 +146,38 @@ scope! {
     }
 }
 
+/// One host of a cluster: what `/clusters` shows of it. These have no names of their own.
+#[derive(Copy, Clone, Debug)]
+#[allow(missing_docs, reason = "the fields carry the names that Envoy documents")]
+pub struct HostStats {
+    pub cx_connect_fail: Counter,
+    pub cx_total: Counter,
+    pub rq_error: Counter,
+    pub rq_success: Counter,
+    pub rq_timeout: Counter,
+    pub rq_total: Counter,
+    pub cx_active: Gauge,
+    pub rq_active: Gauge,
+    pub rq_pending_active: Gauge,
+}
+
+impl HostStats {
+    /// Cells for one host.
+    pub fn register(registry: &mut Registry) -> Self {
+        Self {
+            cx_connect_fail: registry.nameless_counter(),
+            cx_total: registry.nameless_counter(),
+            rq_error: registry.nameless_counter(),
+            rq_success: registry.nameless_counter(),
+            rq_timeout: registry.nameless_counter(),
+            rq_total: registry.nameless_counter(),
+            cx_active: registry.nameless_gauge(),
+            rq_active: registry.nameless_gauge(),
+            rq_pending_active: registry.nameless_gauge(),
+        }
+    }
+}
+
 scope! {
     /// `cluster.<name>.`: one cluster, all its hosts and pools.
     ClusterStats {

@@ -1,6 +1,6 @@
 //! `envoy.config.cluster.v3.Cluster` to [`ClusterConfig`].
 
-use super::config::{CircuitLimits, ClusterConfig, HostConfig, LoadBalancing, Priority};
+use super::config::{CircuitLimits, ClusterConfig, HostConfig, LoadBalancing, Locality, Priority};
 use crate::api::envoy::config::cluster::v3::cluster::{LbConfig, LbPolicy};
 use crate::api::envoy::config::cluster::v3::{CircuitBreakers, Cluster};
 use crate::api::envoy::config::core::v3::{
@@ -18,7 +18,7 @@ use crate::api::envoy::extensions::upstreams::http::v3::http_protocol_options::{
     UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
 };
 use crate::config::{Cx, is};
-use crate::stats::{BreakerStats, CallerStats, ClusterStats};
+use crate::stats::{BreakerStats, CallerStats, ClusterStats, HostStats};
 use nuncio_codec::h1::{self, HeaderCase};
 use nuncio_reactor::{Address, Keepalive};
 use prost::Name;
@@ -64,6 +64,7 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
     let prefix = format!("cluster.{}.", scope.replace(':', "_"));
     Some(ClusterConfig {
         name: name.to_owned(),
+        observability_name: scope.to_owned(),
         connect_timeout,
         policy,
         hosts,
@@ -264,8 +265,10 @@ fn hosts(proto: &ClusterLoadAssignment, cx: &mut Cx<'_>) -> Vec<HostConfig> {
     cx.text("cluster_name", &proto.cluster_name);
     let mut total = 0u64;
     let hosts = cx.each("endpoints", &proto.endpoints, |cx, locality| {
+        let place = locality.locality.clone().unwrap_or_default();
+        let place = Locality { region: place.region, zone: place.zone, sub_zone: place.sub_zone };
         Some(cx.each("lb_endpoints", &locality.lb_endpoints, |cx, endpoint| {
-            let host = host(endpoint, cx)?;
+            let host = host(endpoint, &place, cx)?;
             total += u64::from(host.weight);
             Some(host)
         }))
@@ -276,7 +279,7 @@ fn hosts(proto: &ClusterLoadAssignment, cx: &mut Cx<'_>) -> Vec<HostConfig> {
     hosts.into_iter().flatten().collect()
 }
 
-fn host(proto: &LbEndpoint, cx: &mut Cx<'_>) -> Option<HostConfig> {
+fn host(proto: &LbEndpoint, locality: &Locality, cx: &mut Cx<'_>) -> Option<HostConfig> {
     let weight = proto.load_balancing_weight.unwrap_or(1);
     if weight == 0 {
         cx.error_at("load_balancing_weight", "a weight must be at least 1");
@@ -296,7 +299,13 @@ fn host(proto: &LbEndpoint, cx: &mut Cx<'_>) -> Option<HostConfig> {
             }
             Some(address)
         })?;
-        Some(HostConfig { address, weight, hostname: endpoint.hostname.clone() })
+        Some(HostConfig {
+            address,
+            weight,
+            hostname: endpoint.hostname.clone(),
+            locality: locality.clone(),
+            stats: HostStats::register(cx.registry),
+        })
     })
 }
 

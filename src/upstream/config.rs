@@ -1,6 +1,6 @@
 //! The validated form of a cluster: what the cluster manager runs on.
 
-use crate::stats::{BreakerStats, CallerStats, ClusterStats};
+use crate::stats::{BreakerStats, CallerStats, ClusterStats, HostStats};
 use nuncio_codec::h1;
 use nuncio_reactor::{Address, Keepalive};
 use std::sync::Arc;
@@ -29,6 +29,8 @@ impl ClusterTable {
 pub struct ClusterConfig {
     /// Unique among clusters.
     pub name: String,
+    /// What statistics call it: `alt_stat_name`, or the name.
+    pub observability_name: String,
     /// Longest wait for a new connection to be established. Default 5 s.
     pub connect_timeout: Duration,
     /// How a host is chosen.
@@ -61,6 +63,17 @@ pub struct ClusterConfig {
     pub breaker_stats: [BreakerStats; 2],
 }
 
+/// `envoy.config.core.v3.Locality`; each part may be empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Locality {
+    /// Region.
+    pub region: String,
+    /// Zone.
+    pub zone: String,
+    /// Part of a zone.
+    pub sub_zone: String,
+}
+
 /// One endpoint of a cluster.
 #[derive(Clone, Debug)]
 pub struct HostConfig {
@@ -70,6 +83,10 @@ pub struct HostConfig {
     pub weight: u32,
     /// `Endpoint.hostname`; empty when not set.
     pub hostname: String,
+    /// Where it is.
+    pub locality: Locality,
+    /// Where it counts.
+    pub stats: HostStats,
 }
 
 /// `Cluster.lb_policy`.

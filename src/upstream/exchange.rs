@@ -4,7 +4,7 @@
 //! with the response: if the request was complete by then the connection is free for the next one, otherwise it
 //! is closed, since the rest of the request has no reader any more.
 
-use super::attempt::{AttemptKey, Event, Failure, What};
+use super::attempt::{AttemptKey, Event, Failure, Peer, What};
 use super::client::{ClientKey, State};
 use super::config::{ClusterConfig, ClusterId};
 use super::manager::{By, Upstream, millis};
@@ -149,6 +149,12 @@ impl Upstream {
         count_status(&callers[usize::from(internal)], status, cx);
     }
 
+    /// Counts a request that ended without a response of the host: in time, or not.
+    pub fn charge_failure(&self, cluster: ClusterId, peer: &Peer, in_time: bool, cx: &Cx<'_>) {
+        let stats = self.host_stats(cluster.0, peer.host);
+        cx.stats.inc(if in_time { stats.rq_error } else { stats.rq_timeout });
+    }
+
     /// Counts how long a response took, from the end of the request to its own.
     pub fn charge_time(&self, cluster: ClusterId, internal: bool, took: Duration, cx: &Cx<'_>) {
         let ClusterConfig { stats, callers, .. } = self.cluster(cluster);
@@ -237,7 +243,7 @@ impl Upstream {
     ) {
         let Some(client) = self.clients.get(key) else { return };
         let State::Busy(attempt) = client.state else { return };
-        let cluster = ClusterId(client.cluster);
+        let (cluster, host) = (ClusterId(client.cluster), client.host);
         let bound = self.attempts.get(attempt).expect("a busy connection has its attempt");
         let (requester, internal) = (bound.requester, bound.internal);
         let (what, end) = match event {
@@ -247,6 +253,8 @@ impl Upstream {
             }
             ResponseEvent::Headers { head, end } => {
                 self.charge(cluster, internal, head.status, cx);
+                let stats = self.host_stats(cluster.0, host);
+                cx.stats.inc(if head.status >= 500 { stats.rq_error } else { stats.rq_success });
                 if head.headers.get(HeaderId::X_ENVOY_UPSTREAM_CANARY) == Some(b"true") {
                     count_status(&self.cluster(cluster).canary, head.status, cx);
                 }

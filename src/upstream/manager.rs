@@ -10,7 +10,7 @@ use super::config::{ClusterConfig, ClusterId, ClusterTable, Priority};
 use super::lb::Balancer;
 use super::pool::{Pool, Waiting};
 use crate::io::{Alarm, Close, Cx, Layer, Notice, Owner, Rng, Task, Wake};
-use crate::stats::ClusterStats;
+use crate::stats::{ClusterStats, HostStats};
 use nuncio_codec::h1;
 use nuncio_reactor::{RawKey, Slab, SlabKey};
 use std::borrow::Cow;
@@ -93,6 +93,7 @@ impl Upstream {
         pool.waiting.push_back(Waiting { attempt: key, fresh });
         cx.stats.inc(stats.upstream_rq_pending_total);
         cx.stats.move_gauge(stats.upstream_rq_pending_active, 1);
+        cx.stats.move_gauge(cluster.config.hosts[host].stats.rq_pending_active, 1);
         match self.fill(id.0, (host as u32, priority), fresh, cx) {
             Ok(()) => Begin::Waiting(key),
             Err(failure) => {
@@ -201,6 +202,7 @@ impl Upstream {
         let (cluster, host) = (client.cluster, (client.host, client.priority));
         let stats = self.stats(cluster);
         cx.stats.inc(stats.upstream_cx_connect_fail);
+        cx.stats.inc(self.host_stats(cluster, host.0).cx_connect_fail);
         if failure == Failure::ConnectTimeout {
             cx.stats.inc(stats.upstream_cx_connect_timeout);
         }
@@ -214,7 +216,7 @@ impl Upstream {
         // As in Envoy: who waits for this host must not wait for ever behind one that does not answer.
         while let Some(attempt) = self.pool(cluster, host).next_waiting(false) {
             cx.stats.inc(eject);
-            self.left_queue(cluster, host.1, cx);
+            self.left_queue(cluster, host, cx);
             self.fail(attempt, failure.clone(), 0);
         }
     }
@@ -260,6 +262,7 @@ impl Upstream {
         while let Some(attempt) = pool.next_waiting(client.used) {
             shared.pending.leave();
             cx.stats.move_gauge(config.stats.upstream_rq_pending_active, -1);
+            cx.stats.move_gauge(config.hosts[host].stats.rq_pending_active, -1);
             if shared.requests.enter(shared.limits.max_requests) {
                 self.attach(attempt, key, cx);
                 let requester = self.attempts.get(attempt).expect("waiting attempts live").requester;
@@ -299,6 +302,9 @@ impl Upstream {
         let stats = &config.stats;
         cx.stats.inc(stats.upstream_rq_total);
         cx.stats.move_gauge(stats.upstream_rq_active, 1);
+        let stats = &config.hosts[host].stats;
+        cx.stats.inc(stats.rq_total);
+        cx.stats.move_gauge(stats.rq_active, 1);
     }
 
     /// Undoes [`Self::attach`]'s accounts.
@@ -307,6 +313,7 @@ impl Upstream {
         shared.breakers[priority as usize].requests.leave();
         shared.hosts[host as usize].leave();
         cx.stats.move_gauge(self.stats(cluster).upstream_rq_active, -1);
+        cx.stats.move_gauge(self.host_stats(cluster, host).rq_active, -1);
     }
 
     /// Ends an attempt that has no connection any more; `received` bytes came that cannot be understood.
@@ -321,13 +328,14 @@ impl Upstream {
         let Some(attempt) = self.attempts.get(key) else { return };
         let (cluster, host) = (attempt.cluster, (attempt.host, attempt.priority));
         if self.pool(cluster, host).forget_waiting(key) {
-            self.left_queue(cluster, host.1, cx);
+            self.left_queue(cluster, host, cx);
         }
     }
 
-    fn left_queue(&mut self, cluster: u32, priority: Priority, cx: &mut Cx<'_>) {
+    fn left_queue(&mut self, cluster: u32, (host, priority): (u32, Priority), cx: &mut Cx<'_>) {
         self.shared.0[cluster as usize].breakers[priority as usize].pending.leave();
         cx.stats.move_gauge(self.stats(cluster).upstream_rq_pending_active, -1);
+        cx.stats.move_gauge(self.host_stats(cluster, host).rq_pending_active, -1);
     }
 
     /// Makes a connection if those who wait need one. An error means that none could be started and that
@@ -354,6 +362,8 @@ impl Upstream {
             shared.connections.enter_anyway();
         }
         cx.stats.inc(config.stats.upstream_cx_total);
+        let of_host = &config.hosts[host as usize].stats;
+        cx.stats.inc(of_host.cx_total);
         let address = &config.hosts[host as usize].address;
         let conn =
             match cx.io.connect(address, config.keepalive, Owner::Nobody, config.buffer_limit, cx.reactor) {
@@ -361,6 +371,7 @@ impl Upstream {
                 Err(error) => {
                     shared.connections.leave();
                     cx.stats.inc(config.stats.upstream_cx_connect_fail);
+                    cx.stats.inc(of_host.cx_connect_fail);
                     return if pool.total > 0 {
                         Ok(())
                     } else {
@@ -394,6 +405,7 @@ impl Upstream {
         pool.total += 1;
         cx.stats.inc(config.stats.upstream_cx_http1_total);
         cx.stats.move_gauge(config.stats.upstream_cx_active, 1);
+        cx.stats.move_gauge(config.hosts[host as usize].stats.cx_active, 1);
         Ok(())
     }
 
@@ -404,7 +416,7 @@ impl Upstream {
         self.close_quietly(key, how, by, cx);
         if let Err(failure) = self.fill(cluster, host, false, cx) {
             while let Some(attempt) = self.pool(cluster, host).next_waiting(false) {
-                self.left_queue(cluster, host.1, cx);
+                self.left_queue(cluster, host, cx);
                 self.fail(attempt, failure.clone(), 0);
             }
         }
@@ -423,6 +435,7 @@ impl Upstream {
         cx.stats.record(stats.upstream_cx_length_ms, millis(cx.reactor.now() - client.since));
         cx.stats.inc(stats.upstream_cx_destroy);
         cx.stats.move_gauge(stats.upstream_cx_active, -1);
+        cx.stats.move_gauge(config.hosts[client.host as usize].stats.cx_active, -1);
         let (ended, with_request) = match by {
             By::Us => (stats.upstream_cx_destroy_local, stats.upstream_cx_destroy_local_with_active_rq),
             By::Them => (stats.upstream_cx_destroy_remote, stats.upstream_cx_destroy_remote_with_active_rq),
@@ -444,6 +457,11 @@ impl Upstream {
 
     pub(super) fn stats(&self, cluster: u32) -> &ClusterStats {
         &self.clusters[cluster as usize].config.stats
+    }
+
+    /// Where a host counts.
+    pub(super) fn host_stats(&self, cluster: u32, host: u32) -> &HostStats {
+        &self.clusters[cluster as usize].config.hosts[host as usize].stats
     }
 }
 

@@ -310,8 +310,6 @@ static TIMES: LazyLock<Regex> =
 
 /// A line of the log as if the time in a header of the response had no digits.
 fn without_time(line: &str) -> String {
-    let pattern =
-        regex::Regex::new(r"(headers=\d+/)(\d+)(/\d+ wire=)(\d+)(.* time=)(\d+)").expect("a pattern");
     let line = TIMES.replace(line, |found: &Captures<'_>| {
         let less = |at: usize| found[at].parse::<usize>().unwrap_or(0).saturating_sub(found[6].len());
         format!("{}{}{}{}{}", &found[1], less(2), &found[3], less(4), &found[5])

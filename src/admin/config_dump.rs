@@ -1,0 +1,195 @@
+//! `/config_dump` (`envoy.admin.v3.ConfigDump`): the configuration as it was understood, or parts of it.
+
+use super::{Query, Reply, View};
+use crate::api::{TYPE_URL, pool};
+use prost::{Message, Name};
+use prost_reflect::{DynamicMessage, SerializeOptions};
+use regex::Regex;
+use serde_json::{Map, Value, json};
+use std::time::SystemTime;
+
+/// Sections of a dump that have parts with names: the section's type, its field, what its elements are called, and
+/// the type of an element.
+const SECTIONS: [(&str, &str, &str, &str); 3] = [
+    ("ClustersConfigDump", "static_clusters", "cluster", "StaticCluster"),
+    ("ListenersConfigDump", "static_listeners", "listener", "StaticListener"),
+    ("RoutesConfigDump", "static_route_configs", "route_config", "StaticRouteConfig"),
+];
+
+/// Resources of Envoy that there never are, since nothing here is loaded while running.
+const NEVER: [&str; 6] = [
+    "dynamic_active_clusters",
+    "dynamic_warming_clusters",
+    "dynamic_listeners",
+    "dynamic_route_configs",
+    "static_secrets",
+    "dynamic_active_secrets",
+];
+
+/// `/config_dump`.
+pub(super) fn config_dump(view: &View<'_>, query: &Query) -> Reply {
+    let names = match query.regex("name_regex") {
+        Ok(names) => names,
+        Err(reply) => return reply,
+    };
+    let mask: Vec<Vec<&str>> = query
+        .value("mask")
+        .into_iter()
+        .flat_map(|mask| mask.split(','))
+        .map(|path| path.trim().split('.').collect())
+        .collect();
+    let configs = match query.value("resource") {
+        None => whole(view, names.as_ref()),
+        Some(resource) => match SECTIONS.iter().find(|section| section.1 == resource) {
+            Some((section, _, element, kind)) => elements(view, element, names.as_ref())
+                .into_iter()
+                .map(|part| typed(&format!("envoy.admin.v3.{section}.{kind}"), part))
+                .collect(),
+            None if NEVER.contains(&resource) => Vec::new(),
+            None => {
+                return Reply { status: 404, ..Reply::text(format!("{resource} not found in config dump")) };
+            }
+        },
+    };
+    if mask.is_empty() {
+        return Reply::json(&json!({"configs": configs}));
+    }
+    let some = !configs.is_empty();
+    let configs: Vec<_> = configs.iter().filter_map(|config| masked(config, &mask)).collect();
+    if some && configs.is_empty() {
+        let mask = query.value("mask").unwrap_or_default();
+        return Reply::wrong(format!("FieldMask {mask} could not be successfully applied to any configs."));
+    }
+    Reply::json(&json!({"configs": configs}))
+}
+
+fn whole(view: &View<'_>, names: Option<&Regex>) -> Vec<Value> {
+    let mut bootstrap = Map::new();
+    bootstrap.insert("bootstrap".to_owned(), shown(&view.snapshot.bootstrap));
+    bootstrap.insert("last_updated".to_owned(), time(view.started));
+    let mut configs = vec![typed("envoy.admin.v3.BootstrapConfigDump", bootstrap)];
+    for (section, field, element, _) in SECTIONS {
+        let parts: Vec<_> = elements(view, element, names).into_iter().map(Value::from).collect();
+        let mut dump = Map::new();
+        if !parts.is_empty() {
+            dump.insert(field.to_owned(), parts.into());
+        }
+        configs.push(typed(&format!("envoy.admin.v3.{section}"), dump));
+    }
+    configs
+}
+
+/// The clusters, listeners or route configurations whose names are asked for.
+fn elements(view: &View<'_>, element: &str, names: Option<&Regex>) -> Vec<Map<String, Value>> {
+    let resources = view.snapshot.bootstrap.static_resources.clone().unwrap_or_default();
+    let mut parts = Vec::new();
+    let mut add = |name: &str, kind: &str, value: Value| {
+        if names.is_none_or(|names| names.is_match(name)) {
+            let Value::Object(value) = value else { return };
+            let mut part = Map::new();
+            part.insert(element.to_owned(), typed(kind, value));
+            part.insert("last_updated".to_owned(), time(view.started));
+            parts.push(part);
+        }
+    };
+    match element {
+        "cluster" => {
+            let mut clusters: Vec<_> = resources.clusters.iter().collect();
+            clusters.sort_by(|a, b| a.name.cmp(&b.name));
+            for cluster in clusters {
+                add(&cluster.name, "envoy.config.cluster.v3.Cluster", shown(cluster));
+            }
+        }
+        "listener" => {
+            for listener in &resources.listeners {
+                add(&listener.name, "envoy.config.listener.v3.Listener", shown(listener));
+            }
+        }
+        _ => {
+            for listener in &resources.listeners {
+                let mut found = Vec::new();
+                route_configs(&shown(listener), &mut found);
+                for config in found {
+                    let name = config["name"].as_str().unwrap_or_default().to_owned();
+                    add(&name, "envoy.config.route.v3.RouteConfiguration", config);
+                }
+            }
+        }
+    }
+    parts
+}
+
+/// The route configurations that stand inside a listener.
+fn route_configs(value: &Value, found: &mut Vec<Value>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                if name == "route_config" {
+                    found.push(value.clone());
+                } else {
+                    route_configs(value, found);
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| route_configs(value, found)),
+        _ => {}
+    }
+}
+
+fn typed(name: &str, fields: Map<String, Value>) -> Value {
+    let mut typed = Map::new();
+    typed.insert("@type".to_owned(), format!("{TYPE_URL}{name}").into());
+    typed.extend(fields);
+    typed.into()
+}
+
+fn time(time: SystemTime) -> Value {
+    let text =
+        jiff::Timestamp::try_from(time).map(|time| time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string());
+    text.unwrap_or_default().into()
+}
+
+/// A message as JSON with the names that configuration files use.
+fn shown<M: Message + Name>(message: &M) -> Value {
+    let descriptor = pool().get_message_by_name(&M::full_name()).expect("the schema has it");
+    let dynamic = DynamicMessage::decode(descriptor, &message.encode_to_vec()[..])
+        .expect("just encoded with the same schema");
+    let options = SerializeOptions::new().use_proto_field_name(true);
+    dynamic
+        .serialize_with_options(serde_json::value::Serializer, &options)
+        .expect("configuration is made of known types")
+}
+
+/// What the paths name of a value; `None` if that is nothing. A path into a list means every element.
+fn masked(value: &Value, paths: &[Vec<&str>]) -> Option<Value> {
+    match value {
+        Value::Object(fields) => {
+            let mut kept = Map::new();
+            for (name, value) in fields {
+                if name == "@type" {
+                    kept.insert(name.clone(), value.clone());
+                    continue;
+                }
+                let below: Vec<Vec<&str>> = paths
+                    .iter()
+                    .filter(|path| path.first() == Some(&&name[..]))
+                    .map(|path| path[1..].to_vec())
+                    .collect();
+                let part = match below.iter().any(Vec::is_empty) {
+                    true => Some(value.clone()),
+                    false if below.is_empty() => None,
+                    false => masked(value, &below),
+                };
+                if let Some(part) = part {
+                    kept.insert(name.clone(), part);
+                }
+            }
+            (kept.len() > usize::from(kept.contains_key("@type"))).then(|| kept.into())
+        }
+        Value::Array(values) => {
+            let kept: Vec<_> = values.iter().filter_map(|value| masked(value, paths)).collect();
+            (!kept.is_empty()).then(|| kept.into())
+        }
+        _ => None,
+    }
+}
