@@ -59,6 +59,9 @@ struct Endpoint {
     answer: fn(&View<'_>, &str) -> Reply,
 }
 
+/// The dashboard at `/`. It asks the endpoints below for what it shows.
+const PAGE: &str = include_str!("page.html");
+
 const ENDPOINTS: [Endpoint; 8] = [
     Endpoint { path: "/help", post: false, help: "print out list of admin commands", answer: help },
     Endpoint { path: "/listeners", post: false, help: "print listener addresses", answer: listeners },
@@ -94,7 +97,7 @@ const ENDPOINTS: [Endpoint; 8] = [
 pub fn answer(method: &str, target: &str, view: &View<'_>) -> Reply {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     if path == "/" {
-        return help(view, query);
+        return Reply { content_type: "text/html; charset=UTF-8", ..Reply::text(PAGE.to_owned()) };
     }
     let Some(endpoint) = ENDPOINTS.iter().find(|endpoint| endpoint.path == path) else {
         let mut reply = help(view, query);
