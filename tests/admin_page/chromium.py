@@ -38,7 +38,7 @@ class Chromium:
             os.close(fd)
         self.buffer, self.last, self.session = b"", 0, None
         self.answers, self.complaints, self.fixtures, self.dialogs = {}, [], {}, []
-        self.loaded = False
+        self.loaded, self.answer_dialogs = False, True
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -101,7 +101,7 @@ class Chromium:
             self.loaded = True
         elif method == "Page.javascriptDialogOpening":
             self.dialogs.append(event["message"])
-            self.send("Page.handleJavaScriptDialog", accept=True)
+            self.send("Page.handleJavaScriptDialog", accept=self.answer_dialogs)
         elif method == "Fetch.requestPaused":
             self.on_request(event["requestId"], event["request"])
 
