@@ -48,9 +48,16 @@ class Chromium:
         return self
 
     def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
-        # Its children may still be writing there for a moment.
+        # Ending it in order also ends its children, which write to the profile.
+        self.session = None
+        try:
+            self.send("Browser.close")
+            self.process.wait(PATIENCE)
+        except (OSError, subprocess.TimeoutExpired):
+            self.process.kill()
+            self.process.wait()
+        os.close(self.write)
+        os.close(self.read)
         shutil.rmtree(self.profile, ignore_errors=True)
 
     def send(self, method, **parameters):
