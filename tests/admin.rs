@@ -254,9 +254,11 @@ fn what_envoy_shows_of_the_same_configuration() {
     let mut complaints = String::new();
     let times = regex::Regex::new(r#""last_updated": "[^"]*""#).expect("a pattern");
     for path in [
-        "/clusters",
-        "/clusters?format=json",
+        // One at a time: Envoy shows them in no order.
         "/clusters?filter=^up$",
+        "/clusters?filter=^another$",
+        "/clusters?format=json&filter=^up$",
+        "/clusters?format=json&filter=^another$",
         "/config_dump?resource=static_clusters",
         "/config_dump?resource=static_listeners",
         "/config_dump?resource=static_route_configs",
