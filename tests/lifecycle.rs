@@ -107,7 +107,7 @@ fn admin_answers() {
     assert_eq!(get("/nonsense").status, 404);
     // What changes something wants POST.
     let refused = get("/quitquitquit");
-    assert_eq!((refused.status, refused.text().as_str()), (400, "Method GET not allowed, POST required."));
+    assert_eq!((refused.status, refused.text().as_str()), (405, "Method GET not allowed, POST required."));
     let quit = Client::connect(proxy.admin()).post("/quitquitquit");
     assert_eq!((quit.status, quit.text().as_str()), (200, "OK\n"));
     assert_eq!(proxy.wait().code(), Some(0));

@@ -100,6 +100,8 @@ pub enum Mail {
     Stop,
     /// To main: this worker listens.
     Started(usize),
+    /// To main: this worker accepts nothing any more.
+    StoppedAccepting(usize),
     /// To main: this worker's thread ends.
     Stopped(usize),
 }

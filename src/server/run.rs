@@ -275,7 +275,7 @@ impl Server {
         let end_of_drain = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(2 << 32) };
         self.engine.reactor.defer(housekeeping);
         let mut outside = Vec::new();
-        let mut stopped = 0;
+        let (mut closed, mut stopped) = (0, 0);
         loop {
             self.engine.turn(&mut outside).map_err(|error| ShutdownError(format!("main thread: {error}")))?;
             for event in std::mem::take(&mut outside) {
@@ -305,6 +305,12 @@ impl Server {
                         self.engine.reactor.arm(HOUSEKEEPING, housekeeping);
                     }
                     Outside::Mail(Mail::Stop) => return self.finish(),
+                    Outside::Mail(Mail::StoppedAccepting(_)) if self.state == State::Draining => {
+                        closed += 1;
+                        if closed == self.workers.len() {
+                            self.tell_workers(Mail::Drain);
+                        }
+                    }
                     Outside::Mail(Mail::Stopped(index)) => {
                         stopped += 1;
                         if self.state != State::Draining {
@@ -336,7 +342,8 @@ impl Server {
         stats.set_gauge(manager.total_listeners_active, 0);
         stats.set_gauge(manager.total_listeners_draining, self.listeners.len() as u64);
         self.listening = false;
-        self.tell_workers(Mail::Drain);
+        // No client is sent away before all sockets are closed: it must not come back to one of them.
+        self.tell_workers(Mail::StopAccepting);
     }
 
     /// Answers what was asked of the admin interface; true when the process is to end.

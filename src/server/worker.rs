@@ -54,7 +54,10 @@ pub(super) fn run(plan: Plan) -> io::Result<()> {
                     engine.drain();
                     engine.finish_turn();
                 }
-                Outside::Mail(Mail::StopAccepting) => engine.stop_accepting(),
+                Outside::Mail(Mail::StopAccepting) => {
+                    engine.stop_accepting();
+                    let _ = main.send(Mail::StoppedAccepting(index));
+                }
                 Outside::Mail(Mail::CloseAfterResponse(how)) => engine.http.discourage(how, cx!(engine)),
                 Outside::Mail(Mail::Stop) => {
                     engine.stop();
