@@ -105,6 +105,9 @@ struct Connection {
     /// Our sending side is to be shut down once the output is written; then it is.
     finish: Finish,
     discarded: usize,
+    /// Closing: how long it may take to get on, and what was unsent when it was last looked at.
+    patience: Duration,
+    unsent_before: usize,
     /// Its number in the process.
     id: u64,
 }
@@ -354,8 +357,9 @@ impl Io {
         }
     }
 
-    /// Ends a connection; its owner hears nothing more of it. Within `patience` the output must be written
-    /// and the peer must have closed ([`Close::Flush`], [`Close::Linger`]); `None` means no time-out.
+    /// Ends a connection; its owner hears nothing more of it. As long as output is left ([`Close::Flush`],
+    /// [`Close::Linger`]) some of it must be taken within every `patience`, and then the peer must close within it;
+    /// `None` means no time-out.
     pub fn close(&mut self, key: ConnKey, how: Close, patience: Option<Duration>, reactor: &mut Reactor) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.owner = Owner::Nobody;
@@ -376,16 +380,23 @@ impl Io {
                     self.dirty.push(key);
                 }
                 if let Some(patience) = patience {
+                    connection.patience = patience;
+                    connection.unsent_before = connection.output.len();
                     reactor.arm(patience, Task::close(key));
                 }
             }
         }
     }
 
-    /// The patience with a closing connection has ended.
-    pub fn on_close_alarm(&mut self, key: RawKey) {
+    /// The patience with a closing connection has ended, unless it has got on meanwhile.
+    pub fn on_close_alarm(&mut self, key: RawKey, reactor: &mut Reactor) {
         let key = nuncio_reactor::SlabKey::from_raw(key);
-        if self.connections.contains(key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let unsent = connection.output.len();
+        if unsent < connection.unsent_before {
+            connection.unsent_before = unsent;
+            reactor.arm(connection.patience, Task::close(key));
+        } else {
             self.bury(key);
         }
     }
@@ -504,6 +515,8 @@ impl Connection {
             backed_up: false,
             finish: Finish::No,
             discarded: 0,
+            patience: Duration::ZERO,
+            unsent_before: 0,
             id: 0,
         }
     }

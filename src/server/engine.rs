@@ -128,7 +128,7 @@ impl Engine {
 
     pub(super) fn on_task(&mut self, task: Task) {
         match task.layer {
-            Layer::Io => self.io.on_close_alarm(task.key),
+            Layer::Io => self.io.on_close_alarm(task.key, &mut self.reactor),
             Layer::Listener => self.accept(task.key),
             Layer::Downstream => self.http.on_task(task, &mut self.upstream, cx!(self)),
             Layer::Upstream => self.upstream.on_task(task, cx!(self)),

@@ -292,13 +292,15 @@ impl Upstream {
         if !early {
             client.state = State::Idle { deadline: None };
         }
+        // The rest of a tunnel's other half may still be on its way.
+        let how = if client.codec.in_tunnel() { Close::Flush } else { Close::Now };
         if !reusable {
             if client.codec.keep_alive() && expired {
                 cx.stats.inc(self.stats(cluster).upstream_cx_max_duration_reached);
             } else if !client.codec.keep_alive() && !client.codec.in_tunnel() && !early && by == By::Us {
                 cx.stats.inc(self.stats(cluster).upstream_cx_close_notify);
             }
-            self.close(key, Close::Now, by, cx);
+            self.close(key, how, by, cx);
         } else if cx.io.input(conn).is_empty() {
             self.give(key, cx);
         } else {

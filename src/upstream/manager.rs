@@ -38,6 +38,9 @@ pub(super) struct Cluster {
     pub(super) pools: Box<[[Pool; 2]]>,
 }
 
+/// How long a host may take none of what is left of a tunnel.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Who ended a connection.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum By {
@@ -425,7 +428,7 @@ impl Upstream {
     fn close_quietly(&mut self, key: ClientKey, how: Close, by: By, cx: &mut Cx<'_>) {
         let Some(mut client) = self.clients.remove(key) else { return };
         client.alarm.stop(cx.reactor);
-        cx.io.close(client.conn, how, None, cx.reactor);
+        cx.io.close(client.conn, how, Some(FLUSH_PATIENCE), cx.reactor);
         let priority = client.priority as usize;
         self.shared.0[client.cluster as usize].breakers[priority].connections.leave();
         let Cluster { config, pools, .. } = &mut self.clusters[client.cluster as usize];

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for what must happen before it fails.
@@ -341,6 +342,7 @@ impl Client {
 pub struct Upstream {
     pub address: SocketAddr,
     pub connections: Arc<AtomicUsize>,
+    scripts: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 impl Upstream {
@@ -351,19 +353,25 @@ impl Upstream {
         let connections = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&connections);
         let script = Arc::new(script);
+        let scripts = Arc::new(Mutex::new(Vec::new()));
+        let started = Arc::clone(&scripts);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { return };
                 let number = count.fetch_add(1, Relaxed);
                 let script = Arc::clone(&script);
-                std::thread::spawn(move || {
+                let running = std::thread::spawn(move || {
                     let _ = stream.set_nodelay(true);
                     let _ = stream.set_read_timeout(Some(PATIENCE));
                     script(Client { stream, rest: Vec::new() }, number);
                 });
+                let mut started = started.lock().expect("scripts");
+                // Those that have ended well need not be remembered.
+                started.retain(|script: &JoinHandle<()>| !script.is_finished() || number < 100);
+                started.push(running);
             }
         });
-        Self { address, connections }
+        Self { address, connections, scripts }
     }
 
     /// Answers every request without a body with what it was sent, as text.
@@ -374,6 +382,13 @@ impl Upstream {
                 client.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()));
             }
         })
+    }
+
+    /// Waits for the scripts of all connections so far; what they assert must hold.
+    pub fn join(&self) {
+        for script in std::mem::take(&mut *self.scripts.lock().expect("scripts")) {
+            script.join().expect("the upstream's script holds");
+        }
     }
 
     pub fn connections(&self) -> usize {
