@@ -84,7 +84,7 @@ fn ask(address: SocketAddr, number: usize, stop: &AtomicBool, answered: &AtomicU
         if stop.load(Relaxed) {
             break;
         }
-        let path = format!("/{}/{number}/{round}", if number % 4 == 0 { "slow" } else { "quick" });
+        let path = format!("/{}/{number}/{round}", if number.is_multiple_of(4) { "slow" } else { "quick" });
         let response = client.get(&path);
         assert_eq!((response.status, response.text()), (200, path));
         answered.fetch_add(1, Relaxed);

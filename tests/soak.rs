@@ -202,7 +202,10 @@ fn serve(stream: TcpStream, mut dice: Dice, tally: &Tally) -> Option<()> {
             return echo(peer, limit, dice.chance(20));
         }
         match dice.below(100) {
-            0 => return Some(peer.reset()),
+            0 => {
+                peer.reset();
+                return Some(());
+            }
             1 => return None,
             2 => {
                 peer.stream.write_all(b"HTTP/1.1 2oo garbage\r\n\r\n").ok()?;
@@ -255,7 +258,8 @@ fn echo(mut peer: Peer, limit: usize, die: bool) -> Option<()> {
         peer.stream.write_all(&data).ok()?;
         if sum > limit {
             if die {
-                return Some(peer.reset());
+                peer.reset();
+                return Some(());
             }
             let _ = peer.stream.shutdown(Shutdown::Write);
             while peer.fill().is_some() {
@@ -405,7 +409,8 @@ fn tunnel(mut peer: Peer, dice: &mut Dice, tally: &Tally) -> Option<()> {
         let sent = body(seed, 1 + dice.below(30_000) as usize);
         peer.stream.write_all(&sent).ok()?;
         if dice.chance(10) {
-            return Some(peer.reset());
+            peer.reset();
+            return Some(());
         }
         if peer.exactly(sent.len())? != sent {
             tally.wrong.fetch_add(1, Relaxed);

@@ -32,8 +32,11 @@ pub(super) fn clusters(view: &View<'_>, query: &Query) -> Reply {
     Reply::text(text)
 }
 
+/// A statistic's name and its value now.
+type Number = (&'static str, u64);
+
 /// Counters, then gauges, each by name.
-fn numbers(view: &View<'_>, host: &HostConfig) -> ([(&'static str, u64); 6], [(&'static str, u64); 3]) {
+fn numbers(view: &View<'_>, host: &HostConfig) -> ([Number; 6], [Number; 3]) {
     let (stats, all) = (&host.stats, view.collector);
     (
         [

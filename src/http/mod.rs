@@ -161,8 +161,8 @@ impl Http {
     }
 
     /// From now on responses treat their connections like this.
-    pub fn discourage(&mut self, how: Discourage, cx: &Cx<'_>) {
-        self.discourage = (how, cx.reactor.now());
+    pub fn discourage(&mut self, how: Discourage, now: Time) {
+        self.discourage = (how, now);
     }
 
     /// From now on every response closes its connection, and connections without a request are closed.

@@ -58,7 +58,9 @@ pub(super) fn run(plan: Plan) -> io::Result<()> {
                     engine.stop_accepting();
                     let _ = main.send(Mail::StoppedAccepting(index));
                 }
-                Outside::Mail(Mail::CloseAfterResponse(how)) => engine.http.discourage(how, cx!(engine)),
+                Outside::Mail(Mail::CloseAfterResponse(how)) => {
+                    engine.http.discourage(how, engine.reactor.now())
+                }
                 Outside::Mail(Mail::Stop) => {
                     engine.stop();
                     return Ok(());
