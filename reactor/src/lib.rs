@@ -5,9 +5,10 @@
 //! - [`Slab`]: storage whose keys carry a generation, so that a stale event cannot reach a new connection.
 //! - [`Wheel`]: timers with O(1) arming and cancelling; [`Alarm`]: one timer for many deadlines that seldom come.
 //! - [`Socket`], [`Address`]: stream sockets that never block, one system call for each method.
+//! - [`UdpSocket`], [`Inbox`], [`Outbox`]: datagrams in batches.
 //!
 //! Nothing here calls back, locks (but for the mailbox's queue) or allocates in steady state. All `unsafe` is in
-//! the private module `sys`. Linux only, 64 bits.
+//! private modules called `sys`. Linux only, 64 bits.
 //!
 //! # What to keep in mind
 //! - Edge-triggered: an [`Event::Io`] says that something has *become* possible. Read or write until the system
@@ -52,6 +53,7 @@ mod signals;
 mod slab;
 mod sys;
 mod time;
+mod udp;
 mod wheel;
 
 pub use alarm::Alarm;
@@ -63,4 +65,7 @@ pub use net::{
 pub use reactor::{Event, Options, Reactor, Readiness, Token};
 pub use slab::{RawKey, Slab, SlabKey};
 pub use time::{Clock, Time};
+pub use udp::{
+    BindOptions, Datagram, Inbox, Notes, Outbox, UdpConnectOptions, UdpSocket, may_be_transparent,
+};
 pub use wheel::{TimerKey, Wheel};
