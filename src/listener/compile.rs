@@ -22,6 +22,12 @@ pub fn listener(proto: &proto::Listener, cx: &mut Cx<'_>) -> Option<ListenerConf
         cx.error_at("filter_chains", format!("exactly one filter chain is supported, found {count}"));
     }
     let chains = cx.each("filter_chains", &proto.filter_chains, |cx, chain| filter_chain(chain, cx));
+    if !proto.listener_filters.is_empty() {
+        cx.error_at("listener_filters", "listener filters are supported on UDP only");
+    }
+    if proto.udp_listener_config.is_some() {
+        cx.error_at("udp_listener_config", "is about UDP, which this listener does not use");
+    }
     let (address, mode) = address?;
     let name = if proto.name.is_empty() { address.to_string() } else { proto.name.clone() };
     let scope = if proto.stat_prefix.is_empty() { address.to_string() } else { proto.stat_prefix.clone() };

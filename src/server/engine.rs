@@ -10,6 +10,7 @@ use crate::http::Http;
 use crate::io::{Io, Layer, Mail, Notice, Owner, Reactor, Rng, Task, TokenKind};
 use crate::listener::{Accepted, Listeners};
 use crate::stats::Block;
+use crate::udp::Udp;
 use crate::upstream::config::ClusterTable;
 use crate::upstream::{SharedClusters, Upstream};
 use nuncio_reactor::{Event, RawKey, Readiness};
@@ -23,6 +24,7 @@ pub(super) struct Engine {
     pub(super) listeners: Listeners,
     pub(super) http: Http,
     pub(super) upstream: Upstream,
+    pub(super) udp: Udp,
     pub(super) stats: Block,
     pub(super) rng: Rng,
     batch: Vec<Event<Task, Mail>>,
@@ -63,12 +65,14 @@ impl Engine {
         mut rng: Rng,
     ) -> Self {
         let upstream = Upstream::new(clusters, shared, &mut rng);
+        let udp = Udp::new(&mut rng);
         Self {
             reactor,
             io: Io::new(),
             listeners: Listeners::default(),
             http: Http::new(logger),
             upstream,
+            udp,
             stats,
             rng,
             batch: Vec::new(),
@@ -103,6 +107,7 @@ impl Engine {
     /// Writes what the turn produced and frees what ended in it.
     pub(super) fn finish_turn(&mut self) {
         self.settle();
+        self.udp.flush(cx!(self));
         self.io.flush(&mut self.reactor);
         self.io.reap();
     }
@@ -110,6 +115,10 @@ impl Engine {
     pub(super) fn on_io(&mut self, token: TokenKind, ready: Readiness) {
         match token {
             TokenKind::Listener(key) => self.accept(key),
+            TokenKind::UdpListener(key) => {
+                self.udp.on_listener(key, &mut self.upstream, self.http.logger(), cx!(self));
+            }
+            TokenKind::UdpSession(key) => self.udp.on_session(key, cx!(self)),
             TokenKind::Connection(key) => {
                 if let Some((owner, notice)) = self.io.on_ready(key, ready) {
                     self.on_socket(owner, notice);
@@ -132,6 +141,10 @@ impl Engine {
             Layer::Listener => self.accept(task.key),
             Layer::Downstream => self.http.on_task(task, &mut self.upstream, cx!(self)),
             Layer::Upstream => self.upstream.on_task(task, cx!(self)),
+            Layer::UdpListener => {
+                self.udp.on_listener(task.key, &mut self.upstream, self.http.logger(), cx!(self));
+            }
+            Layer::Udp => self.udp.on_task(task, &mut self.upstream, self.http.logger(), cx!(self)),
             Layer::Server => {}
         }
     }
@@ -152,6 +165,7 @@ impl Engine {
     pub(super) fn stop_accepting(&mut self) {
         self.listeners.close(&mut self.accepted, &self.reactor);
         self.hand_over();
+        self.udp.stop_accepting(self.http.logger(), cx!(self));
     }
 
     /// Stops accepting; what is open goes on until it is finished.
@@ -165,13 +179,14 @@ impl Engine {
         let mut unserved = Vec::new();
         self.listeners.close(&mut unserved, &self.reactor);
         self.http.stop(&mut self.upstream, cx!(self));
+        self.udp.stop(&self.upstream, self.http.logger(), cx!(self));
         self.upstream.close_idle(cx!(self));
         self.finish_turn();
     }
 
-    /// Whether no connection is still being closed; pooled upstream connections do not count.
+    /// Whether no session of datagrams goes on and no connection is still being closed; pooled upstream connections do not count.
     pub(super) fn nothing_closes(&self) -> bool {
-        self.io.len() <= self.upstream.live().0
+        self.udp.live() == 0 && self.io.len() <= self.upstream.live().0
     }
 
     fn hand_over(&mut self) {

@@ -11,6 +11,7 @@ use crate::admin::{self, Action};
 use crate::io::{Discourage, Layer, Mail, Reactor, Rng, Task, Wake};
 use crate::listener::{Bound, entrance, http_config};
 use crate::stats::{Block, Collector, Sinks};
+use crate::udp;
 use crate::upstream::{SharedClusters, config::ClusterTable};
 use nuncio_reactor::{Address, Options as ReactorOptions, RawKey, Sender};
 use serde_json::{Map, Value};
@@ -133,9 +134,26 @@ impl Server {
                 })
             })
             .collect::<io::Result<Vec<_>>>()?;
+        let udp = snapshot
+            .udp_listeners
+            .iter()
+            .map(|config| {
+                udp::Bound::new(config, concurrency).map_err(|error| {
+                    io::Error::new(
+                        error.kind(),
+                        format!("cannot bind UDP listener '{}' to {}: {error}", config.name, config.address),
+                    )
+                })
+            })
+            .collect::<io::Result<Vec<_>>>()?;
+        let udp_logs = snapshot
+            .udp_listeners
+            .iter()
+            .flat_map(|listener| listener.proxy.access_log.iter().chain(&listener.proxy.proxy_access_log));
         let admin_log = snapshot.admin.iter().flat_map(|admin| &admin.access_log);
         let logs = snapshot.listeners.iter().flat_map(|listener| &http_config(listener).access_log);
-        let flusher = Flusher::start(options.access_log, logs.chain(admin_log).map(|log| &log.sink))?;
+        let flusher =
+            Flusher::start(options.access_log, logs.chain(udp_logs).chain(admin_log).map(|log| &log.sink))?;
         let blocks: Vec<_> = (0..=concurrency).map(|_| Block::new(&snapshot.registry)).collect();
         // Block 0 is main's own.
         let engine = Engine::new(
@@ -147,7 +165,11 @@ impl Server {
             Rng::new(),
         );
         let mut server = Self {
-            listeners: bound.iter().map(|bound| (bound.config.name.clone(), bound.address.clone())).collect(),
+            listeners: {
+                let bound = bound.iter().map(|bound| (bound.config.name.clone(), bound.address.clone()));
+                let udp = udp.iter().map(|udp| (udp.config.name.clone(), Address::Inet(udp.address)));
+                bound.chain(udp).collect()
+            },
             shared: SharedClusters::new(&snapshot.clusters),
             sinks: Sinks::open(&snapshot.stats.sinks)?,
             stats: Collector::new(&snapshot.registry, blocks),
@@ -164,7 +186,7 @@ impl Server {
             listening: true,
         };
         server.start_admin()?;
-        server.start_workers(concurrency, bound)?;
+        server.start_workers(concurrency, bound, udp)?;
         server.count_start(concurrency);
         Ok(server)
     }
@@ -204,7 +226,12 @@ impl Server {
         Ok(())
     }
 
-    fn start_workers(&mut self, concurrency: usize, mut bound: Vec<Bound>) -> io::Result<()> {
+    fn start_workers(
+        &mut self,
+        concurrency: usize,
+        mut bound: Vec<Bound>,
+        mut udp: Vec<udp::Bound>,
+    ) -> io::Result<()> {
         for index in 0..concurrency {
             let reactor = Reactor::new(ReactorOptions::default())?;
             let mail = reactor.mailbox();
@@ -215,12 +242,20 @@ impl Server {
                     (Arc::clone(&bound.config), bound.address.clone(), socket)
                 })
                 .collect();
+            let udp = udp
+                .iter_mut()
+                .map(|bound| {
+                    let socket = bound.sockets.pop().expect("one for each worker");
+                    (Arc::clone(&bound.config), bound.address, socket)
+                })
+                .collect();
             let flusher = self.flusher.as_ref().expect("the flusher outlives the workers");
             let plan = worker::Plan {
                 index,
                 workers: concurrency,
                 reactor,
                 listeners,
+                udp,
                 clusters: self.snapshot.clusters.clone(),
                 shared: self.shared.clone(),
                 stats: self.stats.blocks()[index + 1].clone(),

@@ -9,6 +9,7 @@ use crate::stats::{
     ClusterManagerStats, Http1Stats, HttpStats, ListenerManagerStats, ListenerStats, Registry, ServerStats,
     StatsConfig,
 };
+use crate::udp::config::UdpListenerConfig;
 use crate::upstream::config::ClusterTable;
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ pub struct Snapshot {
     pub admin: Option<AdminConfig>,
     /// In configuration order.
     pub listeners: Vec<Arc<ListenerConfig>>,
+    /// The listeners on UDP, in configuration order.
+    pub udp_listeners: Vec<Arc<UdpListenerConfig>>,
     /// In configuration order.
     pub clusters: ClusterTable,
     /// Every statistic that something in here counts.

@@ -6,10 +6,12 @@ use crate::io::{Layer, Mail, Reactor, Rng, Task, Wake};
 use crate::listener::config::ListenerConfig;
 use crate::listener::{entrance, http_config};
 use crate::stats::Block;
+use crate::udp::config::UdpListenerConfig;
 use crate::upstream::SharedClusters;
 use crate::upstream::config::ClusterTable;
-use nuncio_reactor::{Address, RawKey, Sender, Socket};
+use nuncio_reactor::{Address, RawKey, Sender, Socket, UdpSocket};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Everything that a worker starts with.
@@ -20,6 +22,7 @@ pub(super) struct Plan {
     pub(super) workers: usize,
     pub(super) reactor: Reactor,
     pub(super) listeners: Vec<(Arc<ListenerConfig>, Address, Socket)>,
+    pub(super) udp: Vec<(Arc<UdpListenerConfig>, SocketAddr, UdpSocket)>,
     pub(super) clusters: ClusterTable,
     pub(super) shared: SharedClusters,
     pub(super) stats: Block,
@@ -29,13 +32,16 @@ pub(super) struct Plan {
 
 /// Runs a worker to its end. An error ends the process: a worker that cannot wait for events cannot go on.
 pub(super) fn run(plan: Plan) -> io::Result<()> {
-    let Plan { index, workers, reactor, listeners, clusters, shared, stats, logger, main } = plan;
+    let Plan { index, workers, reactor, listeners, udp, clusters, shared, stats, logger, main } = plan;
     let interval = logger.interval();
     let mut engine = Engine::new(reactor, &clusters, shared, stats, logger, Rng::new());
     engine.io.number(index as u64, workers as u64);
     for (config, address, socket) in listeners {
         let manager = engine.http.add_manager(http_config(&config), &entrance(&config, &address));
         engine.listeners.add(socket, manager, cx!(engine))?;
+    }
+    for listener in udp {
+        engine.udp.add(listener, engine.http.logger(), cx!(engine))?;
     }
     let flush_logs = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(1 << 32) };
     if engine.http.logger().is_used() {
