@@ -12,7 +12,7 @@ pub mod buffer;
 pub mod h1;
 pub mod headers;
 
-pub use buffer::{Buffer, Crossing, Watermarks};
+pub use buffer::{Buffer, Crossing, Foreign, Watermarks};
 pub use headers::{
     Header, HeaderId, HeaderKey, HeaderMap, InvalidName, Method, RequestHead, ResponseHead, Version,
     is_field_value, is_token,
