@@ -16,24 +16,6 @@ const UPGRADES: &str = "upgrade_configs: [{upgrade_type: websocket}]";
 const ASK: &str = "GET /chat HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
 const AGREE: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
 
-/// The Python that has the suite: what the variable `AUTOBAHN_PYTHON` names, or what `.ci/run` has put into
-/// `target/autobahn`.
-fn python() -> Option<PathBuf> {
-    let path = std::env::var_os("AUTOBAHN_PYTHON").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/autobahn/bin/python"),
-        PathBuf::from,
-    );
-    let found = path.is_file();
-    assert!(
-        found || std::env::var_os("CI").is_none(),
-        "the Autobahn suite is not installed, and on CI it must be"
-    );
-    if !found {
-        eprintln!("skipped: the Autobahn suite is not installed");
-    }
-    found.then_some(path)
-}
-
 fn suite(python: &PathBuf) -> Command {
     let mut command = Command::new(python);
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/websocket/suite.py");
@@ -49,7 +31,7 @@ fn verdicts(child: Child) -> serde_json::Map<String, serde_json::Value> {
 
 #[test]
 fn autobahn_has_the_same_verdicts_with_and_without_us() {
-    let Some(python) = python() else { return };
+    let Some(python) = support::python("autobahntestsuite") else { return };
     let mut server = suite(&python).arg("--echo").spawn().expect("Python runs");
     let mut line = String::new();
     BufReader::new(server.stdout.take().expect("piped")).read_line(&mut line).expect("a port");
