@@ -161,9 +161,9 @@ pub(super) fn origin<'a>(
     manager: &'a Manager,
 ) -> Origin<'a> {
     let downstream = Downstream {
-        local: connection.local(manager),
-        direct_remote: Some(&connection.peer),
-        remote: client.or(Some(&connection.peer)),
+        local: Some(connection.provenance.local()),
+        direct_remote: Some(&connection.provenance.peer),
+        remote: client.or(Some(connection.provenance.remote())),
         connection_id: connection.id,
         filter_chain: &manager.filter_chain,
     };
@@ -200,7 +200,8 @@ impl Http {
             stream.end_request(stream.started);
         }
         count_underscores(&stream.request, config, cx);
-        if let Some(cause) = header_rules::check(&mut stream.request, config, server.local(manager)) {
+        if let Some(cause) = header_rules::check(&mut stream.request, config, Some(server.provenance.local()))
+        {
             return self.refuse(key, cause, upstream, cx);
         }
         if config.max_requests_per_connection.is_some_and(|limit| server.requests >= limit) {
@@ -220,7 +221,7 @@ impl Http {
             }
         }
         stream.asks_upgrade = upgrade.is_some() && stream.request.method != Method::Connect;
-        let ends = Ends { local: server.local(manager), peer: &server.peer };
+        let ends = Ends { local: Some(server.provenance.local()), peer: server.provenance.remote() };
         let client =
             header_rules::prepare_request(&mut stream.request, upgrade.is_some(), ends, config, cx.rng);
         stream.client = client.address.map(with_port_zero);

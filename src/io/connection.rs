@@ -6,7 +6,7 @@
 use super::task::{Reactor, Task, TokenKind};
 use super::transport::Transport;
 use nuncio_codec::{Buffer, Watermarks};
-use nuncio_reactor::{Address, ConnectOptions, Keepalive, RawKey, Readiness, Slab, Socket, slab_key};
+use nuncio_reactor::{Address, ConnectOptions, Keepalive, RawKey, Readiness, Slab, Socket, Time, slab_key};
 use std::io;
 use std::time::Duration;
 
@@ -21,6 +21,15 @@ const READ_MAX: usize = 256 << 10;
 /// What a closing connection that still sends may make us read and throw away, in bytes.
 const LINGER_LIMIT: usize = 1 << 20;
 
+/// Where an accepted connection is counted until it is gone.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Enrolment {
+    /// The listener, by its place on this worker.
+    pub listener: u32,
+    /// When its network filters began.
+    pub since: Time,
+}
+
 /// Who is told about a connection, in the layers above.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
@@ -28,6 +37,8 @@ pub enum Owner {
     Downstream(RawKey),
     /// An upstream HTTP connection.
     Upstream(RawKey),
+    /// A downstream connection whose listener filters run.
+    Arrival(RawKey),
     /// It is only being closed.
     Nobody,
 }
@@ -110,6 +121,7 @@ struct Connection {
     unsent_before: usize,
     /// Its number in the process.
     id: u64,
+    enrolment: Option<Enrolment>,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -128,6 +140,8 @@ pub struct Io {
     /// Swapped with `dirty` during a flush.
     flushing: Vec<ConnKey>,
     dead: Vec<ConnKey>,
+    /// Enrolments of connections that are gone.
+    gone: Vec<Enrolment>,
     /// The number of the next connection, and how far apart the numbers of one worker are.
     next_id: u64,
     id_step: u64,
@@ -239,6 +253,18 @@ impl Io {
         let id = self.next_id;
         self.next_id += self.id_step;
         Connection { id, ..connection }
+    }
+
+    /// Says where a connection is counted: [`Self::next_gone`] gives it back when the connection is gone.
+    pub fn enrol(&mut self, key: ConnKey, enrolment: Enrolment) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.enrolment = Some(enrolment);
+        }
+    }
+
+    /// The enrolment of a connection that [`Self::reap`] has freed.
+    pub fn next_gone(&mut self) -> Option<Enrolment> {
+        self.gone.pop()
     }
 
     /// Changes who is told.
@@ -453,7 +479,8 @@ impl Io {
     /// Frees the connections that ended in this turn.
     pub fn reap(&mut self) {
         for key in self.dead.drain(..) {
-            self.connections.remove(key);
+            let gone = self.connections.remove(key).and_then(|connection| connection.enrolment);
+            self.gone.extend(gone);
         }
     }
 
@@ -518,6 +545,7 @@ impl Connection {
             patience: Duration::ZERO,
             unsent_before: 0,
             id: 0,
+            enrolment: None,
         }
     }
 

@@ -9,11 +9,13 @@
 mod connection;
 #[cfg(test)]
 pub(crate) mod memory;
+mod provenance;
 mod rng;
 mod task;
 mod transport;
 
-pub use connection::{Close, ConnKey, Io, Notice, Owner, Read};
+pub use connection::{Close, ConnKey, Enrolment, Io, Notice, Owner, Read};
 pub use nuncio_reactor::Alarm;
+pub use provenance::{Findings, Provenance};
 pub use rng::Rng;
 pub use task::{Cx, Discourage, Layer, Mail, Reactor, Task, TokenKind, Wake};
