@@ -310,6 +310,11 @@ impl Client {
         std::mem::take(&mut self.rest).len()
     }
 
+    /// What was read beyond the last answer.
+    pub fn take_buffered(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.rest)
+    }
+
     /// Everything until the proxy closes; a reset counts as a close.
     pub fn until_closed(&mut self) -> Vec<u8> {
         let mut block = [0; 65536];
