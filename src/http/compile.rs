@@ -14,7 +14,7 @@ use crate::api::envoy::extensions::filters::network::http_connection_manager::v3
 };
 use crate::config::Cx;
 use crate::router;
-use crate::stats::{Http1Stats, HttpStats};
+use crate::stats::{Http1Stats, HttpStats, ListenerHttpStats};
 use crate::upstream;
 use http_connection_manager::{
     PathWithEscapedSlashesAction, RouteSpecifier, ServerHeaderTransformation, StripPortMode,
@@ -28,7 +28,10 @@ use std::sync::Arc;
 /// Compiles a connection manager.
 pub fn hcm(proto: &HttpConnectionManager, cx: &mut Cx<'_>) -> Option<HcmConfig> {
     let prefix = cx.text("stat_prefix", &proto.stat_prefix).unwrap_or("invalid");
-    let stats = HttpStats::register(cx.registry, &format!("http.{}.", prefix.replace(':', "_")));
+    let prefix = prefix.replace(':', "_");
+    let stats = HttpStats::register(cx.registry, &format!("http.{prefix}."));
+    let at_listener =
+        ListenerHttpStats::register(cx.registry, &format!("{}http.{prefix}.", cx.listener_scope));
     let codec = match proto.codec_type() {
         http_connection_manager::CodecType::Auto => CodecType::Auto,
         http_connection_manager::CodecType::Http1 => CodecType::Http1,
@@ -45,7 +48,7 @@ pub fn hcm(proto: &HttpConnectionManager, cx: &mut Cx<'_>) -> Option<HcmConfig> 
     let router = filters(&proto.http_filters, cx);
     let http1 = http1(proto, cx);
     let common = proto.common_http_protocol_options.unwrap_or_default();
-    let stats = (stats, Http1Stats::register(cx.registry, "http1."));
+    let stats = (stats, Http1Stats::register(cx.registry, "http1."), at_listener);
     let mut config = HcmConfig::new(&proto.stat_prefix, stats, Arc::new(routes?), Terminal::Router(router?));
     config.codec = codec;
     config.http1 = http1;

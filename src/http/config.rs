@@ -3,7 +3,7 @@
 pub use super::reply_rules::ReplyRules;
 use crate::access_log::config::AccessLogConfig;
 use crate::router::config::{RouteConfig, StringMatch};
-use crate::stats::{Http1Stats, HttpStats};
+use crate::stats::{Http1Stats, HttpStats, ListenerHttpStats};
 use nuncio_codec::h1;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -84,13 +84,15 @@ pub struct HcmConfig {
     pub stats: HttpStats,
     /// `http1.`, which all connection managers share.
     pub codec_stats: Http1Stats,
+    /// Where its answers count at the listener.
+    pub listener_stats: ListenerHttpStats,
 }
 
 impl HcmConfig {
     /// A connection manager in which all that can be left out is left out.
     pub fn new(
         stat_prefix: &str,
-        (stats, codec_stats): (HttpStats, Http1Stats),
+        (stats, codec_stats, listener_stats): (HttpStats, Http1Stats, ListenerHttpStats),
         routes: Arc<RouteConfig>,
         terminal: Terminal,
     ) -> Self {
@@ -129,6 +131,7 @@ impl HcmConfig {
             access_log: Vec::new(),
             stats,
             codec_stats,
+            listener_stats,
         }
     }
 

@@ -5,11 +5,11 @@
 
 use super::stream::{Stream, StreamKey};
 use super::{Http, Manager, ManagerId};
-use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Owner, Read, Task, Wake};
+use crate::io::{Alarm, BULK, Close, ConnKey, Cx, Layer, Owner, Provenance, Read, Task, Wake};
 use crate::router::Cause;
 use crate::upstream::Upstream;
 use nuncio_codec::h1::{self, RequestEvent};
-use nuncio_reactor::{Address, SlabKey, Socket, Time, slab_key};
+use nuncio_reactor::{SlabKey, Time, slab_key};
 use std::time::Duration;
 
 slab_key! {
@@ -31,10 +31,8 @@ pub(super) struct ServerConnection {
     pub(super) conn: ConnKey,
     /// Its number in the process.
     pub(super) id: u64,
-    /// Who is connected.
-    pub(super) peer: Address,
-    /// Where, if the listener is not bound to one address.
-    local: Option<Address>,
+    /// Who is connected, and where.
+    pub(super) provenance: Provenance,
     /// Requests so far.
     pub(super) requests: u32,
     opened: Time,
@@ -58,32 +56,15 @@ pub(super) struct ServerConnection {
     pub(super) backed_up: bool,
 }
 
-impl ServerConnection {
-    /// This end's address.
-    pub(super) fn local<'a>(&'a self, manager: &'a Manager) -> Option<&'a Address> {
-        self.local.as_ref().or(manager.local.as_ref())
-    }
-}
-
 impl Http {
-    /// Takes over an accepted connection.
-    pub fn accept(&mut self, socket: Socket, peer: Address, manager: ManagerId, cx: &mut Cx<'_>) {
-        let limit = self.managers[manager.0 as usize].buffer_limit;
-        // A socket that cannot be registered is closed by being dropped.
-        if let Ok(conn) = cx.io.adopt(socket, Owner::Nobody, limit, cx.reactor) {
-            self.open(conn, peer, manager, cx);
-        }
-    }
-
-    /// Starts HTTP on a connection.
-    pub(crate) fn open(&mut self, conn: ConnKey, peer: Address, manager: ManagerId, cx: &mut Cx<'_>) {
-        let Manager { config, listener, local, .. } = &self.managers[manager.0 as usize];
+    /// Starts HTTP on an accepted connection. It may have input already.
+    pub fn open(&mut self, conn: ConnKey, provenance: Provenance, manager: ManagerId, cx: &mut Cx<'_>) {
+        let Manager { config, .. } = &self.managers[manager.0 as usize];
         let now = cx.reactor.now();
         let key = self.connections.insert(ServerConnection {
             conn,
             id: cx.io.id(conn),
-            peer,
-            local: if local.is_none() { cx.io.local_address(conn) } else { None },
+            provenance,
             requests: 0,
             opened: now,
             drained_by: None,
@@ -109,8 +90,9 @@ impl Http {
         cx.stats.inc(stats.downstream_cx_http1_total);
         cx.stats.move_gauge(stats.downstream_cx_active, 1);
         cx.stats.move_gauge(stats.downstream_cx_http1_active, 1);
-        cx.stats.inc(listener.downstream_cx_total);
-        cx.stats.move_gauge(listener.downstream_cx_active, 1);
+        if !cx.io.input(conn).is_empty() {
+            cx.reactor.defer(resume(key));
+        }
     }
 
     /// Reads and parses until there is nothing more, somebody is slow, or others must have their turn.
@@ -141,7 +123,12 @@ impl Http {
                 cx.reactor.defer(resume(key));
                 return;
             }
-            match cx.io.read(connection.conn) {
+            let left = connection.codec.plain_left();
+            let stream = connection.stream.filter(|_| left >= BULK).and_then(|key| self.streams.get(key));
+            let bulk = stream.is_some_and(|stream| stream.router.takes_bulk(upstream, cx));
+            let read =
+                if bulk { cx.io.read_bulk(connection.conn, left) } else { cx.io.read(connection.conn) };
+            match read {
                 Read::Data(n) => {
                     budget = budget.saturating_sub(n);
                     let stats = &self.managers[connection.manager.0 as usize].config.stats;
@@ -315,20 +302,17 @@ impl Http {
         let Some(mut connection) = self.connections.remove(key) else { return };
         debug_assert!(connection.stream.is_none(), "a stream ends before its connection");
         connection.alarm.stop(cx.reactor);
-        let Manager { config, listener, .. } = &self.managers[connection.manager.0 as usize];
+        let Manager { config, .. } = &self.managers[connection.manager.0 as usize];
         cx.io.close(connection.conn, how, config.delayed_close_timeout, cx.reactor);
         let stats = &config.stats;
         let lived = (cx.reactor.now() - connection.opened).as_millis() as u64;
         cx.stats.record(stats.downstream_cx_length_ms, lived);
-        cx.stats.record(listener.downstream_cx_length_ms, lived);
         cx.stats.inc(stats.downstream_cx_destroy);
         if !connection.gone {
             cx.stats.inc(stats.downstream_cx_destroy_local);
         }
         cx.stats.move_gauge(stats.downstream_cx_active, -1);
         cx.stats.move_gauge(stats.downstream_cx_http1_active, -1);
-        cx.stats.inc(listener.downstream_cx_destroy);
-        cx.stats.move_gauge(listener.downstream_cx_active, -1);
     }
 
     pub(super) fn drain_connection(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {

@@ -161,9 +161,9 @@ pub(super) fn origin<'a>(
     manager: &'a Manager,
 ) -> Origin<'a> {
     let downstream = Downstream {
-        local: connection.local(manager),
-        direct_remote: Some(&connection.peer),
-        remote: client.or(Some(&connection.peer)),
+        local: Some(connection.provenance.local()),
+        direct_remote: Some(&connection.provenance.peer),
+        remote: client.or(Some(connection.provenance.remote())),
         connection_id: connection.id,
         filter_chain: &manager.filter_chain,
     };
@@ -172,10 +172,11 @@ pub(super) fn origin<'a>(
 
 /// What the router needs to know during a call about a stream.
 macro_rules! frame {
-    ($manager:expr, $connection:expr, $stream:ident, $key:expr) => {
+    ($manager:expr, $connection:expr, $stream:ident, $key:expr, $bulk:expr) => {
         frame(
             $manager,
             $key,
+            $bulk,
             origin(($stream.started_wall, $stream.id, $stream.client.as_ref()), $connection, $manager),
         )
     };
@@ -200,7 +201,8 @@ impl Http {
             stream.end_request(stream.started);
         }
         count_underscores(&stream.request, config, cx);
-        if let Some(cause) = header_rules::check(&mut stream.request, config, server.local(manager)) {
+        if let Some(cause) = header_rules::check(&mut stream.request, config, Some(server.provenance.local()))
+        {
             return self.refuse(key, cause, upstream, cx);
         }
         if config.max_requests_per_connection.is_some_and(|limit| server.requests >= limit) {
@@ -220,7 +222,7 @@ impl Http {
             }
         }
         stream.asks_upgrade = upgrade.is_some() && stream.request.method != Method::Connect;
-        let ends = Ends { local: server.local(manager), peer: &server.peer };
+        let ends = Ends { local: Some(server.provenance.local()), peer: server.provenance.remote() };
         let client =
             header_rules::prepare_request(&mut stream.request, upgrade.is_some(), ends, config, cx.rng);
         stream.client = client.address.map(with_port_zero);
@@ -287,7 +289,7 @@ impl Http {
         let step = match &manager.config.terminal {
             Terminal::Router(_) => {
                 let tunnel = stream.tunnel;
-                let frame = frame!(manager, connection, stream, key);
+                let frame = frame!(manager, connection, stream, key, cx.io.is_plain(connection.conn));
                 stream.router.on_headers(&frame, &mut stream.request, (end, tunnel), upstream, cx)
             }
             Terminal::Admin => {
@@ -320,7 +322,7 @@ impl Http {
         }
         match &manager.config.terminal {
             Terminal::Router(_) => {
-                let frame = frame!(manager, server, stream, key);
+                let frame = frame!(manager, server, stream, key, false);
                 let more = stream.router.on_data(&frame, &mut data, end, upstream, cx);
                 if !more && !end {
                     cx.stats.inc(manager.config.stats.downstream_flow_control_paused_reading_total);
@@ -372,7 +374,7 @@ impl Http {
         let Some(connection) = self.connections.get(stream.connection) else { return };
         let manager = &self.managers[connection.manager.0 as usize];
         stream.moved = cx.reactor.now();
-        let frame = frame!(manager, connection, stream, key);
+        let frame = frame!(manager, connection, stream, key, cx.io.is_plain(connection.conn));
         let step = stream.router.on_upstream(&frame, event, &stream.request, upstream, cx);
         self.take(key, step, upstream, cx);
     }
@@ -566,13 +568,14 @@ fn count_underscores(request: &RequestHead, config: &HcmConfig, cx: &Cx<'_>) {
     }
 }
 
-fn frame<'a>(manager: &'a Manager, key: StreamKey, origin: Origin<'a>) -> Frame<'a> {
+fn frame<'a>(manager: &'a Manager, key: StreamKey, bulk: bool, origin: Origin<'a>) -> Frame<'a> {
     Frame {
         routes: &manager.config.routes,
         stats: &manager.config.stats,
         suppress_envoy_headers: manager.config.suppresses_envoy_headers(),
         buffer_limit: manager.buffer_limit as usize,
         requester: key.raw(),
+        bulk,
         origin,
     }
 }

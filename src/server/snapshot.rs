@@ -6,8 +6,8 @@ use crate::admin::config::AdminConfig;
 use crate::api::envoy::config::bootstrap::v3::Bootstrap;
 use crate::listener::config::ListenerConfig;
 use crate::stats::{
-    ClusterManagerStats, Http1Stats, HttpStats, ListenerManagerStats, ListenerStats, Registry, ServerStats,
-    StatsConfig,
+    ClusterManagerStats, Http1Stats, HttpStats, ListenerHttpStats, ListenerManagerStats, ListenerStats,
+    Registry, ServerStats, StatsConfig,
 };
 use crate::upstream::config::ClusterTable;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub struct Snapshot {
     /// What the configuration says about statistics.
     pub stats: StatsConfig,
     /// `http.admin.`; see `admin::register`.
-    pub admin_stats: (HttpStats, Http1Stats),
+    pub admin_stats: (HttpStats, Http1Stats, ListenerHttpStats),
     /// `listener.admin.`.
     pub admin_listener_stats: ListenerStats,
 }

@@ -226,13 +226,11 @@ pub struct ListenerStats {
     /// Also shown for each worker, as `worker_<n>.downstream_cx_active`.
     pub downstream_cx_active: Gauge,
     pub downstream_cx_length_ms: Histogram,
-    /// Of the connection manager.
-    pub http: ListenerHttpStats,
 }
 
 impl ListenerStats {
-    /// Registers every name below `prefix`, which ends with a dot, with a connection manager of this `stat_prefix`.
-    pub fn register(registry: &mut Registry, prefix: &str, http: &str) -> Self {
+    /// Registers every name below `prefix`, which ends with a dot.
+    pub fn register(registry: &mut Registry, prefix: &str) -> Self {
         let name = |name: &str| format!("{prefix}{name}");
         let stats = Self {
             downstream_cx_total: registry.counter(&name("downstream_cx_total")),
@@ -241,7 +239,6 @@ impl ListenerStats {
             no_filter_chain_match: registry.counter(&name("no_filter_chain_match")),
             downstream_cx_active: registry.gauge(&name("downstream_cx_active")),
             downstream_cx_length_ms: registry.histogram(&name("downstream_cx_length_ms"), Unit::Milliseconds),
-            http: ListenerHttpStats::register(registry, &format!("{prefix}http.{http}.")),
         };
         registry.show_each_worker(prefix, "downstream_cx_total");
         registry.show_each_worker(prefix, "downstream_cx_active");
