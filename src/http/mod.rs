@@ -4,11 +4,13 @@
 //! `server_connection`; a request's life is in `stream`; everything that ends it goes through one function
 //! there. What happens upstream comes in by [`Http::on_upstream`].
 
+mod codec;
 pub mod compile;
 pub mod config;
 mod date;
 mod ending;
 mod forwarding;
+mod h2_connection;
 mod header_rules;
 mod local_reply;
 mod path;
@@ -19,10 +21,9 @@ mod stream;
 
 use crate::access_log::{Log, Logger};
 use crate::io::{Cx, Discourage, Notice, Task, Wake};
-use crate::stats::ListenerStats;
 use crate::upstream::{Event, Upstream};
 use config::HcmConfig;
-use nuncio_reactor::{Address, RawKey, Slab, SlabKey, Time};
+use nuncio_reactor::{RawKey, Slab, SlabKey, Time};
 use server_connection::{DownstreamKey, ServerConnection};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -36,12 +37,9 @@ pub struct ManagerId(u32);
 #[derive(Debug)]
 struct Manager {
     config: Arc<HcmConfig>,
-    listener: ListenerStats,
     /// High watermark of a connection's output, and most body that waits for an upstream, in bytes.
     buffer_limit: u32,
     logs: Vec<Log>,
-    /// Where the listener is bound, if that is one address.
-    local: Option<Address>,
     /// Name of the filter chain.
     filter_chain: String,
 }
@@ -49,19 +47,10 @@ struct Manager {
 /// What a connection manager must know of the listener whose connections it gets.
 #[derive(Copy, Clone, Debug)]
 pub struct Entrance<'a> {
-    /// Where the listener counts.
-    pub stats: &'a ListenerStats,
     /// Soft limit of a connection's buffers, in bytes.
     pub buffer_limit: u32,
-    /// Where it is bound.
-    pub local: &'a Address,
     /// Name of the filter chain.
     pub filter_chain: &'a str,
-}
-
-/// Whether connections to this address have local addresses that differ from it.
-fn is_wildcard(address: &Address) -> bool {
-    matches!(address, Address::Inet(address) if address.ip().is_unspecified())
 }
 
 /// A request for the admin interface, to be answered with [`Http::answer`].
@@ -112,10 +101,8 @@ impl Http {
         let logs = config.access_log.iter().map(|log| self.logger.open(log)).collect();
         self.managers.push(Manager {
             config: Arc::clone(config),
-            listener: entrance.stats.clone(),
             buffer_limit: entrance.buffer_limit,
             logs,
-            local: Some(entrance.local).filter(|local| !is_wildcard(local)).cloned(),
             filter_chain: entrance.filter_chain.to_owned(),
         });
         ManagerId(self.managers.len() as u32 - 1)

@@ -31,6 +31,8 @@ pub enum Layer {
     Io,
     /// A listener's accept queue.
     Listener,
+    /// A downstream connection whose listener filters run.
+    Arrival,
     /// A downstream HTTP connection.
     Downstream,
     /// An upstream HTTP connection.
@@ -69,6 +71,7 @@ impl Task {
         Some(match owner {
             Owner::Downstream(key) => Self { layer: Layer::Downstream, wake: Wake::Resume, key },
             Owner::Upstream(key) => Self { layer: Layer::Upstream, wake: Wake::Resume, key },
+            Owner::Arrival(key) => Self { layer: Layer::Arrival, wake: Wake::Resume, key },
             Owner::Nobody => return None,
         })
     }

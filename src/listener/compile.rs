@@ -1,6 +1,7 @@
 //! `envoy.config.listener.v3.Listener` to [`ListenerConfig`].
 
 use super::config::{FilterChain, ListenerConfig, NetworkTerminal};
+use super::matcher::Matcher;
 use crate::api::envoy::config::listener::v3 as proto;
 use crate::api::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 use crate::config::{Cx, is};
@@ -17,24 +18,29 @@ pub fn listener(proto: &proto::Listener, cx: &mut Cx<'_>) -> Option<ListenerConf
         Some(address) => cx.field("address", |cx| self::address(address, cx)),
         None => None,
     };
-    if proto.filter_chains.len() != 1 {
-        let count = proto.filter_chains.len();
+    let count = proto.filter_chains.len();
+    if count > 1 || count == 0 && proto.default_filter_chain.is_none() {
         cx.error_at("filter_chains", format!("exactly one filter chain is supported, found {count}"));
     }
-    let chains = cx.each("filter_chains", &proto.filter_chains, |cx, chain| filter_chain(chain, cx));
     if !proto.listener_filters.is_empty() {
         cx.error_at("listener_filters", "listener filters are supported on UDP only");
     }
     if proto.udp_listener_config.is_some() {
         cx.error_at("udp_listener_config", "is about UDP, which this listener does not use");
     }
+    let shown = address.as_ref().map_or(String::new(), |(address, _)| address.to_string());
+    let scope = if proto.stat_prefix.is_empty() { &shown } else { &proto.stat_prefix };
+    cx.listener_scope = format!("listener.{}.", scope.replace(':', "_"));
+    let mut filter_chains =
+        cx.each("filter_chains", &proto.filter_chains, |cx, chain| filter_chain(chain, cx));
+    if let Some(chain) = &proto.default_filter_chain {
+        filter_chains.extend(cx.field("default_filter_chain", |cx| filter_chain(chain, cx)));
+    }
     let (address, mode) = address?;
-    let name = if proto.name.is_empty() { address.to_string() } else { proto.name.clone() };
-    let scope = if proto.stat_prefix.is_empty() { address.to_string() } else { proto.stat_prefix.clone() };
-    let filter_chain = chains.into_iter().next()?;
-    let NetworkTerminal::Http(hcm) = &filter_chain.terminal;
-    let (prefix, http) =
-        (format!("listener.{}.", scope.replace(':', "_")), hcm.stat_prefix.replace(':', "_"));
+    if filter_chains.is_empty() {
+        return None;
+    }
+    let name = if proto.name.is_empty() { shown } else { proto.name.clone() };
     Some(ListenerConfig {
         name,
         address,
@@ -42,8 +48,10 @@ pub fn listener(proto: &proto::Listener, cx: &mut Cx<'_>) -> Option<ListenerConf
         reuse_port: proto.enable_reuse_port.unwrap_or(true),
         backlog: proto.tcp_backlog_size,
         buffer_limit: proto.per_connection_buffer_limit_bytes.unwrap_or(BUFFER_LIMIT),
-        stats: ListenerStats::register(cx.registry, &prefix, &http),
-        filter_chain,
+        listener_filters: Vec::new(),
+        filter_chains,
+        matcher: if count == 0 { Matcher::default_only() } else { Matcher::only() },
+        stats: ListenerStats::register(cx.registry, &cx.listener_scope),
     })
 }
 

@@ -1,5 +1,6 @@
 //! The validated form of a listener.
 
+use super::matcher::Matcher;
 use crate::http::config::HcmConfig;
 use crate::stats::ListenerStats;
 use nuncio_reactor::Address;
@@ -20,8 +21,12 @@ pub struct ListenerConfig {
     pub backlog: Option<u32>,
     /// Soft limit of the read and write buffers of one connection, in bytes. Default 1 MiB.
     pub buffer_limit: u32,
-    /// What to do with a connection.
-    pub filter_chain: FilterChain,
+    /// What looks at a connection before its filter chain is chosen, in order.
+    pub listener_filters: Vec<ListenerFilter>,
+    /// What may be done with a connection; `default_filter_chain` is the last, if there is one.
+    pub filter_chains: Vec<FilterChain>,
+    /// Which of the chains a connection gets.
+    pub matcher: Matcher,
     /// Where it counts.
     pub stats: ListenerStats,
 }
@@ -34,6 +39,10 @@ pub struct FilterChain {
     /// The network filter that ends the chain.
     pub terminal: NetworkTerminal,
 }
+
+/// `envoy.config.listener.v3.ListenerFilter`.
+#[derive(Debug)]
+pub enum ListenerFilter {}
 
 /// A terminal network filter.
 #[derive(Clone, Debug)]

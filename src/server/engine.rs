@@ -6,15 +6,20 @@
 //! layer gets the ones below it as arguments and can never call the ones above.
 
 use crate::access_log::Logger;
+use crate::http::Entrance;
 use crate::http::Http;
 use crate::io::{Io, Layer, Mail, Notice, Owner, Reactor, Rng, Task, TokenKind};
-use crate::listener::{Accepted, Listeners};
+use crate::listener::config::ListenerConfig;
+use crate::listener::{Accepted, Listeners, http_config};
 use crate::stats::Block;
 use crate::udp::Udp;
+use crate::udp::config::UdpListenerConfig;
 use crate::upstream::config::ClusterTable;
 use crate::upstream::{SharedClusters, Upstream};
-use nuncio_reactor::{Event, RawKey, Readiness};
+use nuncio_reactor::{Address, Event, RawKey, Readiness, Socket, UdpSocket};
 use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// The layers of one thread.
 #[derive(Debug)]
@@ -28,7 +33,6 @@ pub(super) struct Engine {
     pub(super) stats: Block,
     pub(super) rng: Rng,
     batch: Vec<Event<Task, Mail>>,
-    accepted: Vec<Accepted>,
 }
 
 /// What a turn brought for whoever runs the engine.
@@ -76,8 +80,36 @@ impl Engine {
             stats,
             rng,
             batch: Vec::new(),
-            accepted: Vec::new(),
         }
+    }
+
+    /// Adds a listener with its sockets on this thread.
+    pub(super) fn add_listener(
+        &mut self,
+        config: &Arc<ListenerConfig>,
+        sockets: Vec<(Address, Socket)>,
+    ) -> io::Result<()> {
+        let chains = config
+            .filter_chains
+            .iter()
+            .map(|chain| {
+                let entrance = Entrance { buffer_limit: config.buffer_limit, filter_chain: &chain.name };
+                self.http.add_manager(http_config(chain), &entrance)
+            })
+            .collect();
+        let listener = self.listeners.add(Arc::clone(config), chains);
+        for (address, socket) in sockets {
+            self.listeners.listen(listener, &address, socket, &self.reactor)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a UDP listener with its socket on this thread.
+    pub(super) fn add_udp_listener(
+        &mut self,
+        listener: (Arc<UdpListenerConfig>, SocketAddr, UdpSocket),
+    ) -> io::Result<()> {
+        self.udp.add(listener, self.http.logger(), cx!(self))
     }
 
     /// Runs one turn. What is not for the layers is appended to `outside`.
@@ -110,6 +142,9 @@ impl Engine {
         self.udp.flush(cx!(self));
         self.io.flush(&mut self.reactor);
         self.io.reap();
+        while let Some(gone) = self.io.next_gone() {
+            self.listeners.on_gone(gone, cx!(self));
+        }
     }
 
     pub(super) fn on_io(&mut self, token: TokenKind, ready: Readiness) {
@@ -131,7 +166,7 @@ impl Engine {
         match owner {
             Owner::Downstream(key) => self.http.on_socket(key, &notice, &mut self.upstream, cx!(self)),
             Owner::Upstream(key) => self.upstream.on_socket(key, notice, cx!(self)),
-            Owner::Nobody => {}
+            Owner::Arrival(_) | Owner::Nobody => {}
         }
     }
 
@@ -145,7 +180,7 @@ impl Engine {
                 self.udp.on_listener(task.key, &mut self.upstream, self.http.logger(), cx!(self));
             }
             Layer::Udp => self.udp.on_task(task, &mut self.upstream, self.http.logger(), cx!(self)),
-            Layer::Server => {}
+            Layer::Arrival | Layer::Server => {}
         }
     }
 
@@ -157,13 +192,13 @@ impl Engine {
     }
 
     fn accept(&mut self, key: RawKey) {
-        self.listeners.accept(key, &mut self.accepted, cx!(self));
+        self.listeners.accept(key, cx!(self));
         self.hand_over();
     }
 
     /// Closes the listening sockets; what they have queued is served.
     pub(super) fn stop_accepting(&mut self) {
-        self.listeners.close(&mut self.accepted, &self.reactor);
+        self.listeners.close(cx!(self));
         self.hand_over();
         self.udp.stop_accepting(self.http.logger(), cx!(self));
     }
@@ -176,8 +211,7 @@ impl Engine {
 
     /// Ends everything at once.
     pub(super) fn stop(&mut self) {
-        let mut unserved = Vec::new();
-        self.listeners.close(&mut unserved, &self.reactor);
+        self.stop_accepting();
         self.http.stop(&mut self.upstream, cx!(self));
         self.udp.stop(&self.upstream, self.http.logger(), cx!(self));
         self.upstream.close_idle(cx!(self));
@@ -190,8 +224,8 @@ impl Engine {
     }
 
     fn hand_over(&mut self) {
-        for Accepted { socket, peer, manager } in self.accepted.drain(..) {
-            self.http.accept(socket, peer, manager, cx!(self));
+        while let Some(Accepted { conn, provenance, chain }) = self.listeners.next_accepted() {
+            self.http.open(conn, provenance, chain, cx!(self));
         }
     }
 }

@@ -9,7 +9,7 @@ use super::worker;
 use crate::access_log::{Flusher, Logger, Settings};
 use crate::admin::{self, Action};
 use crate::io::{Discourage, Layer, Mail, Reactor, Rng, Task, Wake};
-use crate::listener::{Bound, entrance, http_config};
+use crate::listener::{Bound, http_config};
 use crate::stats::{Block, Collector, Sinks};
 use crate::udp;
 use crate::upstream::{SharedClusters, config::ClusterTable};
@@ -151,7 +151,8 @@ impl Server {
             .iter()
             .flat_map(|listener| listener.proxy.access_log.iter().chain(&listener.proxy.proxy_access_log));
         let admin_log = snapshot.admin.iter().flat_map(|admin| &admin.access_log);
-        let logs = snapshot.listeners.iter().flat_map(|listener| &http_config(listener).access_log);
+        let chains = snapshot.listeners.iter().flat_map(|listener| &listener.filter_chains);
+        let logs = chains.flat_map(|chain| &http_config(chain).access_log);
         let flusher =
             Flusher::start(options.access_log, logs.chain(udp_logs).chain(admin_log).map(|log| &log.sink))?;
         let blocks: Vec<_> = (0..=concurrency).map(|_| Block::new(&snapshot.registry)).collect();
@@ -219,9 +220,7 @@ impl Server {
             log::warn!("the admin interface at {} can be reached from other machines", bound.address);
         }
         let socket = bound.sockets.pop().expect("one worker, one socket");
-        let engine = &mut self.engine;
-        let manager = engine.http.add_manager(http_config(&listener), &entrance(&listener, &bound.address));
-        engine.listeners.add(socket, manager, cx!(engine))?;
+        self.engine.add_listener(&listener, vec![(bound.address.clone(), socket)])?;
         self.admin = Some(bound.address);
         Ok(())
     }

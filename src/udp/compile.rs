@@ -38,6 +38,7 @@ pub fn listener(proto: &proto::Listener, cx: &mut Cx<'_>) -> Option<UdpListenerC
     let address = bind_address(proto, cx);
     let streams_only = [
         ("filter_chains", !proto.filter_chains.is_empty()),
+        ("default_filter_chain", proto.default_filter_chain.is_some()),
         ("per_connection_buffer_limit_bytes", proto.per_connection_buffer_limit_bytes.is_some()),
         ("tcp_backlog_size", proto.tcp_backlog_size.is_some()),
     ];

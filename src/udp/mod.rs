@@ -106,7 +106,8 @@ impl Bound {
         let options = BindOptions {
             reuse_port: config.reuse_port,
             local: config.address.ip().is_unspecified(),
-            segments: config.receive.segments,
+            // Where each datagram goes by itself they had better come by themselves.
+            segments: config.receive.segments && !config.proxy.per_packet,
         };
         let first = UdpSocket::bind(config.address, &options)?;
         // With port 0 the kernel has chosen one: the others must have the same.

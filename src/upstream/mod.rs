@@ -11,8 +11,10 @@ pub mod compile;
 pub mod config;
 mod datagrams;
 mod exchange;
+pub mod http2;
 mod lb;
 mod manager;
+mod multiplexed;
 mod pool;
 
 pub use attempt::{Ask, AttemptKey, Begin, Event, Failure, Peer, What};
