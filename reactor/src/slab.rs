@@ -145,6 +145,11 @@ impl<K: SlabKey, V> Slab<K, V> {
         self.entries.is_empty()
     }
 
+    /// Number of entries that there is memory for.
+    pub fn capacity(&self) -> usize {
+        self.entries.capacity()
+    }
+
     /// Gives memory back that no entry needs: all of it if there are none, else what lies behind the last one. Keys
     /// stay as they are.
     pub fn shrink(&mut self) {
@@ -216,6 +221,7 @@ mod tests {
         assert_eq!((slab.get(keys[0]), slab.get(keys[1])), (Some(&0), None));
         slab.remove(keys[0]);
         slab.shrink();
+        assert_eq!(slab.capacity(), 0);
         let again = slab.insert(7);
         assert_eq!((slab.get(keys[0]), slab.get(again)), (None, Some(&7)));
     }

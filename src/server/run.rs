@@ -118,6 +118,11 @@ impl Server {
     pub fn start(snapshot: Snapshot, options: Options) -> io::Result<Self> {
         let started = Instant::now();
         let snapshot = Arc::new(snapshot);
+        nuncio_reactor::return_large_blocks();
+        match nuncio_reactor::raise_descriptors() {
+            Ok(limit) => log::debug!("up to {limit} descriptors may be open"),
+            Err(error) => log::warn!("the limit of open descriptors cannot be raised: {error}"),
+        }
         let concurrency = options.concurrency.max(1);
         // Signals are blocked before any thread starts, so that they all come to this one.
         let mut reactor = Reactor::new(ReactorOptions::default())?;

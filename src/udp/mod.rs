@@ -244,7 +244,10 @@ impl Udp {
             }
         }
         self.due = due;
-        self.sessions.shrink();
+        if self.sessions.shrink() {
+            self.due = Vec::new();
+            nuncio_reactor::trim_memory();
+        }
         self.set_alarm(cx);
     }
 

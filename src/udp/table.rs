@@ -58,8 +58,10 @@ pub(super) struct Table<T> {
     sessions: Slab<SessionKey, Entry<T>>,
     index: HashTable<SessionKey>,
     timers: Wheel<Due>,
-    /// The most sessions since memory was last given back.
-    peak: usize,
+    /// There have been many sessions since all memory was given back.
+    grown: bool,
+    /// If so, some is given back when no more sessions than this are left.
+    low: usize,
     secret: [u64; 2],
 }
 
@@ -69,7 +71,14 @@ const FEW: usize = 1024;
 impl<T> Table<T> {
     /// An empty table; `secret` is what senders must not know.
     pub(super) fn new(secret: [u64; 2]) -> Self {
-        Self { sessions: Slab::new(), index: HashTable::new(), timers: Wheel::new(), peak: 0, secret }
+        Self {
+            sessions: Slab::new(),
+            index: HashTable::new(),
+            timers: Wheel::new(),
+            grown: false,
+            low: 0,
+            secret,
+        }
     }
 
     /// Number of sessions.
@@ -102,7 +111,8 @@ impl<T> Table<T> {
     pub(super) fn insert(&mut self, flow: Flow, now: Time, idle: Duration, value: T) -> SessionKey {
         debug_assert!(self.find(&flow).is_none(), "a flow has one session");
         let key = self.sessions.insert(Entry { flow, last: now, value });
-        self.peak = self.peak.max(self.sessions.len());
+        self.grown |= self.sessions.len() >= FEW;
+        self.low = self.low.max(self.sessions.len() / 4);
         let Self { sessions, index, secret, .. } = self;
         index.insert_unique(hash(&flow, *secret), key, |key| {
             sessions.get(*key).map_or(0, |entry| hash(&entry.flow, *secret))
@@ -166,19 +176,24 @@ impl<T> Table<T> {
         due.truncate(kept);
     }
 
-    /// Gives back the memory of sessions that have ended, if that is much.
-    pub(super) fn shrink(&mut self) {
-        if self.peak < FEW || self.sessions.len() > self.peak / 4 {
-            return;
+    /// Gives back the memory of sessions that have ended, where it is much; says whether it was.
+    pub(super) fn shrink(&mut self) -> bool {
+        if !self.grown || self.sessions.len() > self.low {
+            return false;
         }
+        let capacity = self.sessions.capacity();
+        // What is left may lie at the end of the memory: then again when there is less of it, and when there is nothing.
+        self.low = self.sessions.len() / 4;
         self.sessions.shrink();
         let Self { sessions, index, secret, .. } = self;
         index.shrink_to(0, |key| sessions.get(*key).map_or(0, |entry| hash(&entry.flow, *secret)));
         if self.sessions.is_empty() {
+            self.grown = false;
             // What timers are left are those of sessions that have ended.
             self.timers = Wheel::new();
+            return true;
         }
-        self.peak = self.sessions.len();
+        capacity - self.sessions.capacity() >= FEW
     }
 }
 

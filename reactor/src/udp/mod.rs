@@ -126,6 +126,13 @@ impl AsRawFd for UdpSocket {
     }
 }
 
+impl From<OwnedFd> for UdpSocket {
+    /// The socket must not block.
+    fn from(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+}
+
 /// A kernel without it gives datagrams one by one: nothing is lost but speed.
 fn set_segments(socket: &socket2::Socket) {
     if let Err(error) = sys::set_option(socket, (libc::SOL_UDP, libc::UDP_GRO), 1) {
