@@ -57,12 +57,6 @@ mod time;
 mod udp;
 mod wheel;
 
-/// Gives memory that was freed back to the system, as far as the allocator can; for when much was freed that will not
-/// soon be wanted again. Takes about a millisecond.
-pub fn trim_memory() {
-    sys::trim_memory();
-}
-
 /// Makes sure that large blocks of memory, from 128 KiB on, go back to the system as soon as they are freed; for the
 /// start of a process. The allocator would learn to keep them, for ever and for each thread, from seeing them freed.
 pub fn return_large_blocks() {

@@ -116,15 +116,6 @@ pub(crate) fn next_signal(fd: &OwnedFd) -> Option<i32> {
     }
 }
 
-/// Gives memory that was freed back to the system, as far as the allocator can.
-pub(crate) fn trim_memory() {
-    // SAFETY: malloc_trim has no preconditions.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}
-
 /// Lets the allocator map blocks of this size and more by themselves, whatever has been freed before.
 pub(crate) fn map_large_blocks(size: libc::c_int) {
     // SAFETY: mallopt has no preconditions; a value that it does not take changes nothing.

@@ -17,6 +17,7 @@ use prost::Name;
 use prost_types::Any;
 use proto::listener_filter::ConfigType;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 use udp::udp_proxy_config::{HashPolicy as ProtoHash, RouteSpecifier, hash_policy::PolicySpecifier};
 
@@ -56,6 +57,8 @@ pub fn listener(proto: &proto::Listener, cx: &mut Cx<'_>) -> Option<UdpListenerC
         let name = udp::UdpProxyConfig::full_name();
         let message = format!("exactly one listener filter, {name}, is supported on UDP, found {count}");
         match count {
+            // Whoever has filter chains there means another protocol.
+            0 if !proto.filter_chains.is_empty() => {}
             0 => cx.missing(&["listener_filters"], message),
             _ => cx.error_at("listener_filters", message),
         }
@@ -190,7 +193,10 @@ fn target(name: &str, targets: &mut Vec<Target>, cx: &mut Cx<'_>) -> Option<u32>
     let cluster = router::compile::cluster(name, cx)?;
     let known = targets.iter().position(|target| target.cluster == cluster);
     let at = known.unwrap_or_else(|| {
-        let config = &cx.clusters.clusters[cluster.0 as usize];
+        let config = Arc::clone(&cx.clusters.clusters[cluster.0 as usize]);
+        if config.hosts.iter().any(|host| matches!(host.address, Address::Unix(_))) {
+            cx.error(format!("cluster `{name}` has an endpoint at a unix socket, where no datagrams go"));
+        }
         let prefix = format!("cluster.{}.udp.", config.observability_name.replace(':', "_"));
         let cluster_stats = config.stats.clone();
         let stats = UdpClusterStats::register(cx.registry, &prefix);

@@ -246,7 +246,6 @@ impl Udp {
         self.due = due;
         if self.sessions.shrink() {
             self.due = Vec::new();
-            nuncio_reactor::trim_memory();
         }
         self.set_alarm(cx);
     }

@@ -5,6 +5,7 @@
 mod proxy_rows;
 mod rows;
 mod stats_rows;
+mod udp_rows;
 
 use nuncio::config::{Diagnostics, Source};
 use nuncio::server::compile::load;
