@@ -56,7 +56,7 @@ enum Tests<A> {
 struct Ranges<A> {
     /// The smallest first, each with its place in `then`.
     ranges: Vec<(Cidr, usize)>,
-    /// With whether larger ranges are not tried after it.
+    /// With whether it is left out where the address is in a smaller range.
     then: Vec<(Then<A>, bool)>,
 }
 
@@ -114,14 +114,11 @@ impl<A> Matcher<A> {
 
 impl<A> Ranges<A> {
     fn find(&self, ip: IpAddr, addresses: &Addresses) -> Option<&A> {
-        for (_, at) in self.ranges.iter().filter(|(range, _)| range.contains(ip)) {
+        let around = self.ranges.iter().filter(|(range, _)| range.contains(ip));
+        around.enumerate().find_map(|(n, (_, at))| {
             let (then, exclusive) = &self.then[*at];
-            let found = then.find(addresses);
-            if found.is_some() || *exclusive {
-                return found;
-            }
-        }
-        None
+            if n > 0 && *exclusive { None } else { then.find(addresses) }
+        })
     }
 }
 

@@ -35,6 +35,7 @@ pub(super) fn run(plan: Plan) -> io::Result<()> {
     let interval = logger.interval();
     let mut engine = Engine::new(reactor, &clusters, shared, stats, logger, Rng::new());
     engine.io.number(index as u64, workers as u64);
+    engine.udp.number(index as u64, workers as u64);
     for (config, address, socket) in listeners {
         engine.add_listener(&config, vec![(address, socket)])?;
     }

@@ -208,7 +208,7 @@ impl Udp {
         logger: &mut Logger,
         cx: &mut Cx<'_>,
     ) -> Option<SessionKey> {
-        let listening = self.listeners.get_mut(flow.listener)?;
+        let listening = self.listeners.get(flow.listener)?;
         let config = std::sync::Arc::clone(&listening.config);
         let (proxy, target_config) = (&config.proxy, &config.proxy.targets[target as usize]);
         let cluster = target_config.cluster;
@@ -217,10 +217,12 @@ impl Udp {
             None => upstream.choose_host(cluster, cx)?,
         };
         cx.stats.inc(proxy.stats.downstream_sess_total);
+        let id = self.next_id();
+        let listening = self.listeners.get_mut(flow.listener)?;
         if !upstream.enter_session(cluster) {
             cx.stats.inc(target_config.cluster_stats.upstream_cx_overflow);
             let name = &upstream.cluster(cluster).name;
-            listening.log_refused(&flow, (Flag::UpstreamOverflow, name), logger, cx);
+            listening.log_refused(&flow, (Flag::UpstreamOverflow, name, id), logger, cx);
             return None;
         }
         let socket = match connect(proxy, &flow, upstream.host(cluster, host).map(|host| &host.address)) {
@@ -230,12 +232,13 @@ impl Udp {
                 upstream.leave_session(cluster);
                 cx.stats.inc(target_config.stats.sess_tx_errors);
                 let name = &upstream.cluster(cluster).name;
-                listening.log_refused(&flow, (Flag::UpstreamConnectionFailure, name), logger, cx);
+                listening.log_refused(&flow, (Flag::UpstreamConnectionFailure, name, id), logger, cx);
                 return None;
             }
         };
         let now = cx.reactor.now();
-        let session = Session { socket, target, host, since: now, plain: false, counts: Counts::default() };
+        let session =
+            Session { socket, target, host, since: now, id, plain: false, counts: Counts::default() };
         let key = self.sessions.insert(flow, now, proxy.idle_timeout, session);
         listening.sessions += 1;
         cx.stats.move_gauge(proxy.stats.downstream_sess_active, 1);

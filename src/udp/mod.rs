@@ -45,6 +45,8 @@ pub struct Udp {
     replies: Replies,
     /// No session begins any more.
     closing: bool,
+    /// The next session's number, and how far numbers of one worker are apart.
+    next_id: (u64, u64),
     /// What is due; kept for its memory.
     due: Vec<Due>,
 }
@@ -75,6 +77,8 @@ struct Session {
     target: u32,
     host: u32,
     since: Time,
+    /// Its number in the process.
+    id: u64,
     /// The path to its host does not take segments.
     plain: bool,
     counts: Counts,
@@ -130,8 +134,20 @@ impl Udp {
             arrivals: Arrivals::default(),
             replies: Replies::default(),
             closing: false,
+            next_id: (0, 1),
             due: Vec::new(),
         }
+    }
+
+    /// Numbers sessions so that no two of `workers` workers give one number.
+    pub fn number(&mut self, worker: u64, workers: u64) {
+        self.next_id = (worker, workers.max(1));
+    }
+
+    fn next_id(&mut self) -> u64 {
+        let (id, step) = self.next_id;
+        self.next_id.0 += step;
+        id
     }
 
     /// Starts to serve a listener's socket.

@@ -46,6 +46,8 @@ struct Record<'a> {
     occasion: Occasion,
     flag: Flag,
     since: Time,
+    /// The session's number.
+    id: u64,
     bytes: Bytes,
     /// Local and remote address of the client's side.
     client: Option<(&'a Address, &'a Address)>,
@@ -54,7 +56,7 @@ struct Record<'a> {
 }
 
 fn write(record: Record<'_>, logs: &[Log], logger: &mut Logger, cx: &Cx<'_>) {
-    let Record { occasion, flag, since, bytes, client, upstream, metadata } = record;
+    let Record { occasion, flag, since, id, bytes, client, upstream, metadata } = record;
     let request = RequestHead { version: Version::Http11, method: Method::Get, headers: HeaderMap::new() };
     let duration = cx.reactor.now() - since;
     let now = cx.reactor.wall();
@@ -78,7 +80,7 @@ fn write(record: Record<'_>, logs: &[Log], logger: &mut Logger, cx: &Cx<'_>) {
             local: client.map(|(local, _)| local),
             direct_remote: remote,
             remote,
-            connection_id: 0,
+            connection_id: id,
             filter_chain: "",
         },
         route: None,
@@ -86,6 +88,18 @@ fn write(record: Record<'_>, logs: &[Log], logger: &mut Logger, cx: &Cx<'_>) {
     };
     logger.record(logs, &info);
 }
+
+/// The upstream side as Envoy shows it: the operator for the cluster has no value, its name is in the metadata.
+const NOBODY: UpstreamInfo<'static> = UpstreamInfo {
+    cluster: "",
+    host: None,
+    hostname: "",
+    local: None,
+    connection_id: Some(0),
+    attempts: 0,
+    transport_failure: "",
+    protocol: None,
+};
 
 impl Listening {
     /// The addresses of a flow: this machine's and the client's.
@@ -105,26 +119,22 @@ impl Listening {
         if self.logs.sessions.is_empty() {
             return;
         }
-        let Session { socket, target, host, since, counts, .. } = &entry.value;
+        let Session { socket, target, host, since, id, counts, .. } = &entry.value;
         let cluster = self.config.proxy.targets[*target as usize].cluster;
         let local_address = socket.local_address().ok().map(Address::Inet);
         let host = upstream.host(cluster, *host);
-        // As in Envoy, where the operators for the cluster have no value here: its name is in the metadata.
         let peer = UpstreamInfo {
-            cluster: "",
             host: host.map(|host| &host.address),
             hostname: host.map_or("", |host| &host.hostname),
             local: local_address.as_ref(),
-            connection_id: Some(0),
-            attempts: 0,
-            transport_failure: "",
-            protocol: None,
+            ..NOBODY
         };
         let (local, remote) = self.addresses(&entry.flow);
         let record = Record {
             occasion,
             flag: Flag::None,
             since: *since,
+            id: *id,
             bytes: counts.bytes(),
             client: Some((&local, &remote)),
             upstream: Some(peer),
@@ -151,7 +161,7 @@ impl Listening {
     pub(super) fn log_refused(
         &self,
         flow: &Flow,
-        (flag, cluster): (Flag, &str),
+        (flag, cluster, id): (Flag, &str, u64),
         logger: &mut Logger,
         cx: &Cx<'_>,
     ) {
@@ -163,9 +173,10 @@ impl Listening {
             occasion: Occasion::UdpSessionEnd,
             flag,
             since: cx.reactor.now(),
+            id,
             bytes: Bytes::default(),
             client: Some((&local, &remote)),
-            upstream: None,
+            upstream: Some(NOBODY),
             metadata: Metadata { namespace: "udp.proxy.session", fields: &Counts::default().fields(cluster) },
         };
         write(record, &self.logs.sessions, logger, cx);
@@ -193,6 +204,7 @@ impl Listening {
             occasion: Occasion::NotSet,
             flag: Flag::None,
             since: self.since,
+            id: 0,
             bytes: self.counts.bytes(),
             client: None,
             upstream: None,

@@ -109,13 +109,13 @@ fn ranges_of_addresses() {
     for order in [[wide.clone(), narrow.clone()], [narrow, wide.clone()]] {
         assert_eq!(found(&table(&order), &asked), ["a", "b", "a", "c"]);
     }
-    // One that finds nothing leaves it to the larger ones, unless it is exclusive.
+    // One that finds nothing leaves it to the larger ones, unless those are exclusive.
     let nothing =
         "{matcher: {matcher_tree: {input: INPUT(SourcePort), exact_match_map: {map: {'7': TO(b)}}}}}";
     let narrow = range("{address_prefix: 10.1.0.0, prefix_len: 16}", nothing);
     assert_eq!(found(&table(&[wide.clone(), narrow.clone()]), &asked), ["a", "a", "a", "c"]);
-    let exclusive = narrow.replacen('{', "{exclusive: true, ", 1);
-    assert_eq!(found(&table(&[wide, exclusive]), &asked), ["a", "c", "a", "c"]);
+    let exclusive = wide.replacen('{', "{exclusive: true, ", 1);
+    assert_eq!(found(&table(&[exclusive, narrow]), &asked), ["a", "c", "a", "c"]);
 }
 
 #[test]
