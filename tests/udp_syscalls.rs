@@ -52,6 +52,8 @@ fn a_round_trip_takes_one_call_for_each_step() {
     assert_eq!(take("sendmmsg", &mut counts), trips, "to the client");
     assert_eq!(take("recvmmsg", &mut counts), 2 * trips, "from either");
     let waits = take("epoll_wait", &mut counts);
-    assert!(waits <= 2 * trips + 2, "{waits} waits for {trips} round trips");
+    assert!(waits <= 2 * trips + 4 + trips / 10, "{waits} waits for {trips} round trips");
+    // Whether the kernel has lost something is looked at now and then.
+    assert!(take("getsockopt", &mut counts) <= 1 + trips / 10);
     assert!(counts.is_empty(), "other system calls: {counts:?}");
 }

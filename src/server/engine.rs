@@ -176,10 +176,9 @@ impl Engine {
             Layer::Listener => self.accept(task.key),
             Layer::Downstream => self.http.on_task(task, &mut self.upstream, cx!(self)),
             Layer::Upstream => self.upstream.on_task(task, cx!(self)),
-            Layer::UdpListener => {
-                self.udp.on_listener(task.key, &mut self.upstream, self.http.logger(), cx!(self));
+            Layer::UdpListener | Layer::Udp => {
+                self.udp.on_task(task, &mut self.upstream, self.http.logger(), cx!(self));
             }
-            Layer::Udp => self.udp.on_task(task, &mut self.upstream, self.http.logger(), cx!(self)),
             Layer::Arrival | Layer::Server => {}
         }
     }
