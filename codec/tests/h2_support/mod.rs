@@ -49,7 +49,7 @@ pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     for (name, value) in fields {
         bytes.push(0);
         for text in [name, value] {
-            integer(text.len(), &mut bytes);
+            integer(text.chars().count(), &mut bytes);
             // One byte for each character, so that any byte can be written.
             bytes.extend(text.chars().map(|char| char as u8));
         }
