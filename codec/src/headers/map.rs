@@ -22,6 +22,9 @@ struct Storage {
     present: u128,
 }
 
+/// What an empty map is looked at as.
+static EMPTY: Storage = Storage { arena: Vec::new(), entries: Vec::new(), present: 0 };
+
 #[derive(Copy, Clone)]
 struct Entry {
     /// Where the name stands in the arena (if it is not a known one), and behind it the original spelling (if it
@@ -187,26 +190,20 @@ impl HeaderMap {
     }
 
     /// All values of a known name.
+    #[inline]
     pub fn get_all(&self, id: HeaderId) -> impl Iterator<Item = &[u8]> {
-        let storage = self.0.as_ref().filter(|storage| storage.present & id.bit() != 0);
-        storage.into_iter().flat_map(move |storage| {
-            storage.entries.iter().filter(move |entry| entry.id == id).map(|entry| storage.value(entry))
-        })
+        let storage = self.0.as_deref().filter(|storage| storage.present & id.bit() != 0).unwrap_or(&EMPTY);
+        storage.entries.iter().filter(move |entry| entry.id == id).map(|entry| storage.value(entry))
     }
 
     /// All values of a name.
     pub fn get_all_key(&self, key: &HeaderKey) -> impl Iterator<Item = &[u8]> {
         let storage = self
             .0
-            .as_ref()
-            .filter(|storage| key.id() == HeaderId::OTHER || storage.present & key.id().bit() != 0);
-        storage.into_iter().flat_map(move |storage| {
-            storage
-                .entries
-                .iter()
-                .filter(move |entry| storage.is(entry, key))
-                .map(|entry| storage.value(entry))
-        })
+            .as_deref()
+            .filter(|storage| key.id() == HeaderId::OTHER || storage.present & key.id().bit() != 0)
+            .unwrap_or(&EMPTY);
+        storage.entries.iter().filter(move |entry| storage.is(entry, key)).map(|entry| storage.value(entry))
     }
 
     /// Whether a known name occurs.
@@ -232,6 +229,7 @@ impl HeaderMap {
     }
 
     /// Removes a known name; says whether it occurred.
+    #[inline]
     pub fn remove(&mut self, id: HeaderId) -> bool {
         self.contains(id) && self.storage().remove(|_, entry| entry.id == id)
     }
@@ -255,8 +253,10 @@ impl HeaderMap {
     }
 
     /// All headers, in order.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = Header<'_>> {
-        self.0.iter().flat_map(|storage| storage.entries.iter().map(|entry| storage.header(entry)))
+        let storage = self.0.as_deref().unwrap_or(&EMPTY);
+        storage.entries.iter().map(|entry| storage.header(entry))
     }
 
     /// Bytes of all names and values.
