@@ -45,7 +45,8 @@ impl Http {
                 cx.stats.inc(config.stats.downstream_cx_http2_total);
                 cx.stats.move_gauge(config.stats.downstream_cx_http2_active, 1);
                 let (now, limit) = (cx.reactor.now(), config.http2.settings.output_limit);
-                cx.io.set_output_limit(connection.conn, limit);
+                // Below the codec's own, so that whatever stops it is noticed here.
+                cx.io.set_output_limit(connection.conn, limit / 2);
                 let codec = h2::Server::new(config.http2.settings, cx.io.output(connection.conn));
                 let vigil = Vigil::new(&config.http2, now, cx.rng);
                 if let Some(next) = vigil.next() {

@@ -306,7 +306,13 @@ impl Http {
         let step = match &manager.config.terminal {
             Terminal::Router(_) => {
                 let tunnel = stream.tunnel;
-                let frame = frame!(manager, connection, stream, key, cx.io.is_plain(connection.conn));
+                let frame = frame!(
+                    manager,
+                    connection,
+                    stream,
+                    key,
+                    stream.wire.is_none() && cx.io.is_plain(connection.conn)
+                );
                 stream.router.on_headers(&frame, &mut stream.request, (end, tunnel), upstream, cx)
             }
             Terminal::Admin => {
@@ -392,7 +398,13 @@ impl Http {
         let Some(connection) = self.connections.get(stream.connection) else { return };
         let manager = &self.managers[connection.manager.0 as usize];
         stream.moved = cx.reactor.now();
-        let frame = frame!(manager, connection, stream, key, cx.io.is_plain(connection.conn));
+        let frame = frame!(
+            manager,
+            connection,
+            stream,
+            key,
+            stream.wire.is_none() && cx.io.is_plain(connection.conn)
+        );
         let step = stream.router.on_upstream(&frame, event, &stream.request, upstream, cx);
         self.take(key, step, upstream, cx);
     }

@@ -5,7 +5,7 @@
 //! stream and leaves the connection to the others.
 
 use super::attempt::{Attempt, AttemptKey, Event, Failure, What};
-use super::client::{Carrier, Client, ClientKey, State, Trunk};
+use super::client::{Carrier, ClientKey, State, Trunk};
 use super::http2::{self, Vigil, Watch};
 use super::manager::{By, Upstream, alarm};
 use crate::io::{Close, Cx, Owner, Read, Task};
@@ -25,7 +25,8 @@ impl Upstream {
         let Some(client) = self.clients.get_mut(key) else { return };
         let config = &self.clusters[client.cluster as usize].config.http2;
         let now = cx.reactor.now();
-        cx.io.set_output_limit(client.conn, config.settings.output_limit);
+        // Below the codec's own, so that whatever stops it is noticed here.
+        cx.io.set_output_limit(client.conn, config.settings.output_limit / 2);
         let codec = h2::Client::new(config.settings, cx.io.output(client.conn));
         let vigil = Vigil::new(config, now, cx.rng);
         if let Some(next) = vigil.next() {
@@ -518,13 +519,6 @@ impl Upstream {
         trunk.codec.goaway(code, out);
         self.break_all(key, &Failure::Terminated { reused: false }, By::Us, cx);
         true
-    }
-}
-
-impl Client {
-    /// Whether HTTP/2 is spoken on it.
-    pub(super) fn is_h2(&self) -> bool {
-        matches!(self.carrier, Carrier::H2(_))
     }
 }
 
