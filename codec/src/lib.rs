@@ -16,6 +16,6 @@ pub mod headers;
 
 pub use buffer::{Buffer, Crossing, Foreign, Watermarks};
 pub use headers::{
-    Header, HeaderId, HeaderKey, HeaderMap, InvalidName, Method, RequestHead, ResponseHead, Version,
-    is_field_value, is_token,
+    Header, HeaderId, HeaderKey, HeaderMap, InvalidName, Method, RequestHead, ResponseHead, Spelling,
+    Version, is_field_value, is_token,
 };

@@ -294,6 +294,19 @@ scope! {
 }
 
 scope! {
+    /// `filesystem.`: access log files. `write_dropped` is our own: buffers that were thrown away.
+    FilesystemStats {
+        counters: flushed_by_timer reopen_failed write_buffered write_completed write_dropped write_failed;
+        sparse: ;
+        gauges: write_total_buffered;
+        sparse_gauges: ;
+        codes: ;
+        histograms: ;
+        sparse_histograms: ;
+    }
+}
+
+scope! {
     /// `server.`: the process.
     ServerStats {
         counters: dropped_stat_datagrams;

@@ -20,6 +20,19 @@ struct Storage {
     entries: Vec<Entry>,
     /// Bits of the known names that occur.
     present: u128,
+    spelling: Spelling,
+}
+
+/// Whether the names of a map are to be written as they were received.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Spelling {
+    /// As whoever writes them likes.
+    #[default]
+    Free,
+    /// As they were received; those that were added, in lower case.
+    Kept,
+    /// As they were received; those that were added, with capitals.
+    KeptElseProper,
 }
 
 /// What an empty map is looked at as.
@@ -81,6 +94,7 @@ impl HeaderMap {
             storage.arena.clear();
             storage.entries.clear();
             storage.present = 0;
+            storage.spelling = Spelling::Free;
             let bytes = storage.arena.capacity() + storage.entries.capacity() * size_of::<Entry>();
             if bytes <= KEPT_BYTES {
                 // While the thread ends its pool may be gone already.
@@ -111,6 +125,37 @@ impl HeaderMap {
     /// Adds a header at the end and keeps the spelling of its name.
     pub fn append_cased(&mut self, name: &[u8], value: &[u8]) {
         self.storage().append(name, value, true);
+    }
+
+    /// Says how names are to be written.
+    pub fn set_spelling(&mut self, spelling: Spelling) {
+        self.storage().spelling = spelling;
+    }
+
+    /// How names are to be written.
+    #[inline]
+    pub fn spelling(&self) -> Spelling {
+        self.0.as_ref().map_or(Spelling::Free, |storage| storage.spelling)
+    }
+
+    /// Adds `:authority` and keeps the spelling of the `Host` from which it is.
+    ///
+    /// # Panics
+    /// If the spelling is not one of `host`.
+    pub fn append_authority_cased(&mut self, host: &[u8], value: &[u8]) {
+        assert!(host.eq_ignore_ascii_case(b"host"), "a spelling of host");
+        let storage = self.storage();
+        let name = storage.put(host);
+        let value_start = storage.put(value);
+        storage.push(Entry {
+            name,
+            name_length: 0,
+            value: value_start,
+            value_length: value.len() as u32,
+            id: HeaderId::AUTHORITY,
+            cased: true,
+            sensitive: false,
+        });
     }
 
     /// Adds a header with a known name at the end.
@@ -397,7 +442,9 @@ impl Storage {
     #[inline]
     fn header(&self, entry: &Entry) -> Header<'_> {
         let name = self.name(entry);
-        let original = entry.cased.then(|| self.bytes(entry.name + entry.name_length, name.len() as u32));
+        // Of `:authority` it is that of `host`.
+        let length = if entry.id == HeaderId::AUTHORITY { 4 } else { name.len() as u32 };
+        let original = entry.cased.then(|| self.bytes(entry.name + entry.name_length, length));
         Header { id: entry.id, name, original, value: self.value(entry), sensitive: entry.sensitive }
     }
 }
