@@ -27,7 +27,7 @@ def warm(workshop, proxy, name):
     if load.kind in ("h1", "tcp"):
         # Its connections stay open, so that connecting is not counted.
         load = replace(load, tool="load")
-    with backend(workshop, load.kind, LOAD_CPU) as upstream:
+    with backend(workshop, load.backend, LOAD_CPU) as upstream:
         with proxy.serving(workshop, load.kind, upstream, PROXY_CPU) as (process, port):
             with load.generator(workshop, LOAD_CPU, port) as generator:
                 generator.run(load.warm)

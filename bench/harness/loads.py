@@ -29,6 +29,11 @@ class Load:
     least: int = 2000  # requests measured, however slow the proxy
     unit: str = "request"
 
+    @property
+    def backend(self):
+        """What has to stand behind the proxy."""
+        return {"udp": "udp", "h2up": "h2"}.get(self.kind, "upload" if self.upload else "h1")
+
     @contextmanager
     def generator(self, workshop, cpu, port):
         """The generator that offers this load to a port."""

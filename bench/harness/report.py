@@ -8,7 +8,8 @@ from .memory import CONNECTIONS, SLOW
 from .proxies import FLOOR, OURS
 from .verdict import BEST, UNITS, WHAT, Spread, best_peer, figures, judge, ratio
 
-NAMES = {OURS: "**Nuncio**", FLOOR: "floor", "envoy": "Envoy", "haproxy": "HAProxy", "nginx": "nginx", "sozu": "Sōzu"}
+NAMES = {OURS: "**Nuncio**", FLOOR: "floor", "envoy": "Envoy", "haproxy": "HAProxy", "nginx": "nginx",
+         "nginx-distro": "nginx (distro)", "sozu": "Sōzu"}
 DISTURBED = 0.05
 PLOT = "images/benchmarks.svg"
 
@@ -21,7 +22,7 @@ def lines_of(load, samples):
         cpu = Spread.of(values[name])
         user, system, rate = (median(row[key] for row in rows) for key in ("user", "system", "rate"))
         against = ratio(values, OURS, name) if name != OURS else None
-        yield (f"  {name:8}{cpu.middle:9.2f} µs CPU [{cpu.low:.2f}-{cpu.high:.2f}] = user {user:.1f} + system {system:.1f}"
+        yield (f"  {name:12}{cpu.middle:9.2f} µs CPU [{cpu.low:.2f}-{cpu.high:.2f}] = user {user:.1f} + system {system:.1f}"
                f"{rate:10.0f}/s" + (f"   ours is {against.middle:.2f} [{against.low:.2f}-{against.high:.2f}] of it"
                                     if against else ""))
 
@@ -207,7 +208,7 @@ bench/run --docs      # about a quarter of an hour; --quick for a rough look
 ![CPU time per request]({plot})"""
 
 TARGETS = """What the project wants to reach, in ratios of CPU time per request within one run unless it says otherwise. *Best peer* is
-the cheapest of Envoy, HAProxy, nginx and Sōzu for that load; *floor* is [`floor.c`](../bench/floor.c), which passes
+the cheapest of the others for that load; *floor* is [`floor.c`](../bench/floor.c), which passes
 bytes on without looking at them: what the kernel alone charges."""
 
 CPU = """Microseconds of the proxy's own CPU time (user + system).
@@ -243,7 +244,8 @@ Every proxy runs with one worker on one CPU; load generator and backend (nginx) 
 load and round every proxy is started afresh, in an order that changes from round to round, answers a first request,
 is warmed up, and is then measured for a second. CPU time is the run time that the kernel accounts to all threads of
 all its processes (`schedstat`); its split into user and system comes from clock ticks and is rough. A load counts
-only if every answer was right; a proxy that cannot do a load has a dash.
+only if every answer was right; a proxy that cannot do a load has a dash. nginx is there twice where it can be: as PyPI
+has it (new, all modules, built for size) and as the distribution has it (older, built for speed).
 
 [h2load](https://nghttp2.org/documentation/h2load-howto.html) makes the load, or [`load.c`](../bench/load.c) where
 h2load cannot (`h1-close`, thousands of connections, fixed rates) and [`udp.c`](../bench/udp.c) for datagrams. The
