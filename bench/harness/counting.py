@@ -78,7 +78,8 @@ def under_callgrind(workshop, proxy):
         raise Missing("neither the machine's counters nor valgrind can be used; bench/install gets valgrind")
     wrapper = workshop.dir / "callgrind"
     wrapper.write_text(
-        f"#!/bin/sh\nexec valgrind --tool=callgrind --callgrind-out-file={workshop.dir}/counted {proxy.binary} \"$@\"\n")
+        "#!/bin/sh\n"
+        f"exec valgrind --tool=callgrind --callgrind-out-file={workshop.dir}/counted {proxy.binary} \"$@\"\n")
     wrapper.chmod(0o755)
     return replace(proxy, binary=wrapper)
 

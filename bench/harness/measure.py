@@ -33,7 +33,7 @@ class Bench:
         self.rounds, self.seconds = rounds, seconds
 
     def each(self, kind="h1", behind="h1"):
-        """Round after round, every proxy that does this kind of work, in an order that changes: (proxy, backend's port).
+        """Round after round, every proxy that does this kind of work, in changing order: (proxy, backend's port).
 
         Those that were told to `leave_out` come no more."""
         self.out = set()
