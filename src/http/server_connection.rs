@@ -5,7 +5,7 @@
 
 use super::stream::{Stream, StreamKey};
 use super::{Http, Manager, ManagerId};
-use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Owner, Provenance, Read, Task, Wake};
+use crate::io::{Alarm, BULK, Close, ConnKey, Cx, Layer, Owner, Provenance, Read, Task, Wake};
 use crate::router::Cause;
 use crate::upstream::Upstream;
 use nuncio_codec::h1::{self, RequestEvent};
@@ -123,7 +123,12 @@ impl Http {
                 cx.reactor.defer(resume(key));
                 return;
             }
-            match cx.io.read(connection.conn) {
+            let left = connection.codec.plain_left();
+            let stream = connection.stream.filter(|_| left >= BULK).and_then(|key| self.streams.get(key));
+            let bulk = stream.is_some_and(|stream| stream.router.takes_bulk(upstream, cx));
+            let read =
+                if bulk { cx.io.read_bulk(connection.conn, left) } else { cx.io.read(connection.conn) };
+            match read {
                 Read::Data(n) => {
                     budget = budget.saturating_sub(n);
                     let stats = &self.managers[connection.manager.0 as usize].config.stats;

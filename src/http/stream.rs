@@ -172,10 +172,11 @@ pub(super) fn origin<'a>(
 
 /// What the router needs to know during a call about a stream.
 macro_rules! frame {
-    ($manager:expr, $connection:expr, $stream:ident, $key:expr) => {
+    ($manager:expr, $connection:expr, $stream:ident, $key:expr, $bulk:expr) => {
         frame(
             $manager,
             $key,
+            $bulk,
             origin(($stream.started_wall, $stream.id, $stream.client.as_ref()), $connection, $manager),
         )
     };
@@ -288,7 +289,7 @@ impl Http {
         let step = match &manager.config.terminal {
             Terminal::Router(_) => {
                 let tunnel = stream.tunnel;
-                let frame = frame!(manager, connection, stream, key);
+                let frame = frame!(manager, connection, stream, key, cx.io.is_plain(connection.conn));
                 stream.router.on_headers(&frame, &mut stream.request, (end, tunnel), upstream, cx)
             }
             Terminal::Admin => {
@@ -321,7 +322,7 @@ impl Http {
         }
         match &manager.config.terminal {
             Terminal::Router(_) => {
-                let frame = frame!(manager, server, stream, key);
+                let frame = frame!(manager, server, stream, key, false);
                 let more = stream.router.on_data(&frame, &mut data, end, upstream, cx);
                 if !more && !end {
                     cx.stats.inc(manager.config.stats.downstream_flow_control_paused_reading_total);
@@ -373,7 +374,7 @@ impl Http {
         let Some(connection) = self.connections.get(stream.connection) else { return };
         let manager = &self.managers[connection.manager.0 as usize];
         stream.moved = cx.reactor.now();
-        let frame = frame!(manager, connection, stream, key);
+        let frame = frame!(manager, connection, stream, key, cx.io.is_plain(connection.conn));
         let step = stream.router.on_upstream(&frame, event, &stream.request, upstream, cx);
         self.take(key, step, upstream, cx);
     }
@@ -567,13 +568,14 @@ fn count_underscores(request: &RequestHead, config: &HcmConfig, cx: &Cx<'_>) {
     }
 }
 
-fn frame<'a>(manager: &'a Manager, key: StreamKey, origin: Origin<'a>) -> Frame<'a> {
+fn frame<'a>(manager: &'a Manager, key: StreamKey, bulk: bool, origin: Origin<'a>) -> Frame<'a> {
     Frame {
         routes: &manager.config.routes,
         stats: &manager.config.stats,
         suppress_envoy_headers: manager.config.suppresses_envoy_headers(),
         buffer_limit: manager.buffer_limit as usize,
         requester: key.raw(),
+        bulk,
         origin,
     }
 }

@@ -325,6 +325,24 @@ impl Io {
         connection.read()
     }
 
+    /// Reads like [`Self::read`], but large amounts without bringing them into memory, at most `most` bytes then. What is
+    /// read must go to a connection that is [plain](Self::is_plain), as it is.
+    pub fn read_bulk(&mut self, key: ConnKey, most: u64) -> Read {
+        match self.connections.get_mut(key) {
+            Some(connection)
+                if connection.readable && connection.phase == Phase::Open && !connection.failed =>
+            {
+                connection.read_bulk(most)
+            }
+            _ => self.read(key),
+        }
+    }
+
+    /// Whether output goes out as it is, so that it need not be in memory.
+    pub fn is_plain(&self, key: ConnKey) -> bool {
+        self.connections.get(key).is_some_and(|connection| connection.transport.is_plain())
+    }
+
     /// What was read and not yet consumed.
     ///
     /// # Panics
@@ -587,13 +605,38 @@ impl Connection {
         }
     }
 
+    fn read_bulk(&mut self, most: u64) -> Read {
+        if !self.input.is_empty() {
+            return self.read();
+        }
+        match self.transport.recv_bulk(most) {
+            Some(Ok((0, _))) => Read::Eof,
+            Some(Ok((n, lane))) => {
+                self.input.append_foreign(n, Box::new(lane));
+                Read::Data(n)
+            }
+            Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                Read::Empty
+            }
+            // No more pipes, perhaps: memory will do, and shows what is wrong with the socket.
+            Some(Err(_)) | None => self.read(),
+        }
+    }
+
     fn write(&mut self) {
         while self.writable && !self.output.is_empty() {
             let mut offered = 0;
-            let result = self.output.write_with(|slices| {
-                offered = slices.iter().map(|slice| slice.len()).sum();
-                self.transport.send(slices)
-            });
+            let all = self.output.len();
+            let result = if let Some((lane, length)) = self.output.front_foreign() {
+                offered = length;
+                self.transport.send_bulk(lane, all > length).inspect(|n| self.output.drain(*n))
+            } else {
+                self.output.write_with(|slices| {
+                    offered = slices.iter().map(|slice| slice.len()).sum();
+                    self.transport.send(slices)
+                })
+            };
             match result {
                 Ok(n) if n < offered => self.writable = false,
                 Ok(_) => {}

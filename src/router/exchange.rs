@@ -107,6 +107,8 @@ pub struct Frame<'a> {
     pub buffer_limit: usize,
     /// Who the upstream's events are for.
     pub requester: RawKey,
+    /// The response may be passed on in bytes that are not in memory.
+    pub bulk: bool,
     /// What header values may tell of the request's origin.
     pub origin: Origin<'a>,
 }
@@ -557,7 +559,14 @@ impl Exchange {
         let cluster = self.cluster.expect("the route has chosen");
         let priority = self.forwarding(frame.routes).map_or(Priority::Default, |forward| forward.priority);
         self.attempts += 1;
-        let ask = Ask { cluster, priority, internal: self.internal, requester: frame.requester, fresh };
+        let ask = Ask {
+            cluster,
+            priority,
+            internal: self.internal,
+            requester: frame.requester,
+            fresh,
+            bulk: frame.bulk,
+        };
         match upstream.begin(ask, cx) {
             Begin::Ready(attempt) => {
                 self.attempt = Some(attempt);
@@ -636,6 +645,11 @@ impl Exchange {
         if let Some(attempt) = self.attempt.take() {
             upstream.abandon(attempt, cx);
         }
+    }
+
+    /// Whether the request's body may come as bytes that are not in memory.
+    pub fn takes_bulk(&self, upstream: &Upstream, cx: &Cx<'_>) -> bool {
+        self.connected && self.attempt.is_some_and(|attempt| upstream.takes_bulk(attempt, cx))
     }
 
     /// The reader of the response is slow.

@@ -107,6 +107,8 @@ pub struct Ask {
     pub requester: RawKey,
     /// Only a connection will do that has never been used.
     pub fresh: bool,
+    /// The response's reader takes bytes that are not in memory.
+    pub bulk: bool,
 }
 
 /// The host of an attempt and the connection to it.
@@ -129,6 +131,8 @@ pub(super) struct Attempt {
     pub(super) priority: Priority,
     /// Its caller is internal.
     pub(super) internal: bool,
+    /// The response's reader takes bytes that are not in memory.
+    pub(super) bulk: bool,
     /// Its connection, once it has one.
     pub(super) client: Option<super::client::ClientKey>,
 }

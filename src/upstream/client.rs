@@ -48,6 +48,8 @@ pub(super) struct Client {
     pub(super) expires: Option<Time>,
     /// The response is not read because its reader is slow.
     pub(super) paused: bool,
+    /// The response's reader takes bytes that are not in memory.
+    pub(super) bulk: bool,
     /// The writer of the request body was told to wait.
     pub(super) backed_up: bool,
 }

@@ -8,7 +8,7 @@ use super::attempt::{AttemptKey, Event, Failure, Peer, What};
 use super::client::{ClientKey, State};
 use super::config::{ClusterConfig, ClusterId};
 use super::manager::{By, Upstream, millis};
-use crate::io::{Close, Cx, Owner, Read, Task};
+use crate::io::{BULK, Close, Cx, Owner, Read, Task};
 use crate::stats::CallerStats;
 use nuncio_codec::h1::ResponseEvent;
 use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead};
@@ -116,6 +116,12 @@ impl Upstream {
         }
     }
 
+    /// Whether the request's body may come as bytes that are not in memory.
+    pub fn takes_bulk(&self, attempt: AttemptKey, cx: &Cx<'_>) -> bool {
+        let client = self.client_of(attempt).and_then(|key| self.clients.get(key));
+        client.is_some_and(|client| cx.io.is_plain(client.conn))
+    }
+
     /// Gives up an attempt: nothing more is heard of it. A connection in use for it is closed.
     pub fn abandon(&mut self, attempt: AttemptKey, cx: &mut Cx<'_>) {
         let Some(state) = self.attempts.get(attempt) else { return };
@@ -192,7 +198,9 @@ impl Upstream {
                 return;
             }
             let cluster = client.cluster;
-            match cx.io.read(client.conn) {
+            let left = if client.bulk { client.codec.plain_left() } else { 0 };
+            let read = if left < BULK { cx.io.read(client.conn) } else { cx.io.read_bulk(client.conn, left) };
+            match read {
                 Read::Data(n) => {
                     budget = budget.saturating_sub(n);
                     cx.stats.add(self.stats(cluster).upstream_cx_rx_bytes_total, n as u64);

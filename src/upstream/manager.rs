@@ -65,7 +65,7 @@ impl Upstream {
 
     /// Picks a host and a connection to it for one try of a request.
     pub fn begin(&mut self, ask: Ask, cx: &mut Cx<'_>) -> Begin {
-        let Ask { cluster: id, priority, internal, requester, fresh } = ask;
+        let Ask { cluster: id, priority, internal, requester, fresh, bulk } = ask;
         let cluster = &mut self.clusters[id.0 as usize];
         let shared = &self.shared.0[id.0 as usize];
         let stats = &cluster.config.stats;
@@ -75,7 +75,7 @@ impl Upstream {
             return Begin::Refused { failure: Failure::NoHealthyHost, host: None };
         };
         let attempt =
-            Attempt { requester, cluster: id.0, host: host as u32, priority, internal, client: None };
+            Attempt { requester, cluster: id.0, host: host as u32, priority, internal, bulk, client: None };
         let shared = &shared.breakers[priority as usize];
         let pool = &mut cluster.pools[host][priority as usize];
         if !fresh && let Some(client) = pool.idle.pop() {
@@ -295,6 +295,7 @@ impl Upstream {
         let requests = carrier.requests;
         let bound = self.attempts.get_mut(attempt).expect("the attempt was just made or waits");
         bound.client = Some(client);
+        carrier.bulk = bound.bulk;
         let (cluster, host) = (bound.cluster as usize, bound.host as usize);
         self.shared.0[cluster].hosts[host].enter_anyway();
         let config = &self.clusters[cluster].config;
@@ -399,6 +400,7 @@ impl Upstream {
             since: cx.reactor.now(),
             expires: None,
             paused: false,
+            bulk: false,
             backed_up: false,
         });
         cx.io.set_owner(conn, Owner::Upstream(key.raw()));
