@@ -57,7 +57,7 @@ pub(super) struct ServerConnection {
 }
 
 impl Http {
-    /// Starts HTTP on an accepted connection. It may have input already.
+    /// Starts HTTP on an accepted connection.
     pub fn open(&mut self, conn: ConnKey, provenance: Provenance, manager: ManagerId, cx: &mut Cx<'_>) {
         let Manager { config, .. } = &self.managers[manager.0 as usize];
         let now = cx.reactor.now();
@@ -90,9 +90,6 @@ impl Http {
         cx.stats.inc(stats.downstream_cx_http1_total);
         cx.stats.move_gauge(stats.downstream_cx_active, 1);
         cx.stats.move_gauge(stats.downstream_cx_http1_active, 1);
-        if !cx.io.input(conn).is_empty() {
-            cx.reactor.defer(resume(key));
-        }
     }
 
     /// Reads and parses until there is nothing more, somebody is slow, or others must have their turn.

@@ -99,6 +99,8 @@ pub enum Mail {
     StopAccepting,
     /// To a worker: how responses treat their connections from now on.
     CloseAfterResponse(Discourage),
+    /// To a worker: others have accepted connections for it.
+    Handed,
     /// To a worker: stop now.
     Stop,
     /// To main: this worker listens.

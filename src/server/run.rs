@@ -9,7 +9,7 @@ use super::worker;
 use crate::access_log::{Flusher, Logger, Settings};
 use crate::admin::{self, Action};
 use crate::io::{Discourage, Layer, Mail, Reactor, Rng, Task, Wake};
-use crate::listener::{Bound, http_config};
+use crate::listener::{Bound, Colleagues, Listeners, Shared, http_config};
 use crate::stats::{Block, Collector, Sinks};
 use crate::upstream::{SharedClusters, config::ClusterTable};
 use nuncio_reactor::{Address, Options as ReactorOptions, RawKey, Sender};
@@ -126,10 +126,7 @@ impl Server {
             .iter()
             .map(|config| {
                 Bound::new(config, concurrency).map_err(|error| {
-                    io::Error::new(
-                        error.kind(),
-                        format!("cannot bind listener '{}' to {}: {error}", config.name, config.address),
-                    )
+                    io::Error::new(error.kind(), format!("cannot bind listener '{}' to {error}", config.name))
                 })
             })
             .collect::<io::Result<Vec<_>>>()?;
@@ -138,6 +135,7 @@ impl Server {
         let logs = chains.flat_map(|chain| &http_config(chain).access_log);
         let flusher = Flusher::start(options.access_log, logs.chain(admin_log).map(|log| &log.sink))?;
         let blocks: Vec<_> = (0..=concurrency).map(|_| Block::new(&snapshot.registry)).collect();
+        let counts = Shared::new(&snapshot.listeners, snapshot.connection_limit, concurrency);
         // Block 0 is main's own.
         let engine = Engine::new(
             reactor,
@@ -145,10 +143,14 @@ impl Server {
             SharedClusters::new(&ClusterTable::default()),
             blocks[0].clone(),
             Logger::new(flusher.handle()),
+            Listeners::new(counts.without_listeners(), Colleagues::default()),
             Rng::new(),
         );
         let mut server = Self {
-            listeners: bound.iter().map(|bound| (bound.config.name.clone(), bound.address.clone())).collect(),
+            listeners: bound
+                .iter()
+                .flat_map(|bound| bound.addresses.iter().map(|at| (bound.config.name.clone(), at.clone())))
+                .collect(),
             shared: SharedClusters::new(&snapshot.clusters),
             sinks: Sinks::open(&snapshot.stats.sinks)?,
             stats: Collector::new(&snapshot.registry, blocks),
@@ -165,7 +167,7 @@ impl Server {
             listening: true,
         };
         server.start_admin()?;
-        server.start_workers(concurrency, bound)?;
+        server.start_workers(concurrency, bound, &counts)?;
         server.count_start(concurrency);
         Ok(server)
     }
@@ -189,37 +191,41 @@ impl Server {
         let Some(config) = &self.snapshot.admin else { return Ok(()) };
         let listener = admin::listener(config, &self.snapshot);
         let mut bound = Bound::new(&listener, 1).map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!("cannot bind the admin interface to {}: {error}", config.address),
-            )
+            io::Error::new(error.kind(), format!("cannot bind the admin interface to {error}"))
         })?;
-        if !admin::is_private(&bound.address) {
-            log::warn!("the admin interface at {} can be reached from other machines", bound.address);
+        let address = &bound.addresses[0];
+        if !admin::is_private(address) {
+            log::warn!("the admin interface at {address} can be reached from other machines");
         }
-        let socket = bound.sockets.pop().expect("one worker, one socket");
-        self.engine.add_listener(&listener, vec![(bound.address.clone(), socket)])?;
-        self.admin = Some(bound.address);
+        let sockets = bound.take();
+        self.engine.add_listener(&listener, &bound.addresses, sockets)?;
+        self.admin = bound.addresses.pop();
         Ok(())
     }
 
-    fn start_workers(&mut self, concurrency: usize, mut bound: Vec<Bound>) -> io::Result<()> {
-        for index in 0..concurrency {
-            let reactor = Reactor::new(ReactorOptions::default())?;
-            let mail = reactor.mailbox();
+    fn start_workers(
+        &mut self,
+        concurrency: usize,
+        mut bound: Vec<Bound>,
+        counts: &Shared,
+    ) -> io::Result<()> {
+        let reactors = (0..concurrency)
+            .map(|_| Reactor::new(ReactorOptions::default()))
+            .collect::<io::Result<Vec<_>>>()?;
+        let colleagues: Arc<[_]> = reactors.iter().map(Reactor::mailbox).collect();
+        for (index, reactor) in reactors.into_iter().enumerate() {
+            let mail = colleagues[index].clone();
             let listeners = bound
                 .iter_mut()
-                .map(|bound| {
-                    let socket = bound.sockets.pop().expect("one for each worker");
-                    (Arc::clone(&bound.config), bound.address.clone(), socket)
-                })
+                .map(|bound| (Arc::clone(&bound.config), bound.addresses.clone(), bound.take()))
                 .collect();
             let flusher = self.flusher.as_ref().expect("the flusher outlives the workers");
             let plan = worker::Plan {
                 index,
-                workers: concurrency,
                 reactor,
                 listeners,
+                counts: counts.clone(),
+                colleagues: Arc::clone(&colleagues),
                 clusters: self.snapshot.clusters.clone(),
                 shared: self.shared.clone(),
                 stats: self.stats.blocks()[index + 1].clone(),
@@ -245,7 +251,7 @@ impl Server {
         // No certificate, none that expires: what Envoy shows then.
         stats.set_gauge(server.days_until_first_cert_expiring, u64::from(u32::MAX));
         let manager = &self.snapshot.listener_manager_stats;
-        let listeners = self.listeners.len() as u64;
+        let listeners = self.snapshot.listeners.len() as u64;
         stats.add(manager.listener_added, listeners);
         stats.add(manager.listener_create_success, listeners * concurrency as u64);
         stats.set_gauge(manager.total_listeners_active, listeners);
@@ -339,7 +345,7 @@ impl Server {
         stats.set_gauge(server.state, 1);
         let manager = &self.snapshot.listener_manager_stats;
         stats.set_gauge(manager.total_listeners_active, 0);
-        stats.set_gauge(manager.total_listeners_draining, self.listeners.len() as u64);
+        stats.set_gauge(manager.total_listeners_draining, self.snapshot.listeners.len() as u64);
         self.listening = false;
         // No client is sent away before all sockets are closed: it must not come back to one of them.
         self.tell_workers(Mail::StopAccepting);
@@ -422,7 +428,7 @@ impl Server {
             log::info!("listeners are closed: no new connections");
             let (stats, manager) = (&self.stats.blocks()[0], &self.snapshot.listener_manager_stats);
             stats.set_gauge(manager.total_listeners_active, 0);
-            stats.add(manager.listener_stopped, self.listeners.len() as u64);
+            stats.add(manager.listener_stopped, self.snapshot.listeners.len() as u64);
             self.tell_workers(Mail::StopAccepting);
         }
     }

@@ -81,6 +81,11 @@ impl Inspector {
         ClientHello::parse(&self.message[MESSAGE_HEADER..end]).map_or(Inspection::NotTls, Inspection::Hello)
     }
 
+    /// How many bytes it has looked at.
+    pub fn seen(&self) -> usize {
+        self.at
+    }
+
     fn wait(&self, visible: usize) -> Inspection<'static> {
         if visible < self.limit { Inspection::Incomplete } else { Inspection::TooLarge }
     }
