@@ -4,6 +4,7 @@ pub use super::filters::ListenerFilter;
 use super::matcher::Matcher;
 use crate::access_log::config::AccessLogConfig;
 use crate::http::config::HcmConfig;
+use crate::io::Scope;
 use crate::stats::ListenerStats;
 use nuncio_reactor::{Address, ListenOptions};
 use std::sync::Arc;
@@ -88,6 +89,15 @@ pub enum NetworkTerminal {
 }
 
 impl ListenerConfig {
+    /// Whether it is one of these.
+    pub fn is_in(&self, scope: Scope) -> bool {
+        match scope {
+            Scope::All => true,
+            Scope::Inbound => self.direction == Direction::Inbound,
+            Scope::Healthy => self.drains_when_sick,
+        }
+    }
+
     /// A listener at one address that does nothing but accept connections for one filter chain.
     pub fn plain(name: &str, address: Address, chain: FilterChain, stats: ListenerStats) -> Self {
         let options = ListenOptions { nodelay: true, ..ListenOptions::default() };

@@ -19,7 +19,7 @@ pub use shared::{Colleagues, Shared};
 
 use crate::http::ManagerId;
 use crate::io::{
-    Close, ConnKey, Cx, Enrolment, Layer, Mail, Owner, Provenance, Reactor, Task, TokenKind, Wake,
+    Close, ConnKey, Cx, Enrolment, Layer, Mail, Owner, Provenance, Reactor, Scope, Task, TokenKind, Wake,
 };
 use arrival::{Arrival, ArrivalKey};
 use config::{FilterChain, ListenerConfig, NetworkTerminal};
@@ -280,8 +280,12 @@ impl Listeners {
 
     /// Stops listening. What has been queued by the kernel is accepted first, since closing the socket would
     /// reset it.
-    pub fn close(&mut self, cx: &mut Cx<'_>) {
+    pub fn close(&mut self, scope: Scope, cx: &mut Cx<'_>) {
         for key in self.sockets.keys() {
+            let listener = self.sockets.get(key).map(|listening| listening.listener);
+            if !listener.is_some_and(|listener| self.listeners[listener as usize].config.is_in(scope)) {
+                continue;
+            }
             if let Some(Listening { socket, listener, local, dual }) = self.sockets.remove(key) {
                 while let Ok((accepted, peer)) = socket.accept() {
                     self.arrive(listener, (local.clone(), dual), accepted, peer, cx);

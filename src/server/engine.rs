@@ -8,8 +8,8 @@
 use crate::access_log::Logger;
 use crate::http::Entrance;
 use crate::http::Http;
-use crate::io::{Io, Layer, Mail, Notice, Owner, Reactor, Rng, Task, TokenKind};
-use crate::listener::config::ListenerConfig;
+use crate::io::{Io, Layer, Mail, Notice, Owner, Reactor, Rng, Scope, Task, TokenKind};
+use crate::listener::config::{Direction, ListenerConfig};
 use crate::listener::{Accepted, Listeners, http_config};
 use crate::stats::Block;
 use crate::upstream::config::ClusterTable;
@@ -89,7 +89,12 @@ impl Engine {
             .filter_chains
             .iter()
             .map(|chain| {
-                let entrance = Entrance { buffer_limit: config.buffer_limit, filter_chain: &chain.name };
+                let entrance = Entrance {
+                    buffer_limit: config.buffer_limit,
+                    filter_chain: &chain.name,
+                    inbound: config.direction == Direction::Inbound,
+                    drains_when_sick: config.drains_when_sick,
+                };
                 self.http.add_manager(http_config(chain), &entrance)
             })
             .collect();
@@ -190,21 +195,21 @@ impl Engine {
     }
 
     /// Closes the listening sockets; what they have queued is served.
-    pub(super) fn stop_accepting(&mut self) {
-        self.listeners.close(cx!(self));
+    pub(super) fn stop_accepting(&mut self, scope: Scope) {
+        self.listeners.close(scope, cx!(self));
         self.hand_over();
     }
 
     /// Stops accepting; what is open goes on until it is finished.
     pub(super) fn drain(&mut self) {
-        self.stop_accepting();
+        self.stop_accepting(Scope::All);
         self.listeners.drain(false, cx!(self));
         self.http.drain(&mut self.upstream, cx!(self));
     }
 
     /// Ends everything at once.
     pub(super) fn stop(&mut self) {
-        self.stop_accepting();
+        self.stop_accepting(Scope::All);
         self.listeners.drain(true, cx!(self));
         self.http.stop(&mut self.upstream, cx!(self));
         self.upstream.close_idle(cx!(self));

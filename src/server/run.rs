@@ -8,7 +8,7 @@ use super::snapshot::Snapshot;
 use super::worker;
 use crate::access_log::{Flusher, Logger, Settings};
 use crate::admin::{self, Action};
-use crate::io::{Discourage, Layer, Mail, Reactor, Rng, Task, Wake};
+use crate::io::{Discourage, Layer, Mail, Reactor, Rng, Scope, Task, Wake};
 use crate::listener::{Bound, Colleagues, Listeners, Shared, http_config};
 use crate::stats::{Block, Collector, Sinks};
 use crate::upstream::{SharedClusters, config::ClusterTable};
@@ -75,8 +75,10 @@ pub struct Server {
     state: State,
     /// An operator wants health checks to fail.
     looks_sick: bool,
-    /// Workers accept.
-    listening: bool,
+    /// Which listeners a graceful drain will close.
+    drained: Scope,
+    /// Those whose sockets are open still, by their places.
+    listening: Vec<bool>,
 }
 
 #[derive(Debug)]
@@ -146,6 +148,7 @@ impl Server {
             Listeners::new(counts.without_listeners(), Colleagues::default()),
             Rng::new(),
         );
+        let count = snapshot.listeners.len();
         let mut server = Self {
             listeners: bound
                 .iter()
@@ -164,7 +167,8 @@ impl Server {
             started_wall: SystemTime::now(),
             state: State::Live,
             looks_sick: false,
-            listening: true,
+            drained: Scope::All,
+            listening: vec![true; count],
         };
         server.start_admin()?;
         server.start_workers(concurrency, bound, &counts)?;
@@ -300,7 +304,7 @@ impl Server {
                         log::warn!("open requests did not end within the drain time: ending them");
                         return self.finish();
                     }
-                    Outside::Alarm(key) if key == END_OF_LISTENING.key => self.stop_accepting(),
+                    Outside::Alarm(key) if key == END_OF_LISTENING.key => self.stop_accepting(self.drained),
                     Outside::Alarm(key) if key == flush.key => {
                         self.flush_stats();
                         self.engine.reactor.arm(interval, flush);
@@ -346,9 +350,9 @@ impl Server {
         let manager = &self.snapshot.listener_manager_stats;
         stats.set_gauge(manager.total_listeners_active, 0);
         stats.set_gauge(manager.total_listeners_draining, self.snapshot.listeners.len() as u64);
-        self.listening = false;
+        self.listening.fill(false);
         // No client is sent away before all sockets are closed: it must not come back to one of them.
-        self.tell_workers(Mail::StopAccepting);
+        self.tell_workers(Mail::StopAccepting(Scope::All));
     }
 
     /// Answers what was asked of the admin interface; true when the process is to end.
@@ -401,17 +405,18 @@ impl Server {
                 stats.set_gauge(server.live, u64::from(self.state == State::Live && !sick));
             }
             Action::DrainListeners { skip_exit: true, .. } => {}
-            Action::DrainListeners { graceful: true, .. } => {
+            Action::DrainListeners { graceful: true, scope, .. } => {
+                self.drained = scope;
                 self.engine.reactor.arm(self.options.drain_time, END_OF_LISTENING);
             }
-            Action::DrainListeners { .. } => self.stop_accepting(),
+            Action::DrainListeners { scope, .. } => self.stop_accepting(scope),
         }
         let gradual = match self.options.drain_strategy {
             DrainStrategy::Gradual => Discourage::Gradually(self.options.drain_time),
             DrainStrategy::Immediate => Discourage::Always,
         };
-        if let Some(how) = action.discourages(gradual) {
-            self.tell_workers(Mail::CloseAfterResponse(how));
+        if let Some((how, scope)) = action.discourages(gradual) {
+            self.tell_workers(Mail::CloseAfterResponse(how, scope));
         }
     }
 
@@ -422,14 +427,22 @@ impl Server {
         }
     }
 
-    /// Closes the listeners; the process and its open connections go on.
-    fn stop_accepting(&mut self) {
-        if std::mem::replace(&mut self.listening, false) {
-            log::info!("listeners are closed: no new connections");
+    /// Closes some listeners; the process and its open connections go on.
+    fn stop_accepting(&mut self, scope: Scope) {
+        let mut stopped = 0;
+        for (listening, config) in self.listening.iter_mut().zip(&self.snapshot.listeners) {
+            if *listening && config.is_in(scope) {
+                *listening = false;
+                stopped += 1;
+            }
+        }
+        if stopped > 0 {
+            log::info!("{stopped} listeners are closed: no new connections");
             let (stats, manager) = (&self.stats.blocks()[0], &self.snapshot.listener_manager_stats);
-            stats.set_gauge(manager.total_listeners_active, 0);
-            stats.add(manager.listener_stopped, self.snapshot.listeners.len() as u64);
-            self.tell_workers(Mail::StopAccepting);
+            let open = self.listening.iter().filter(|listening| **listening).count();
+            stats.set_gauge(manager.total_listeners_active, open as u64);
+            stats.add(manager.listener_stopped, stopped);
+            self.tell_workers(Mail::StopAccepting(scope));
         }
     }
 

@@ -387,7 +387,12 @@ impl Simulation {
         engine.io.memory = Some(Net::new(512 + rng.below(40_000) as usize));
         let listener = &snapshot.listeners[0];
         let manager = {
-            let entrance = Entrance { buffer_limit: listener.buffer_limit, filter_chain: "" };
+            let entrance = Entrance {
+                buffer_limit: listener.buffer_limit,
+                filter_chain: "",
+                inbound: false,
+                drains_when_sick: false,
+            };
             engine.http.add_manager(http_config(&listener.filter_chains[0]), &entrance)
         };
         Self {

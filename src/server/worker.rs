@@ -58,12 +58,12 @@ pub(super) fn run(plan: Plan) -> io::Result<()> {
                     engine.drain();
                     engine.finish_turn();
                 }
-                Outside::Mail(Mail::StopAccepting) => {
-                    engine.stop_accepting();
+                Outside::Mail(Mail::StopAccepting(scope)) => {
+                    engine.stop_accepting(scope);
                     let _ = main.send(Mail::StoppedAccepting(index));
                 }
-                Outside::Mail(Mail::CloseAfterResponse(how)) => {
-                    engine.http.discourage(how, engine.reactor.now())
+                Outside::Mail(Mail::CloseAfterResponse(how, scope)) => {
+                    engine.http.discourage(how, scope, engine.reactor.now());
                 }
                 Outside::Mail(Mail::Handed) => engine.collect(),
                 Outside::Mail(Mail::Stop) => {
