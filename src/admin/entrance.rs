@@ -1,11 +1,11 @@
 //! How requests come to the admin interface: a listener of its own on the main thread.
 
 use super::config::AdminConfig;
-use crate::http::config::{HcmConfig, Terminal};
+use crate::http::config::{HcmConfig, HcmStats, Terminal};
 use crate::listener::config::{FilterChain, ListenerConfig, NetworkTerminal};
 use crate::router::config::RouteConfig;
 use crate::server::snapshot::Snapshot;
-use crate::stats::{Http1Stats, HttpStats, ListenerHttpStats, ListenerStats, Registry};
+use crate::stats::{Http1Stats, Http2Stats, HttpStats, ListenerHttpStats, ListenerStats, Registry};
 use nuncio_reactor::Address;
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub fn is_private(address: &Address) -> bool {
 }
 
 /// Registers the statistics of the admin listener.
-pub fn register(registry: &mut Registry) -> ((HttpStats, Http1Stats, ListenerHttpStats), ListenerStats) {
+pub fn register(registry: &mut Registry) -> (HcmStats, ListenerStats) {
     // A listener may have the same `stat_prefix`, and then a router.
     let alone = !registry.contains("http.admin.rq_total");
     let http = HttpStats::register(registry, "http.admin.");
@@ -48,6 +48,7 @@ pub fn register(registry: &mut Registry) -> ((HttpStats, Http1Stats, ListenerHtt
         registry.hide(&format!("http.admin.{name}"));
     }
     let codec = Http1Stats::register(registry, "http1.");
+    let http2 = Http2Stats::register(registry, "http2.");
     let at_listener = ListenerHttpStats::register(registry, "listener.admin.http.admin.");
-    ((http, codec, at_listener), ListenerStats::of_listener(registry, "listener.admin."))
+    ((http, codec, http2, at_listener), ListenerStats::of_listener(registry, "listener.admin."))
 }

@@ -189,7 +189,7 @@ mod tests {
     use super::super::config::{Cidr, HcmConfig, RouterConfig, Terminal};
     use super::*;
     use crate::router::config::RouteConfig;
-    use crate::stats::{Http1Stats, HttpStats, ListenerHttpStats, Registry};
+    use crate::stats::{Http1Stats, Http2Stats, HttpStats, ListenerHttpStats, Registry};
     use nuncio_codec::HeaderMap;
     use std::sync::Arc;
 
@@ -198,6 +198,7 @@ mod tests {
         let stats = (
             HttpStats::register(&mut registry, "http.t."),
             Http1Stats::register(&mut registry, "http1."),
+            Http2Stats::register(&mut registry, "http2."),
             ListenerHttpStats::register(&mut registry, "listener.t.http.t."),
         );
         let router = Terminal::Router(RouterConfig::default());

@@ -4,11 +4,13 @@
 //! `server_connection`; a request's life is in `stream`; everything that ends it goes through one function
 //! there. What happens upstream comes in by [`Http::on_upstream`].
 
+mod codec;
 pub mod compile;
 pub mod config;
 mod date;
 mod ending;
 mod forwarding;
+mod h2_connection;
 mod header_rules;
 mod local_reply;
 mod path;

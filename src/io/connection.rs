@@ -411,6 +411,27 @@ impl Io {
         &mut connection.output
     }
 
+    /// Both buffers of a connection at once: what was read, and what will be written.
+    ///
+    /// # Panics
+    /// If the connection is gone; its owner keeps the key only while it owns it.
+    #[inline]
+    pub fn buffers(&mut self, key: ConnKey) -> (&mut Buffer, &mut Buffer) {
+        let connection = self.connections.get_mut(key).expect("the owner's connection lives");
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(key);
+        }
+        (&mut connection.input, &mut connection.output)
+    }
+
+    /// Changes the high watermark of the output, in bytes.
+    pub fn set_output_limit(&mut self, key: ConnKey, limit: usize) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.marks = Watermarks::new(limit);
+        }
+    }
+
     /// Bytes that wait to be written.
     pub fn unsent(&self, key: ConnKey) -> usize {
         self.connections.get(key).map_or(0, |connection| connection.output.len())

@@ -16,7 +16,7 @@ use crate::stats::HttpStats;
 use crate::stream_info::{Downstream, Flag, RouteInfo, StreamInfo, Times, UpstreamInfo};
 use crate::upstream::config::{ClusterId, Priority};
 use crate::upstream::{Ask, AttemptKey, Begin, Event, Failure, Peer, Upstream, What};
-use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead, ResponseHead, Version, h1};
+use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead, ResponseHead, h1};
 use nuncio_reactor::{RawKey, Time};
 use std::time::{Duration, SystemTime};
 
@@ -368,7 +368,7 @@ impl Exchange {
                 connection_id: peer.and_then(|peer| peer.connection),
                 attempts: self.attempts,
                 transport_failure: self.transport_failure.as_deref().unwrap_or_default(),
-                protocol: peer.and_then(|peer| peer.connection).map(|_| Version::Http11),
+                protocol: peer.and_then(|peer| peer.connection.map(|_| peer.version)),
             }),
         }
     }
@@ -516,11 +516,13 @@ impl Exchange {
         }
         // The reuse race: the upstream closed the kept connection while this request was on its way. Sending
         // it again is safe if it may be repeated and nothing of it is lost.
-        if failure == (Failure::Terminated { reused: true })
-            && !self.replayed
-            && !self.body_sent
-            && head.method.is_idempotent()
-        {
+        let may_repeat = match failure {
+            Failure::Terminated { reused } => reused && head.method.is_idempotent(),
+            // The upstream says so itself.
+            Failure::Unprocessed => true,
+            _ => false,
+        };
+        if may_repeat && !self.replayed && !self.body_sent {
             self.replayed = true;
             self.connected = false;
             let stats = &upstream.cluster(self.cluster.expect("an attempt has a cluster")).stats;
@@ -566,6 +568,7 @@ impl Exchange {
             requester: frame.requester,
             fresh,
             bulk: frame.bulk,
+            version: head.version,
         };
         match upstream.begin(ask, cx) {
             Begin::Ready(attempt) => {
@@ -580,7 +583,8 @@ impl Exchange {
                 Step::Wait
             }
             Begin::Refused { failure, host } => {
-                self.peer = host.map(|host| Peer { host, local: None, connection: None });
+                self.peer =
+                    host.map(|host| Peer { host, local: None, connection: None, version: head.version });
                 self.refuse(failure, upstream, cx)
             }
         }

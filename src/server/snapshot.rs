@@ -4,10 +4,10 @@
 
 use crate::admin::config::AdminConfig;
 use crate::api::envoy::config::bootstrap::v3::Bootstrap;
+use crate::http::config::HcmStats;
 use crate::listener::config::ListenerConfig;
 use crate::stats::{
-    ClusterManagerStats, Http1Stats, HttpStats, ListenerHttpStats, ListenerManagerStats, ListenerStats,
-    Registry, ServerStats, StatsConfig,
+    ClusterManagerStats, ListenerManagerStats, ListenerStats, Registry, ServerStats, StatsConfig,
 };
 use crate::upstream::config::ClusterTable;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub struct Snapshot {
     /// What the configuration says about statistics.
     pub stats: StatsConfig,
     /// `http.admin.`; see `admin::register`.
-    pub admin_stats: (HttpStats, Http1Stats, ListenerHttpStats),
+    pub admin_stats: HcmStats,
     /// `listener.admin.`.
     pub admin_listener_stats: ListenerStats,
 }

@@ -81,6 +81,25 @@ impl Buffer {
         first.foreign().map(|foreign| (foreign, length))
     }
 
+    /// Lets `write` fill room for at least `most` bytes, which lie together, and appends as many as it says it has
+    /// written.
+    pub fn append_with(&mut self, most: usize, write: impl FnOnce(&mut [u8]) -> usize) {
+        let chain = self.chain();
+        if chain.back().is_none_or(|last| last.room_len() < most) {
+            chain.push_back(Block::new(if most <= SMALL { SMALL } else { most.max(LARGE) }));
+        }
+        let last = chain.back_mut().expect("it has room");
+        let written = write(last.room());
+        last.fill(written);
+        if last.len() == 0 {
+            chain.pop_back();
+        }
+        self.length += written;
+        if self.length == 0 {
+            self.clear();
+        }
+    }
+
     /// Moves everything from another buffer to the end of this one.
     pub fn move_all(&mut self, from: &mut Self) {
         if self.is_empty() {

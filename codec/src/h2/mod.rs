@@ -16,14 +16,29 @@
 //!   nothing.
 //! - After an error the connection is over: GOAWAY has been written; end all streams, flush, close.
 
+mod client;
 mod connection;
 mod error;
 mod event;
+mod flow;
+mod frame;
+mod guard;
+mod headers;
+pub mod hpack;
+mod message;
+mod output;
+mod receive;
+mod send;
+mod server;
 mod settings;
+mod side;
 mod sniff;
+mod stream;
+mod streams;
 
-pub use connection::{Client, ClientSide, Connection, Server, ServerSide, Side};
+pub use connection::Connection;
 pub use error::{Cause, Code, Error, Malformed};
 pub use event::{Counters, Event, OpenError, RequestEvent, ResponseEvent, Sent, StreamId, is_unprocessed};
 pub use settings::{PeerSettings, Settings};
+pub use side::{Client, ClientSide, Server, ServerSide, Side};
 pub use sniff::{Sniff, sniff};
