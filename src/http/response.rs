@@ -32,11 +32,12 @@ impl Http {
     ) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let Some(connection) = self.connections.get_mut(stream.connection) else { return };
-        let Manager { config, .. } = &self.managers[connection.manager.0 as usize];
+        let manager = &self.managers[connection.manager.0 as usize];
+        let config = &manager.config;
         let switched = stream.tunnel && head.status == 101;
         let date = self.date.at(cx.reactor.wall());
         header_rules::prepare_response(&mut head, &stream.request, switched, config, date);
-        if connection.codec.keep_alive() && (self.draining || closes(self.discourage, cx)) {
+        if connection.codec.keep_alive() && (self.draining || closes(manager.discourage, cx)) {
             connection.codec.set_close();
             let at = cx.reactor.now() + config.drain_timeout;
             if Self::begin_drain(connection, stream.connection, at, cx) || stream.wire.is_none() {
