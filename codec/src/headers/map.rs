@@ -36,7 +36,8 @@ pub enum Spelling {
 }
 
 /// What an empty map is looked at as.
-static EMPTY: Storage = Storage { arena: Vec::new(), entries: Vec::new(), present: 0 };
+static EMPTY: Storage =
+    Storage { arena: Vec::new(), entries: Vec::new(), present: 0, spelling: Spelling::Free };
 
 #[derive(Copy, Clone)]
 struct Entry {
