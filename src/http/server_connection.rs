@@ -82,7 +82,7 @@ impl ServerConnection {
 }
 
 impl Http {
-    /// Starts HTTP on an accepted connection. It may have input already.
+    /// Starts HTTP on an accepted connection.
     pub fn open(&mut self, conn: ConnKey, provenance: Provenance, manager: ManagerId, cx: &mut Cx<'_>) {
         let Manager { config, .. } = &self.managers[manager.0 as usize];
         let now = cx.reactor.now();
@@ -119,9 +119,6 @@ impl Http {
         let stats = &config.stats;
         cx.stats.inc(stats.downstream_cx_total);
         cx.stats.move_gauge(stats.downstream_cx_active, 1);
-        if !cx.io.input(conn).is_empty() {
-            cx.reactor.defer(resume(key));
-        }
     }
 
     /// Reads and parses until there is nothing more, somebody is slow, or others must have their turn.

@@ -8,8 +8,8 @@
 use crate::access_log::Logger;
 use crate::http::Entrance;
 use crate::http::Http;
-use crate::io::{Io, Layer, Mail, Notice, Owner, Reactor, Rng, Task, TokenKind};
-use crate::listener::config::ListenerConfig;
+use crate::io::{Io, Layer, Mail, Notice, Owner, Reactor, Rng, Scope, Task, TokenKind};
+use crate::listener::config::{Direction, ListenerConfig};
 use crate::listener::{Accepted, Listeners, http_config};
 use crate::stats::Block;
 use crate::upstream::config::ClusterTable;
@@ -62,13 +62,14 @@ impl Engine {
         shared: SharedClusters,
         stats: Block,
         logger: Logger,
+        listeners: Listeners,
         mut rng: Rng,
     ) -> Self {
         let upstream = Upstream::new(clusters, shared, &mut rng);
         Self {
             reactor,
             io: Io::new(),
-            listeners: Listeners::default(),
+            listeners,
             http: Http::new(logger),
             upstream,
             stats,
@@ -77,23 +78,29 @@ impl Engine {
         }
     }
 
-    /// Adds a listener with its sockets on this thread.
+    /// Adds a listener at these addresses; with one socket for each, or none.
     pub(super) fn add_listener(
         &mut self,
         config: &Arc<ListenerConfig>,
-        sockets: Vec<(Address, Socket)>,
+        addresses: &[Address],
+        sockets: Vec<Socket>,
     ) -> io::Result<()> {
         let chains = config
             .filter_chains
             .iter()
             .map(|chain| {
-                let entrance = Entrance { buffer_limit: config.buffer_limit, filter_chain: &chain.name };
+                let entrance = Entrance {
+                    buffer_limit: config.buffer_limit,
+                    filter_chain: &chain.name,
+                    inbound: config.direction == Direction::Inbound,
+                    drains_when_sick: config.drains_when_sick,
+                };
                 self.http.add_manager(http_config(chain), &entrance)
             })
             .collect();
-        let listener = self.listeners.add(Arc::clone(config), chains);
-        for (address, socket) in sockets {
-            self.listeners.listen(listener, &address, socket, &self.reactor)?;
+        let listener = self.listeners.add(Arc::clone(config), addresses, chains);
+        for (place, (address, socket)) in addresses.iter().zip(sockets).enumerate() {
+            self.listeners.listen(listener, place, address, socket, &self.reactor)?;
         }
         Ok(())
     }
@@ -147,7 +154,11 @@ impl Engine {
         match owner {
             Owner::Downstream(key) => self.http.on_socket(key, &notice, &mut self.upstream, cx!(self)),
             Owner::Upstream(key) => self.upstream.on_socket(key, notice, cx!(self)),
-            Owner::Arrival(_) | Owner::Nobody => {}
+            Owner::Arrival(key) => {
+                self.listeners.on_socket(key, cx!(self));
+                self.hand_over();
+            }
+            Owner::Nobody => {}
         }
     }
 
@@ -157,7 +168,11 @@ impl Engine {
             Layer::Listener => self.accept(task.key),
             Layer::Downstream => self.http.on_task(task, &mut self.upstream, cx!(self)),
             Layer::Upstream => self.upstream.on_task(task, cx!(self)),
-            Layer::Arrival | Layer::Server => {}
+            Layer::Arrival => {
+                self.listeners.on_task(task, cx!(self));
+                self.hand_over();
+            }
+            Layer::Server => {}
         }
     }
 
@@ -173,21 +188,29 @@ impl Engine {
         self.hand_over();
     }
 
+    /// Serves what other workers have accepted for this one.
+    pub(super) fn collect(&mut self) {
+        self.listeners.collect(cx!(self));
+        self.hand_over();
+    }
+
     /// Closes the listening sockets; what they have queued is served.
-    pub(super) fn stop_accepting(&mut self) {
-        self.listeners.close(cx!(self));
+    pub(super) fn stop_accepting(&mut self, scope: Scope) {
+        self.listeners.close(scope, cx!(self));
         self.hand_over();
     }
 
     /// Stops accepting; what is open goes on until it is finished.
     pub(super) fn drain(&mut self) {
-        self.stop_accepting();
+        self.stop_accepting(Scope::All);
+        self.listeners.drain(false, cx!(self));
         self.http.drain(&mut self.upstream, cx!(self));
     }
 
     /// Ends everything at once.
     pub(super) fn stop(&mut self) {
-        self.stop_accepting();
+        self.stop_accepting(Scope::All);
+        self.listeners.drain(true, cx!(self));
         self.http.stop(&mut self.upstream, cx!(self));
         self.upstream.close_idle(cx!(self));
         self.finish_turn();
@@ -201,6 +224,7 @@ impl Engine {
     fn hand_over(&mut self) {
         while let Some(Accepted { conn, provenance, chain }) = self.listeners.next_accepted() {
             self.http.open(conn, provenance, chain, cx!(self));
+            self.io.rouse(conn, &mut self.reactor);
         }
     }
 }

@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub node: Node,
     /// The admin interface, if there is one.
     pub admin: Option<AdminConfig>,
+    /// Most connections that all listeners have at a time.
+    pub connection_limit: Option<u32>,
     /// In configuration order.
     pub listeners: Vec<Arc<ListenerConfig>>,
     /// In configuration order.

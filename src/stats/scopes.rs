@@ -233,38 +233,6 @@ scope! {
     }
 }
 
-/// `listener.<address>.`: one listener.
-#[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "the fields carry the names that Envoy documents")]
-pub struct ListenerStats {
-    /// Also shown for each worker, as `worker_<n>.downstream_cx_total`.
-    pub downstream_cx_total: Counter,
-    pub downstream_cx_destroy: Counter,
-    pub downstream_cx_overflow: Counter,
-    pub no_filter_chain_match: Counter,
-    /// Also shown for each worker, as `worker_<n>.downstream_cx_active`.
-    pub downstream_cx_active: Gauge,
-    pub downstream_cx_length_ms: Histogram,
-}
-
-impl ListenerStats {
-    /// Registers every name below `prefix`, which ends with a dot.
-    pub fn register(registry: &mut Registry, prefix: &str) -> Self {
-        let name = |name: &str| format!("{prefix}{name}");
-        let stats = Self {
-            downstream_cx_total: registry.counter(&name("downstream_cx_total")),
-            downstream_cx_destroy: registry.counter(&name("downstream_cx_destroy")),
-            downstream_cx_overflow: registry.counter(&name("downstream_cx_overflow")),
-            no_filter_chain_match: registry.counter(&name("no_filter_chain_match")),
-            downstream_cx_active: registry.gauge(&name("downstream_cx_active")),
-            downstream_cx_length_ms: registry.histogram(&name("downstream_cx_length_ms"), Unit::Milliseconds),
-        };
-        registry.show_each_worker(prefix, "downstream_cx_total");
-        registry.show_each_worker(prefix, "downstream_cx_active");
-        stats
-    }
-}
-
 scope! {
     /// `listener_manager.`: all listeners.
     ListenerManagerStats {

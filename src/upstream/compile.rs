@@ -122,7 +122,7 @@ pub(crate) fn priority(proto: core::RoutingPriority) -> Priority {
     }
 }
 
-fn keepalive(proto: core::TcpKeepalive) -> Keepalive {
+pub(crate) fn keepalive(proto: core::TcpKeepalive) -> Keepalive {
     let seconds = |seconds: Option<u32>| seconds.map(|seconds| Duration::from_secs(seconds.into()));
     Keepalive {
         time: seconds(proto.keepalive_time),
@@ -364,6 +364,20 @@ fn host(proto: &LbEndpoint, locality: &Locality, cx: &mut Cx<'_>) -> Option<Host
 
 /// Compiles an address, and the mode of its file if it is a unix socket.
 pub(crate) fn address(proto: &core::Address, cx: &mut Cx<'_>) -> Option<(Address, Option<u32>)> {
+    let (address, mode, dual) = address_and_more(proto, cx)?;
+    if dual {
+        cx.field("socket_address", |cx| {
+            cx.error_at("ipv4_compat", "is about addresses of listeners");
+        });
+    }
+    Some((address, mode))
+}
+
+/// The same, and whether it is for both versions of IP.
+pub(crate) fn address_and_more(
+    proto: &core::Address,
+    cx: &mut Cx<'_>,
+) -> Option<(Address, Option<u32>, bool)> {
     match &proto.address {
         None => {
             cx.one_of(&["socket_address", "pipe"]);
@@ -390,7 +404,7 @@ pub(crate) fn address(proto: &core::Address, cx: &mut Cx<'_>) -> Option<(Address
             let port = u16::try_from(port).map_err(|_| {
                 cx.error_at("port_value", format!("{port} is not a port: 0 to 65535"));
             });
-            Some((Address::Inet(SocketAddr::new(ip.ok()?, port.ok()?)), None))
+            Some((Address::Inet(SocketAddr::new(ip.ok()?, port.ok()?)), None, socket.ipv4_compat))
         }),
         Some(address::Address::Pipe(pipe)) => cx.field("pipe", |cx| {
             let path = cx.text("path", &pipe.path)?;
@@ -404,7 +418,7 @@ pub(crate) fn address(proto: &core::Address, cx: &mut Cx<'_>) -> Option<(Address
             if pipe.mode != 0 && path.starts_with('@') {
                 cx.error_at("mode", "a name in the abstract namespace has no file, and no mode");
             }
-            Some((Address::unix(path), (pipe.mode != 0).then_some(pipe.mode)))
+            Some((Address::unix(path), (pipe.mode != 0).then_some(pipe.mode), false))
         }),
     }
 }

@@ -114,6 +114,12 @@ impl Proxy {
         &found.unwrap_or_else(|| panic!("no listener {name}")).1
     }
 
+    /// All addresses of the listener with this name, as text.
+    pub fn addresses(&self, name: &str) -> Vec<&str> {
+        let of_it = self.listeners.iter().filter(|listener| listener.0 == name);
+        of_it.map(|listener| &listener.1[..]).collect()
+    }
+
     /// The address of the first listener.
     pub fn first(&self) -> SocketAddr {
         self.listeners[0].1.parse().expect("an inet listener")

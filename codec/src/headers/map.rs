@@ -35,6 +35,10 @@ pub enum Spelling {
     KeptElseProper,
 }
 
+/// What an empty map is looked at as.
+static EMPTY: Storage =
+    Storage { arena: Vec::new(), entries: Vec::new(), present: 0, spelling: Spelling::Free };
+
 #[derive(Copy, Clone)]
 struct Entry {
     /// Where the name stands in the arena (if it is not a known one), and behind it the original spelling (if it
@@ -232,26 +236,20 @@ impl HeaderMap {
     }
 
     /// All values of a known name.
+    #[inline]
     pub fn get_all(&self, id: HeaderId) -> impl Iterator<Item = &[u8]> {
-        let storage = self.0.as_ref().filter(|storage| storage.present & id.bit() != 0);
-        storage.into_iter().flat_map(move |storage| {
-            storage.entries.iter().filter(move |entry| entry.id == id).map(|entry| storage.value(entry))
-        })
+        let storage = self.0.as_deref().filter(|storage| storage.present & id.bit() != 0).unwrap_or(&EMPTY);
+        storage.entries.iter().filter(move |entry| entry.id == id).map(|entry| storage.value(entry))
     }
 
     /// All values of a name.
     pub fn get_all_key(&self, key: &HeaderKey) -> impl Iterator<Item = &[u8]> {
         let storage = self
             .0
-            .as_ref()
-            .filter(|storage| key.id() == HeaderId::OTHER || storage.present & key.id().bit() != 0);
-        storage.into_iter().flat_map(move |storage| {
-            storage
-                .entries
-                .iter()
-                .filter(move |entry| storage.is(entry, key))
-                .map(|entry| storage.value(entry))
-        })
+            .as_deref()
+            .filter(|storage| key.id() == HeaderId::OTHER || storage.present & key.id().bit() != 0)
+            .unwrap_or(&EMPTY);
+        storage.entries.iter().filter(move |entry| storage.is(entry, key)).map(|entry| storage.value(entry))
     }
 
     /// Whether a known name occurs.
@@ -277,6 +275,7 @@ impl HeaderMap {
     }
 
     /// Removes a known name; says whether it occurred.
+    #[inline]
     pub fn remove(&mut self, id: HeaderId) -> bool {
         self.contains(id) && self.storage().remove(|_, entry| entry.id == id)
     }
@@ -300,8 +299,10 @@ impl HeaderMap {
     }
 
     /// All headers, in order.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = Header<'_>> {
-        self.0.iter().flat_map(|storage| storage.entries.iter().map(|entry| storage.header(entry)))
+        let storage = self.0.as_deref().unwrap_or(&EMPTY);
+        storage.entries.iter().map(|entry| storage.header(entry))
     }
 
     /// Bytes of all names and values.
