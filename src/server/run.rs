@@ -252,6 +252,7 @@ impl Server {
         let (stats, server) = (&self.stats.blocks()[0], &self.snapshot.server_stats);
         stats.set_gauge(server.concurrency, concurrency as u64);
         stats.set_gauge(server.live, 1);
+        stats.set_gauge(server.hot_restart_generation, 1);
         stats.record(server.initialization_time_ms, self.started.elapsed().as_millis() as u64);
         // No certificate, none that expires: what Envoy shows then.
         stats.set_gauge(server.days_until_first_cert_expiring, u64::from(u32::MAX));
