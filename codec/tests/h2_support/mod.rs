@@ -1,6 +1,6 @@
 //! What the HTTP/2 tests share: frames as bytes and back as lines, and a rig that feeds a codec and writes down what
 //! it reports and what it sends, so that a test case is frames in and lines out.
-#![allow(dead_code, unreachable_pub)] // each test file uses a part of it
+#![allow(dead_code, unreachable_pub, unused_imports)] // each test file uses a part of it
 
 #[path = "../h1_support/mod.rs"]
 mod h1_support;
@@ -49,7 +49,7 @@ pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     for (name, value) in fields {
         bytes.push(0);
         for text in [name, value] {
-            integer(text.len(), &mut bytes);
+            integer(text.chars().count(), &mut bytes);
             // One byte for each character, so that any byte can be written.
             bytes.extend(text.chars().map(|char| char as u8));
         }
