@@ -335,6 +335,14 @@ impl Peer {
         }
     }
 
+    /// Whether something can be read without waiting.
+    pub fn has_input(&mut self) -> bool {
+        self.stream.set_nonblocking(true).expect("a flag");
+        let some = self.stream.peek(&mut [0]).is_ok();
+        self.stream.set_nonblocking(false).expect("a flag");
+        some || self.rest.len() > self.at || !self.kept.is_empty()
+    }
+
     /// The next frame off the wire; `None` when the connection has ended.
     pub fn read(&mut self) -> Option<Frame> {
         loop {
