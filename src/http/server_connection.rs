@@ -72,6 +72,14 @@ impl ServerConnection {
         }
     }
 
+    /// Whether the client still has to take the rest of a response whose stream has ended.
+    fn is_flushing(&self) -> bool {
+        match &self.codec {
+            Codec::H1(_) => false,
+            Codec::H2(multiplex) => !multiplex.flushing.is_empty(),
+        }
+    }
+
     /// How many streams have not ended.
     fn stream_count(&self) -> usize {
         match &self.codec {
@@ -282,7 +290,10 @@ impl Http {
                 return self.refuse_connection(key, Cause::HeadersTimeout, upstream, cx);
             }
             let mut limit = config.idle_timeout;
-            if self.draining {
+            let flushing = connection.is_flushing();
+            if flushing {
+                limit = None;
+            } else if self.draining {
                 limit = Some(limit.map_or(DRAIN_GRACE, |limit| limit.min(DRAIN_GRACE)));
             }
             let mut idle = limit.map(|limit| connection.idle_since + limit);
@@ -301,7 +312,7 @@ impl Http {
                 }
                 idle = None;
             }
-            if connection.drained_by.is_some_and(|deadline| now >= deadline) {
+            if !flushing && connection.drained_by.is_some_and(|deadline| now >= deadline) {
                 return self.close_idle(key, cx);
             }
             head.into_iter().chain(idle).min()

@@ -533,7 +533,9 @@ impl Exchange {
             self.connected = false;
             let stats = &upstream.cluster(self.cluster.expect("an attempt has a cluster")).stats;
             cx.stats.inc(stats.upstream_rq_retry);
-            return self.begin(frame, head, true, upstream, cx);
+            // What the upstream says of one stream says nothing against its connections.
+            let fresh = failure != Failure::Unprocessed;
+            return self.begin(frame, head, fresh, upstream, cx);
         }
         self.refuse(failure, upstream, cx)
     }

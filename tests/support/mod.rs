@@ -6,6 +6,8 @@
 #![allow(missing_docs, unreachable_pub, reason = "shared by test binaries, documented where it is not plain")]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod h2;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
