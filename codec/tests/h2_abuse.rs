@@ -242,7 +242,7 @@ fn streams_over_the_limit() {
 fn queues_of_streams_that_are_reset() {
     let mut rig =
         ServerRig::server(Settings { premature_reset_total_stream_count: 0, ..Settings::default() });
-    rig.feed(&h2_support::settings(&[(4, 1 << 20)]));
+    rig.feed(&settings(&[(4, 1 << 20)]));
     rig.feed(&get(1));
     let first = id(&rig, 1);
     rig.codec.send_headers(first, &response(200, &[]), false, &mut rig.out);
