@@ -8,7 +8,7 @@ use super::config::{Forwarding, HcmConfig};
 use nuncio_codec::{HeaderId, HeaderMap, RequestHead};
 use nuncio_reactor::Address;
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The two ends of a downstream connection.
 #[derive(Copy, Clone, Debug)]
