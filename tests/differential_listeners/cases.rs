@@ -130,7 +130,7 @@ pub fn yaml(log: &Path) -> String {
     );
     let mut listeners = Vec::new();
     for (name, lines, chains) in LISTENERS {
-        let mut text = format!("stat_prefix: {name}\nlistener_filters_timeout: 0.25s\n");
+        let mut text = format!("stat_prefix: {name}\nlistener_filters_timeout: 0.5s\n");
         for line in lines.lines() {
             match line.strip_prefix("F:") {
                 None => text.push_str(line),
@@ -247,8 +247,8 @@ fn proxy(cases: &mut Vec<Case>) {
         differs: Some("what can be no header is refused at once"),
         ..case("too short to be one", "proxy", "GE")
     });
-    let bytes = with_request("PROXY TCP4 1.2.3.4 5.6.7.8 1111 2222\r\n");
-    let one_by_one = bytes.iter().map(|byte| vec![*byte]).collect();
+    let header = "PROXY TCP4 1.2.3.4 5.6.7.8 1111 2222\r\n".bytes().map(|byte| vec![byte]);
+    let one_by_one = header.chain([GET.into()]).collect();
     cases.push(Case { pieces: one_by_one, ..case("byte by byte", "proxy", "") });
 }
 

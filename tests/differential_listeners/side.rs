@@ -153,7 +153,7 @@ fn exchange(case: &Case, address: SocketAddr) -> (String, SocketAddr) {
         let _ = stream.shutdown(Shutdown::Write);
     }
     // Who is left alone for so long is left alone for good.
-    let patience = if case.patience == 0 { 40 } else { case.patience };
+    let patience = if case.patience == 0 { 150 } else { case.patience };
     stream.set_read_timeout(Some(Duration::from_millis(patience))).expect("a time-out");
     let (mut got, mut block) = (Vec::new(), [0; 65536]);
     let end = loop {
