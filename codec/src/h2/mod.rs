@@ -38,7 +38,9 @@ mod streams;
 
 pub use connection::Connection;
 pub use error::{Cause, Code, Error, Malformed};
-pub use event::{Counters, Event, OpenError, RequestEvent, ResponseEvent, Sent, StreamId, is_unprocessed};
+pub use event::{
+    Counters, Event, OpenError, RequestEvent, ResponseEvent, Sent, StreamId, is_unprocessed, reset_details,
+};
 pub use settings::{PeerSettings, Settings};
 pub use side::{Client, ClientSide, Server, ServerSide, Side};
 pub use sniff::{Sniff, sniff};
