@@ -93,7 +93,6 @@ impl Side {
 
     fn case(&self, case: &Case) -> Seen {
         let before = self.counters();
-        let logged = self.log().len();
         let port = self.ports[case.listener];
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let (client, mine) = exchange(case, address);
@@ -108,13 +107,19 @@ impl Side {
             std::thread::yield_now();
             after = self.counters();
         }
-        let mut log = if seen.client.starts_with("200 ") { self.log() } else { String::new() };
-        while seen.client.starts_with("200 ") && log.len() == logged && Instant::now() < end {
+        let line = |log: String| {
+            // A connection before this one may have its line later.
+            let marked = format!("direct={mine} ");
+            log.lines().find(|line| line.contains(&marked)).map(str::to_owned)
+        };
+        let served = seen.client.starts_with("200 ");
+        let mut log = line(self.log());
+        while served && log.is_none() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(2));
-            log = self.log();
+            log = line(self.log());
         }
-        seen.log = log.get(logged..).unwrap_or_default().trim_end().replace(&mine.to_string(), "CLIENT");
-        seen.log = seen.log.replace(&address.to_string(), "LISTENER");
+        let log = log.filter(|_| served).unwrap_or_default();
+        seen.log = log.replace(&mine.to_string(), "CLIENT").replace(&address.to_string(), "LISTENER");
         let changed = after.iter().filter_map(|(name, value)| {
             let more = value.checked_sub(before.get(name).copied().unwrap_or(0)).filter(|more| *more > 0)?;
             Some(format!("{name}+{more}"))
