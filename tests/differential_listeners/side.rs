@@ -93,6 +93,7 @@ impl Side {
 
     fn case(&self, case: &Case) -> Seen {
         let before = self.counters();
+        let logged = self.log().len();
         let port = self.ports[case.listener];
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let (client, mine) = exchange(case, address);
@@ -110,7 +111,8 @@ impl Side {
         let line = |log: String| {
             // A connection before this one may have its line later.
             let marked = format!("direct={mine} ");
-            log.lines().find(|line| line.contains(&marked)).map(str::to_owned)
+            let new = log.get(logged..).unwrap_or_default();
+            new.lines().find(|line| line.contains(&marked)).map(str::to_owned)
         };
         let served = seen.client.starts_with("200 ");
         let mut log = line(self.log());
