@@ -20,6 +20,6 @@ pub mod tls_hello;
 
 pub use buffer::{Buffer, Crossing, Foreign, Watermarks};
 pub use headers::{
-    Header, HeaderId, HeaderKey, HeaderMap, InvalidName, Method, RequestHead, ResponseHead, Version,
-    is_field_value, is_token,
+    Header, HeaderId, HeaderKey, HeaderMap, InvalidName, Method, RequestHead, ResponseHead, Spelling,
+    Version, is_field_value, is_token,
 };

@@ -48,17 +48,15 @@ impl Http {
         let before = output.len();
         connection.codec.send_headers(stream.wire, &head, end, output);
         let sent = (output.len() - before) as u64;
-        // As Envoy counts: with `:status` and with what the codec says about the connection.
-        let about_connection = match (connection.codec.keep_alive(), stream.request.version) {
+        // As Envoy counts: with what the codec says about the connection.
+        stream.about_connection = match (connection.codec.keep_alive(), stream.request.version) {
             (_, Version::H2) => 0,
             _ if head.status == 101 => b"connectionUpgrade".len(),
             _ if stream.tunnel && stream.request.method == Method::Connect => 0,
             (false, _) => b"connectionclose".len(),
             (true, Version::Http10) => b"connectionkeep-alive".len(),
             (true, _) => 0,
-        };
-        stream.response_header_bytes =
-            (head.headers.byte_size() + b":status200".len() + about_connection) as u64;
+        } as u8;
         let stats = &config.stats;
         cx.stats.add(stats.downstream_cx_tx_bytes_total, sent);
         let (all, here) = match head.status / 100 {

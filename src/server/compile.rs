@@ -8,7 +8,7 @@ use super::snapshot::{Node, Snapshot};
 use crate::api::envoy::config::bootstrap::v3::Bootstrap;
 use crate::config::{Cx, Diagnostics, Runtime, Source, bootstrap};
 use crate::listener::config::ListenAddress;
-use crate::stats::{ClusterManagerStats, ListenerManagerStats, Registry, ServerStats};
+use crate::stats::{ClusterManagerStats, FilesystemStats, ListenerManagerStats, Registry, ServerStats};
 use crate::{admin, listener, stats, upstream};
 use nuncio_reactor::Address;
 use std::collections::HashMap;
@@ -42,6 +42,7 @@ pub fn load_as(source: &Source, names: &Node) -> Result<Snapshot, Diagnostics> {
     std::mem::take(&mut cx.runtime).complain(&mut cx);
     let (clusters, listeners, admin) = parts;
     let server_stats = ServerStats::register(&mut registry, "server.");
+    let filesystem_stats = FilesystemStats::register(&mut registry, "filesystem.");
     let listener_manager_stats = ListenerManagerStats::register(&mut registry, "listener_manager.");
     let cluster_manager_stats = ClusterManagerStats::register(&mut registry, "cluster_manager.");
     let (admin_stats, admin_listener_stats) = admin::register(&mut registry);
@@ -58,6 +59,7 @@ pub fn load_as(source: &Source, names: &Node) -> Result<Snapshot, Diagnostics> {
         clusters,
         registry,
         server_stats,
+        filesystem_stats,
         listener_manager_stats,
         cluster_manager_stats,
         stats,

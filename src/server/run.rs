@@ -6,7 +6,7 @@
 use super::engine::{Engine, Outside, cx};
 use super::snapshot::Snapshot;
 use super::worker;
-use crate::access_log::{Flusher, Logger, Settings};
+use crate::access_log::{Flusher, Logger, Settings, Tally};
 use crate::admin::{self, Action};
 use crate::io::{Discourage, Layer, Mail, Reactor, Rng, Scope, Task, Wake};
 use crate::listener::{Bound, Colleagues, Listeners, Shared, http_config};
@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -251,6 +252,7 @@ impl Server {
         let (stats, server) = (&self.stats.blocks()[0], &self.snapshot.server_stats);
         stats.set_gauge(server.concurrency, concurrency as u64);
         stats.set_gauge(server.live, 1);
+        stats.set_gauge(server.hot_restart_generation, 1);
         stats.record(server.initialization_time_ms, self.started.elapsed().as_millis() as u64);
         // No certificate, none that expires: what Envoy shows then.
         stats.set_gauge(server.days_until_first_cert_expiring, u64::from(u32::MAX));
@@ -486,6 +488,25 @@ impl Server {
             .sum::<i64>();
         stats.set_gauge(server.total_connections, connections.max(0) as u64);
         self.engine.http.logger().flush();
+        if let Some(flusher) = &self.flusher {
+            self.count_logs(flusher.handle().tally());
+        }
+    }
+
+    /// What the flusher has done since the last time.
+    fn count_logs(&self, tally: &Tally) {
+        let (stats, names) = (&self.stats.blocks()[0], &self.snapshot.filesystem_stats);
+        for (counter, count) in [
+            (names.write_buffered, &tally.lines),
+            (names.flushed_by_timer, &tally.by_timer),
+            (names.write_completed, &tally.written),
+            (names.write_failed, &tally.failed),
+            (names.write_dropped, &tally.dropped),
+            (names.reopen_failed, &tally.unopened),
+        ] {
+            stats.add(counter, count.swap(0, Relaxed));
+        }
+        stats.set_gauge(names.write_total_buffered, tally.waiting.load(Relaxed));
     }
 
     /// Stops what still runs and waits for it.

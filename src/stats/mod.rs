@@ -30,8 +30,8 @@ pub(crate) use number::{general, plain, shortest};
 pub use prometheus::prometheus;
 pub use registry::{Counter, Gauge, Histogram, Kind, Registry, StatusCounters, Unit};
 pub use scopes::{
-    BreakerStats, CallerStats, ClusterManagerStats, ClusterStats, HostStats, Http1Stats, Http2Stats,
-    HttpStats, ListenerHttpStats, ListenerManagerStats, ServerStats,
+    BreakerStats, CallerStats, ClusterManagerStats, ClusterStats, FilesystemStats, HostStats, Http1Stats,
+    Http2Stats, HttpStats, ListenerHttpStats, ListenerManagerStats, ServerStats,
 };
 pub use sink::Sinks;
 pub use tags::{Tagged, Tags};

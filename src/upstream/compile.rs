@@ -16,6 +16,7 @@ use crate::api::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, LbEndpoint, lb_endpoint::HostIdentifier,
 };
 use crate::api::envoy::extensions::http::header_formatters::preserve_case::v3::PreserveCaseFormatterConfig;
+use crate::api::envoy::extensions::http::header_formatters::preserve_case::v3::preserve_case_formatter_config::FormatterTypeOnEnvoyHeaders;
 use crate::api::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use crate::api::envoy::extensions::upstreams::http::v3::http_protocol_options::{
     UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
@@ -213,6 +214,12 @@ fn common(proto: core::HttpProtocolOptions, cx: &mut Cx<'_>) -> HttpOptions {
         if kib.is_some_and(|kib| kib == 0 || kib > 8192) {
             cx.error_at("max_response_headers_kb", "the size is out of range: 1 to 8192");
         }
+        if proto.max_connection_duration_jitter.is_some() {
+            cx.error_at(
+                "max_connection_duration_jitter",
+                "is about connections of clients, not those of a cluster",
+            );
+        }
         if proto.headers_with_underscores_action() != HeadersWithUnderscoresAction::Allow {
             cx.error_at("headers_with_underscores_action", "has no meaning for responses of a cluster");
         }
@@ -290,14 +297,19 @@ pub(crate) fn header_case(options: &core::Http1ProtocolOptions, cx: &mut Cx<'_>)
         }
         Some(HeaderFormat::ProperCaseWords(_)) => HeaderCase::Proper,
         Some(HeaderFormat::StatefulFormatter(extension)) => cx.field("stateful_formatter", |cx| {
-            if let Some(any) = cx.required("typed_config", &extension.typed_config)
-                && !is::<PreserveCaseFormatterConfig>(any)
-            {
-                cx.field("typed_config", |cx| {
+            let Some(any) = cx.required("typed_config", &extension.typed_config) else {
+                return HeaderCase::Preserve;
+            };
+            cx.field("typed_config", |cx| {
+                if !is::<PreserveCaseFormatterConfig>(any) {
                     cx.wrong_extension(any, "header formatter", &[&PreserveCaseFormatterConfig::full_name()]);
-                });
-            }
-            HeaderCase::Preserve
+                }
+                let config = cx.unpack::<PreserveCaseFormatterConfig>(any).unwrap_or_default();
+                match config.formatter_type_on_envoy_headers() {
+                    FormatterTypeOnEnvoyHeaders::Default => HeaderCase::Preserve,
+                    FormatterTypeOnEnvoyHeaders::ProperCase => HeaderCase::PreserveElseProper,
+                }
+            })
         }),
     })
 }
