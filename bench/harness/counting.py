@@ -17,7 +17,7 @@ from .workshop import Missing
 
 PROXY_CPU, LOAD_CPU = 0, 1
 EVENT = "instructions:u"
-PATIENCE = 20
+PATIENCE = 60
 
 
 @contextmanager

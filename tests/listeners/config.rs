@@ -1,5 +1,7 @@
 //! Configurations made of listeners whose filter chains answer with their names.
 
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
 use std::fmt::Write;
 
 /// A filter chain: its name, the fields of its match, options of its connection manager. Every request is answered with

@@ -76,6 +76,10 @@ impl Inspector {
             if self.record > 0 {
                 return self.wait(visible);
             }
+            if end.is_some_and(|end| end > MESSAGE_HEADER + MAX_HELLO) {
+                // No hello could be so long. As in Envoy, the record with its beginning is waited for nevertheless.
+                return Inspection::NotTls;
+            }
         }
         let end = end_of(&self.message).ok().flatten().expect("the message is complete");
         ClientHello::parse(&self.message[MESSAGE_HEADER..end]).map_or(Inspection::NotTls, Inspection::Hello)
@@ -91,15 +95,14 @@ impl Inspector {
     }
 }
 
-/// A message that is no client hello, or too long for one.
+/// A message that is no client hello.
 struct Foreign;
 
 /// Where a message ends, as soon as its header tells.
 fn end_of(message: &[u8]) -> Result<Option<usize>, Foreign> {
     match *message {
         [CLIENT_HELLO, top, high, low, ..] => {
-            let length = u32::from_be_bytes([0, top, high, low]) as usize;
-            if length > MAX_HELLO { Err(Foreign) } else { Ok(Some(MESSAGE_HEADER + length)) }
+            Ok(Some(MESSAGE_HEADER + u32::from_be_bytes([0, top, high, low]) as usize))
         }
         [] | [CLIENT_HELLO, ..] => Ok(None),
         _ => Err(Foreign),

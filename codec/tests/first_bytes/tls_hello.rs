@@ -117,6 +117,7 @@ fn what_is_no_hello() {
         (changed(5, 2), "not tls"),
         (changed(6, 1), "not tls"),
         (changed(7, 0x41), "not tls"),
+        (changed(6, 9), "not tls"),
         (changed(9, 2), "not tls"),
         // The session id ends behind the message.
         (changed(43, 255), "not tls"),

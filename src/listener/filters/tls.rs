@@ -41,11 +41,11 @@ pub(super) fn step(
         }
         Inspection::NotTls => {
             cx.stats.record(stats.bytes_processed, seen);
+            cx.stats.inc(stats.tls_not_found);
+            fail(provenance, "ClientHelloNotDetected");
             if rules.strict {
                 return Step::Refuse;
             }
-            fail(provenance, "ClientHelloNotDetected");
-            cx.stats.inc(stats.tls_not_found);
         }
         Inspection::Hello(hello) => {
             let found = findings(provenance);
