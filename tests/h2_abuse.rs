@@ -246,7 +246,8 @@ fn half_a_preface_and_half_a_frame() {
     let mut peers: Vec<_> = (0..50)
         .map(|n| {
             let mut peer = Peer::raw(stage.proxy.first());
-            let bytes = [PREFACE, &frame(SETTINGS, 0, 0, &[]), &frame(HEADERS, WHOLE, 1, &block(&GET))].concat();
+            let bytes =
+                [PREFACE, &frame(SETTINGS, 0, 0, &[]), &frame(HEADERS, WHOLE, 1, &block(&GET))].concat();
             peer.send(&bytes[..1 + n]);
             peer
         })
@@ -292,7 +293,12 @@ fn a_hostile_upstream_costs_its_own_requests_only() {
         }),
         ("header bomb", "cluster.evil.http2.header_overflow", |p, s| {
             let entry = [&[0x40, 1, b'a', 0x7f, 0xa1, 0x1e][..], &[b'b'; 4000]].concat();
-            p.frame(HEADERS, WHOLE, s, &[&block(&[(":status", "200")]), &entry[..], &[0xbe; 11_000]].concat());
+            p.frame(
+                HEADERS,
+                WHOLE,
+                s,
+                &[&block(&[(":status", "200")]), &entry[..], &[0xbe; 11_000]].concat(),
+            );
         }),
         ("more than the window", "cluster.evil.upstream_cx_protocol_error", |p, s| {
             p.headers(s, &[(":status", "200")], false);

@@ -63,9 +63,11 @@ fn same(what: &str, got: &[u8], wanted: &[u8]) {
 /// An upstream that answers a path `/N` with N bytes, and says in headers what it was asked; trailers if asked for.
 fn answering(h2: bool) -> (Upstream, mpsc::Receiver<Asked>) {
     let (sender, asked) = mpsc::channel();
-    let upstream = Upstream::start(move |client, _| {
-        if h2 { answer_h2(client, &sender) } else { answer_h1(client, &sender) }
-    });
+    let upstream = Upstream::start(
+        move |client, _| {
+            if h2 { answer_h2(client, &sender) } else { answer_h1(client, &sender) }
+        },
+    );
     (upstream, asked)
 }
 
@@ -160,7 +162,15 @@ fn answer_h2(client: Client, sender: &mpsc::Sender<Asked>) {
 }
 
 /// What a client of either version asks: method, path, more fields, body, trailers; and what it gets.
-fn ask(proxy: &Proxy, h2: bool, method: &str, path: &str, more: Fields<'_>, body: &[u8], trailers: Fields<'_>) -> Message {
+fn ask(
+    proxy: &Proxy,
+    h2: bool,
+    method: &str,
+    path: &str,
+    more: Fields<'_>,
+    body: &[u8],
+    trailers: Fields<'_>,
+) -> Message {
     if h2 {
         let mut peer = Peer::connect(proxy.first(), &[]);
         peer.settle();
@@ -223,7 +233,8 @@ fn every_mix_carries_every_kind_of_message() {
         let sent = asked.recv().expect("a request");
         assert_eq!((got.status(), got.body.len(), got.ended, got.reset), (200, 0, true, None), "{case}");
         assert_eq!((sent.method.as_str(), sent.path.as_str(), sent.body.len()), ("GET", "/0", 0), "{case}");
-        let cookies: Vec<_> = sent.fields.iter().filter(|field| field.0 == "cookie").map(|field| &*field.1).collect();
+        let cookies: Vec<_> =
+            sent.fields.iter().filter(|field| field.0 == "cookie").map(|field| &*field.1).collect();
         if down {
             assert_eq!(cookies, ["a=1; b=2"], "{case}: crumbs are one cookie again");
         }
@@ -231,7 +242,11 @@ fn every_mix_carries_every_kind_of_message() {
         assert_eq!(sent.header("x-forwarded-proto"), Some("http"), "{case}");
 
         let got = ask(&proxy, down, "HEAD", "/1000", &[], b"", &[]);
-        assert_eq!((got.status(), got.header("content-length"), got.body.len()), (200, Some("1000"), 0), "{case}");
+        assert_eq!(
+            (got.status(), got.header("content-length"), got.body.len()),
+            (200, Some("1000"), 0),
+            "{case}"
+        );
         assert_eq!(asked.recv().expect("a request").method, "HEAD", "{case}");
 
         for size in [1, 16_384, 65_536, 3 << 20] {
@@ -241,7 +256,15 @@ fn every_mix_carries_every_kind_of_message() {
             same(&case, &asked.recv().expect("a request").body, &pattern(size));
         }
 
-        let got = ask(&proxy, down, "POST", "/70000", &[("x-want", "trailers")], &pattern(70_000), &[("x-end", "yes")]);
+        let got = ask(
+            &proxy,
+            down,
+            "POST",
+            "/70000",
+            &[("x-want", "trailers")],
+            &pattern(70_000),
+            &[("x-end", "yes")],
+        );
         same(&case, &got.body, &pattern(70_000));
         assert_eq!(got.trailer("x-sum"), Some("all"), "{case}: {got:?}");
         let sent = asked.recv().expect("a request");
@@ -272,7 +295,8 @@ fn large_bodies_go_both_ways_at_once() {
 fn small_windows_on_both_sides_only_slow_things_down() {
     let (upstream, asked) = answering(true);
     for window in [65_535, 1 << 20] {
-        let window = format!("initial_stream_window_size: {window}, initial_connection_window_size: {window}");
+        let window =
+            format!("initial_stream_window_size: {window}, initial_connection_window_size: {window}");
         let hcm = format!("http2_protocol_options: {{{window}}}");
         let proxy = Proxy::start(&config(&hcm, TO_UP, &[("up", &[upstream.address], &h2_cluster(&window))]));
         let size = 2 << 20;
@@ -544,9 +568,13 @@ fn an_upstream_that_fails_is_told_of() {
                 }
                 Some("/bad-header") => peer.headers(stream, &[(":status", "200"), ("Upper", "x")], true),
                 Some("/no-status") => peer.headers(stream, &[("x", "y")], true),
-                Some("/push") => peer.frame(PUSH_PROMISE, END_HEADERS, stream, &[&[0, 0, 0, 2][..], &block(&GET)].concat()),
+                Some("/push") => {
+                    peer.frame(PUSH_PROMISE, END_HEADERS, stream, &[&[0, 0, 0, 2][..], &block(&GET)].concat())
+                }
                 Some("/garbage") => peer.frame(HEADERS, WHOLE, stream, &[0xff; 10]),
-                Some("/connection-header") => peer.headers(stream, &[(":status", "200"), ("connection", "close")], true),
+                Some("/connection-header") => {
+                    peer.headers(stream, &[(":status", "200"), ("connection", "close")], true)
+                }
                 _ => ok(&mut peer, stream),
             }
         }
@@ -631,7 +659,8 @@ fn connections_end_after_so_many_requests() {
         "explicit_http_config",
         "common_http_protocol_options: {max_requests_per_connection: 3}, explicit_http_config",
     );
-    let hcm = "common_http_protocol_options: {max_requests_per_connection: 2}\n          drain_timeout: 0.05s";
+    let hcm =
+        "common_http_protocol_options: {max_requests_per_connection: 2}\n          drain_timeout: 0.05s";
     let proxy = Proxy::start(&config(hcm, TO_UP, &[("up", &[upstream.address], &options)]));
     for _ in 0..3 {
         let mut peer = Peer::ready(proxy.first());
@@ -651,8 +680,10 @@ fn connections_end_after_so_many_requests() {
 #[test]
 fn idle_connections_end() {
     let (upstream, _asked) = answering(true);
-    let options = h2_cluster("")
-        .replace("explicit_http_config", "common_http_protocol_options: {idle_timeout: 0.1s}, explicit_http_config");
+    let options = h2_cluster("").replace(
+        "explicit_http_config",
+        "common_http_protocol_options: {idle_timeout: 0.1s}, explicit_http_config",
+    );
     let hcm = "common_http_protocol_options: {idle_timeout: 0.1s}";
     let proxy = Proxy::start(&config(hcm, TO_UP, &[("up", &[upstream.address], &options)]));
     let mut peer = Peer::ready(proxy.first());
@@ -698,7 +729,10 @@ fn pings_find_out_who_is_dead() {
     let proxy = Proxy::start(&config(
         &format!("http2_protocol_options: {{{keepalive}}}"),
         routes,
-        &[("up", &[upstream.address], &h2_cluster(keepalive)), ("deaf", &[deaf.address], &h2_cluster(keepalive))],
+        &[
+            ("up", &[upstream.address], &h2_cluster(keepalive)),
+            ("deaf", &[deaf.address], &h2_cluster(keepalive)),
+        ],
     ));
     let mut peer = Peer::ready(proxy.first());
     assert_eq!(peer.ask(1, &GET).status(), 200);
@@ -808,7 +842,9 @@ fn echo_tunnel(h2: bool) -> Upstream {
                 client.send("HTTP/1.1 200 OK\r\n\r\n");
             } else {
                 assert!(head.contains("upgrade: websocket\r\n"), "{head}");
-                client.send("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+                client.send(
+                    "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+                );
             }
             loop {
                 let mut block = client.exactly(1);
@@ -861,7 +897,10 @@ fn tunnels_go_through_every_mix() {
                 assert!(!head.has(END_STREAM), "{case}");
                 let fields = &head.fields;
                 assert_eq!(fields[0], (":status".to_owned(), "200".to_owned()), "{case}: {fields:?}");
-                assert!(fields.iter().all(|field| field.0 != "upgrade" && field.0 != "connection"), "{fields:?}");
+                assert!(
+                    fields.iter().all(|field| field.0 != "upgrade" && field.0 != "connection"),
+                    "{fields:?}"
+                );
                 let (mut got, mut ended) = (Vec::new(), false);
                 for text in ["hello ", "tunnel", "."] {
                     peer.data(1, text.as_bytes(), false);

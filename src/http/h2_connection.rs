@@ -52,7 +52,8 @@ impl Http {
                 if let Some(next) = vigil.next() {
                     connection.alarm.by(next, alarm(key), cx.reactor);
                 }
-                let multiplex = Multiplex { codec, streams: Vec::new(), vigil, goaway_at: None, flushing: Vec::new() };
+                let multiplex =
+                    Multiplex { codec, streams: Vec::new(), vigil, goaway_at: None, flushing: Vec::new() };
                 connection.codec = Codec::H2(Box::new(multiplex));
             }
         }
@@ -345,7 +346,9 @@ impl Http {
             cx.reactor.defer(resume(key));
         }
         let next = match watch {
-            Watch::Until(next) => return Some([next, multiplex.goaway_at, flushed].into_iter().flatten().min()),
+            Watch::Until(next) => {
+                return Some([next, multiplex.goaway_at, flushed].into_iter().flatten().min());
+            }
             Watch::Dead => {
                 cx.stats.inc(config.http2_stats.keepalive_timeout);
                 Code::NO_ERROR

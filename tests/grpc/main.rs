@@ -55,8 +55,7 @@ fn h2(options: &str) -> String {
     )
 }
 
-const ROUTE: &str =
-    "- {match: {prefix: \"/\"}, route: {cluster: up, timeout: 0s, max_stream_duration: {grpc_timeout_header_max: 0s}}}";
+const ROUTE: &str = "- {match: {prefix: \"/\"}, route: {cluster: up, timeout: 0s, max_stream_duration: {grpc_timeout_header_max: 0s}}}";
 
 #[test]
 fn every_call_goes_through() {
@@ -96,10 +95,14 @@ fn our_own_answers_are_grpc_too() {
     let routes = "- {match: {prefix: /none}, route: {cluster: none}}\n              \
         - {match: {prefix: /slow}, route: {cluster: silent, timeout: 0.1s}}";
     let cluster = h2("http2_protocol_options: {}");
-    let proxy = Proxy::start(&config("", routes, &[("none", &[], ""), ("silent", &[silent.address], &cluster)]));
+    let proxy =
+        Proxy::start(&config("", routes, &[("none", &[], ""), ("silent", &[silent.address], &cluster)]));
     let mut command = Command::new(&python);
     command.args(["-c", script, &proxy.first().port().to_string()]);
     let output = command.output().expect("Python runs");
     let text = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(text.lines().collect::<Vec<_>>(), ["/none/a UNAVAILABLE", "/nowhere/a UNIMPLEMENTED", "/slow/a UNAVAILABLE"]);
+    assert_eq!(
+        text.lines().collect::<Vec<_>>(),
+        ["/none/a UNAVAILABLE", "/nowhere/a UNIMPLEMENTED", "/slow/a UNAVAILABLE"]
+    );
 }

@@ -5,7 +5,9 @@ use crate::*;
 
 /// The DATA on stream 1, as the lengths of frames, until it ends.
 fn lengths(p: &mut Peer, n: usize) -> Vec<usize> {
-    (0..n).map(|_| p.until(|frame| frame.kind == DATA && frame.stream == 1).expect("DATA").payload.len()).collect()
+    (0..n)
+        .map(|_| p.until(|frame| frame.kind == DATA && frame.stream == 1).expect("DATA").payload.len())
+        .collect()
 }
 
 fn padded(n: u8, content: &[u8], padding: usize) -> Vec<u8> {

@@ -89,7 +89,8 @@ fn verdict(peer: &mut Peer, expect: &Expect) -> Result<(), String> {
             code_is(goaway.ok_or(format!("closed without GOAWAY after {frames:?}"))?, code)
         }
         Expect::Stream(stream, code) => {
-            let wanted = |frame: &Frame| frame.kind == GOAWAY || (frame.kind == RST_STREAM && frame.stream == stream);
+            let wanted =
+                |frame: &Frame| frame.kind == GOAWAY || (frame.kind == RST_STREAM && frame.stream == stream);
             let frame = peer.until(wanted).ok_or_else(|| format!("closed after {:?}", peer.kept))?;
             if frame.kind == GOAWAY {
                 return Err(format!("{frame:?}"));
@@ -98,7 +99,8 @@ fn verdict(peer: &mut Peer, expect: &Expect) -> Result<(), String> {
             good(peer)
         }
         Expect::Error(stream, code) => {
-            let wanted = |frame: &Frame| frame.kind == GOAWAY || (frame.kind == RST_STREAM && frame.stream == stream);
+            let wanted =
+                |frame: &Frame| frame.kind == GOAWAY || (frame.kind == RST_STREAM && frame.stream == stream);
             let frame = peer.until(wanted).ok_or_else(|| format!("closed after {:?}", peer.kept))?;
             code_is(&frame, code)?;
             if frame.kind == GOAWAY {
@@ -126,9 +128,10 @@ fn verdict(peer: &mut Peer, expect: &Expect) -> Result<(), String> {
 
 fn good(peer: &mut Peer) -> Result<(), String> {
     let frames = peer.ping();
-    let bad = frames.iter().chain(&peer.kept).find(|frame| {
-        frame.kind == GOAWAY || (frame.kind == RST_STREAM && frame.code() != NO_ERROR)
-    });
+    let bad = frames
+        .iter()
+        .chain(&peer.kept)
+        .find(|frame| frame.kind == GOAWAY || (frame.kind == RST_STREAM && frame.code() != NO_ERROR));
     bad.map_or(Ok(()), |frame| Err(format!("{frame:?}")))
 }
 
