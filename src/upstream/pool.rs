@@ -55,13 +55,7 @@ const ASSUMED_STREAMS: usize = 100;
 
 impl Default for Pool {
     fn default() -> Self {
-        Self {
-            idle: Vec::new(),
-            waiting: VecDeque::new(),
-            connecting: 0,
-            total: 0,
-            assumed: ASSUMED_STREAMS,
-        }
+        Self { idle: Vec::new(), waiting: VecDeque::new(), connecting: 0, total: 0, assumed: ASSUMED_STREAMS }
     }
 }
 

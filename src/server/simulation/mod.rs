@@ -17,9 +17,9 @@ use crate::io::{ConnKey, Owner, Provenance, Reactor, Rng, TokenKind};
 use crate::listener::{Listeners, http_config};
 use crate::stats::{Block, Merged};
 use crate::upstream::SharedClusters;
+use multiplexed::Outcome;
 use nuncio_codec::h1::{self, RequestEvent, ResponseEvent};
 use nuncio_codec::{Buffer, HeaderId, HeaderMap, Method, RequestHead, ResponseHead, Version, buffer};
-use multiplexed::Outcome;
 use nuncio_reactor::{Address, Clock, Options, Readiness};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -76,6 +76,9 @@ static_resources:
         - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 3}}}
         - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 4}}}
 "#;
+
+/// Steps without a movement after which time passes fast.
+const QUIET: u32 = 20_000;
 
 /// What a client asks for, written into the path so that the upstream knows it too.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -239,7 +242,8 @@ struct Simulation {
     completed: u32,
     refused: u32,
     cancelled: u32,
-    /// Connections of HTTP/2 that an upstream has closed with requests on them: whatever was on them may fail.
+    /// Connections of HTTP/2 that an upstream has refused, or has closed with requests on them: what was on them, or
+    /// waited for them, may fail.
     deaths: u32,
     /// Steps since anything has moved.
     quiet: u32,
@@ -487,11 +491,13 @@ impl Simulation {
     fn turn(&mut self) {
         self.engine.finish_turn();
         self.engine.turn(&mut self.outside).expect("the engine turns");
-        while let Some((address, key, end)) = self.engine.io.memory.as_mut().expect("simulated").next_dialed() {
+        while let Some((address, key, end)) = self.engine.io.memory.as_mut().expect("simulated").next_dialed()
+        {
+            let h2 = matches!(address, Address::Inet(address) if address.port() > 2);
             if self.rng.below(40) == 0 {
                 end.refuse();
+                self.deaths += u32::from(h2);
             }
-            let h2 = matches!(address, Address::Inet(address) if address.port() > 2);
             self.upstreams.push(UpstreamPeer {
                 end: Some(end),
                 key,
@@ -515,7 +521,7 @@ impl Simulation {
         let resets = self.rng.below(2) == 0;
         let client = &mut self.clients[at];
         let Some(end) = &client.end else { return };
-        let reads = self.rng.below(client.sloth) == 0;
+        let reads = self.rng.below(client.sloth) == 0 || self.quiet > QUIET;
         let mut ready = Readiness::empty();
         if client.doomed && dies {
             if resets {
@@ -570,7 +576,8 @@ impl Simulation {
             }
             if at_end || (client.todo.is_empty() && client.sent.is_empty() && open == 0) {
                 if let Some((first, _)) = client.sent.front() {
-                    let died = first.h2 && self.deaths > 0;
+                    let died = first.h2 && self.deaths > 0
+                        || statuses.last().is_some_and(|(last, status)| *status != 200 || last.fault != 0);
                     let due = first.fault != 0 || client.disturbed || !client.outgoing.is_empty() || died;
                     assert!(due, "closed instead of answering {first:?}");
                     self.refused += client.sent.len() as u32;
@@ -602,7 +609,7 @@ impl Simulation {
         let bored = self.rng.below(300) == 0;
         let upstream = &mut self.upstreams[at];
         let Some(end) = &upstream.end else { return };
-        let reads = self.rng.below(upstream.sloth) == 0;
+        let reads = self.rng.below(upstream.sloth) == 0 || self.quiet > QUIET;
         let mut ready = Readiness::empty();
         if !upstream.established {
             upstream.established = true;
@@ -670,7 +677,7 @@ impl Simulation {
                 self.step_upstream(at);
             }
             // Time passes slowly while bytes move, and fast when nothing does: what is stuck must time out.
-            let millis = if self.quiet > 20_000 { 1000 } else { self.rng.below(40) / 39 };
+            let millis = if self.quiet > QUIET { 100 } else { self.rng.below(40) / 39 };
             if millis > 0 {
                 self.engine.reactor.advance(Duration::from_millis(millis));
                 self.turn();
@@ -714,10 +721,7 @@ impl Simulation {
         }
         let both = |name: &str| value(&format!("cluster.up.{name}")) + value(&format!("cluster.two.{name}"));
         assert_eq!(both("upstream_cx_total"), both("upstream_cx_destroy"));
-        assert!(
-            both("upstream_cx_total") < both("upstream_rq_total"),
-            "never reused"
-        );
+        assert!(both("upstream_cx_total") < both("upstream_rq_total"), "never reused");
     }
 }
 
@@ -731,10 +735,10 @@ fn gone(reset: bool) -> Readiness {
 #[test]
 fn bytes_arrive_streams_end_once_and_nothing_is_left() {
     let (mut completed, mut refused, mut cancelled) = (0, 0, 0);
-    for seed in 0..150 {
+    let one = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    for seed in one.map_or(0..40, |seed| seed..seed + 1) {
         let before = buffer::pool_stats();
         {
-            println!("seed {seed}");
             let mut simulation = Simulation::new(seed);
             simulation.run(12);
             simulation.assert_nothing_left();
@@ -746,6 +750,6 @@ fn bytes_arrive_streams_end_once_and_nothing_is_left() {
         assert_eq!(before.small_outstanding, after.small_outstanding, "blocks left, seed {seed}");
         assert_eq!(before.large_outstanding, after.large_outstanding, "blocks left, seed {seed}");
     }
-    assert!(completed > 3000, "{completed} completed, {refused} refused");
-    assert!(refused > 0 && cancelled > 0, "no fault was ever seen");
+    assert!(one.is_some() || completed > 900, "{completed} completed, {refused} refused");
+    assert!(one.is_some() || (refused > 0 && cancelled > 0), "no fault was ever seen");
 }

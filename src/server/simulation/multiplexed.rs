@@ -94,7 +94,12 @@ impl Client {
     }
 
     /// Opens streams, goes on with bodies, changes its mind, takes what it has been holding.
-    pub(super) fn act(&mut self, todo: &mut Vec<Exchange>, outcomes: &mut Vec<(Exchange, Outcome)>, rng: &mut Rng) {
+    pub(super) fn act(
+        &mut self,
+        todo: &mut Vec<Exchange>,
+        outcomes: &mut Vec<(Exchange, Outcome)>,
+        rng: &mut Rng,
+    ) {
         while self.open.len() < self.parallel && self.codec.capacity() > 0 {
             let Some(exchange) = todo.pop() else { break };
             self.begin(exchange, rng);
@@ -147,8 +152,8 @@ impl Client {
         let head = RequestHead { version: Version::H2, method: Method::of(name.as_bytes()), headers };
         let tag = u64::from(exchange.id) + 1;
         let id = self.codec.open(&head, !bodied, tag, &mut self.out).expect("there is capacity");
-        let sending = bodied
-            .then(|| Sending::new(body(exchange.id, false, exchange.request_bytes), rng.below(4) == 0));
+        let sending =
+            bodied.then(|| Sending::new(body(exchange.id, false, exchange.request_bytes), rng.below(4) == 0));
         let fickle = rng.below(8) == 0;
         self.open.insert(tag, Open { exchange, id, sending, status: 0, got: 0, held: 0, fickle });
     }
