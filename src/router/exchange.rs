@@ -13,7 +13,7 @@ use super::rewrite;
 use super::table::{Found, RouteId};
 use crate::io::{Cx, Rng};
 use crate::stats::HttpStats;
-use crate::stream_info::{Downstream, Flag, RouteInfo, StreamInfo, Times, UpstreamInfo};
+use crate::stream_info::{Downstream, Flag, Occasion, RouteInfo, StreamInfo, Times, UpstreamInfo};
 use crate::upstream::config::{ClusterId, Priority};
 use crate::upstream::{Ask, AttemptKey, Begin, Event, Failure, Peer, Upstream, What};
 use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead, ResponseHead, h1};
@@ -351,6 +351,8 @@ impl Exchange {
             .zip(peer)
             .map(|(cluster, peer)| &upstream.cluster(cluster).hosts[peer.host as usize]);
         StreamInfo {
+            occasion: Occasion::DownstreamEnd,
+            metadata: None,
             request,
             request_trailers: None,
             response: None,

@@ -33,7 +33,7 @@ pub struct Upstream {
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) config: Arc<ClusterConfig>,
-    balancer: Balancer,
+    pub(super) balancer: Balancer,
     /// One for each host, priority and version of HTTP.
     pub(super) pools: Box<[[Pool; 4]]>,
 }
