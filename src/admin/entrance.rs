@@ -5,7 +5,7 @@ use crate::http::config::{HcmConfig, Terminal};
 use crate::listener::config::{FilterChain, ListenerConfig, NetworkTerminal};
 use crate::router::config::RouteConfig;
 use crate::server::snapshot::Snapshot;
-use crate::stats::{Http1Stats, HttpStats, ListenerStats, Registry};
+use crate::stats::{Http1Stats, HttpStats, ListenerHttpStats, ListenerStats, Registry};
 use nuncio_reactor::Address;
 use std::sync::Arc;
 
@@ -21,7 +21,11 @@ pub fn listener(config: &AdminConfig, snapshot: &Snapshot) -> Arc<ListenerConfig
         reuse_port: false,
         backlog: None,
         buffer_limit: 1 << 20,
-        filter_chain: FilterChain { name: String::new(), terminal: NetworkTerminal::Http(Arc::new(hcm)) },
+        filter_chain: FilterChain {
+            name: String::new(),
+            filters: Arc::default(),
+            terminal: NetworkTerminal::Http(Arc::new(hcm), snapshot.admin_answers.clone()),
+        },
         stats: snapshot.admin_listener_stats.clone(),
     })
 }
@@ -35,7 +39,7 @@ pub fn is_private(address: &Address) -> bool {
 }
 
 /// Registers the statistics of the admin listener.
-pub fn register(registry: &mut Registry) -> ((HttpStats, Http1Stats), ListenerStats) {
+pub fn register(registry: &mut Registry) -> ((HttpStats, Http1Stats), ListenerStats, ListenerHttpStats) {
     // A listener may have the same `stat_prefix`, and then a router.
     let alone = !registry.contains("http.admin.rq_total");
     let http = HttpStats::register(registry, "http.admin.");
@@ -53,5 +57,6 @@ pub fn register(registry: &mut Registry) -> ((HttpStats, Http1Stats), ListenerSt
         registry.hide(&format!("http.admin.{name}"));
     }
     let codec = Http1Stats::register(registry, "http1.");
-    ((http, codec), ListenerStats::register(registry, "listener.admin.", "admin"))
+    let listener = ListenerStats::register(registry, "listener.admin.");
+    ((http, codec), listener, ListenerHttpStats::register(registry, "listener.admin.http.admin."))
 }

@@ -4,10 +4,13 @@
 //! errors, and never says the same thing twice: what could not be read is not missing.
 
 use super::diagnostics::Diagnostics;
+use crate::network::token_bucket::{self, TokenBucket};
 use crate::stats::Registry;
 use crate::upstream::config::ClusterTable;
 use prost::{Message, Name};
 use prost_types::{Any, Duration as ProtoDuration};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The place in the configuration, somewhere to complain, and what has been compiled so far.
@@ -27,6 +30,8 @@ pub struct Cx<'a> {
     /// Names of the clusters that are wrong in themselves: naming one is no further error. An empty name stands
     /// for a cluster that may have any name.
     pub broken_clusters: Vec<String>,
+    /// Token buckets that filters share, by their key.
+    pub buckets: HashMap<(String, token_bucket::Settings), Arc<TokenBucket>>,
 }
 
 impl<'a> Cx<'a> {
@@ -39,6 +44,7 @@ impl<'a> Cx<'a> {
             node: (String::new(), String::new()),
             clusters: ClusterTable::default(),
             broken_clusters: Vec::new(),
+            buckets: HashMap::new(),
         }
     }
 

@@ -5,9 +5,9 @@ use super::config::{
     RouterConfig, ServerHeader, Terminal, Underscores, UserAgent,
 };
 use crate::access_log;
+use crate::api::envoy::config::core::v3::HttpProtocolOptions;
 use crate::api::envoy::config::core::v3::http_protocol_options::HeadersWithUnderscoresAction;
 use crate::api::envoy::config::core::v3::scheme_header_transformation::Transformation;
-use crate::api::envoy::config::core::v3::{CidrRange, HttpProtocolOptions};
 use crate::api::envoy::extensions::filters::http::router::v3::Router;
 use crate::api::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager, HttpFilter, http_connection_manager, http_filter::ConfigType,
@@ -22,7 +22,6 @@ use http_connection_manager::{
 use nuncio_codec::h1::ServerSettings;
 use nuncio_codec::is_field_value;
 use prost::Name;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Compiles a connection manager.
@@ -124,7 +123,7 @@ fn headers(
         ipv4_as_mapped_ipv6: proto.represent_ipv4_remote_address_as_ipv4_mapped_ipv6,
         internal_unix: internal.unix_sockets,
         internal: cx.field("internal_address_config", |cx| {
-            cx.each("cidr_ranges", &internal.cidr_ranges, |cx, range| cidr(range, cx))
+            cx.each("cidr_ranges", &internal.cidr_ranges, |cx, range| Cidr::compile(range, cx))
         }),
         own_address: nuncio_reactor::own_address(),
     };
@@ -204,20 +203,6 @@ fn header_value(field: &str, text: &str, cx: &mut Cx<'_>) -> Option<Box<[u8]>> {
         cx.error_at(field, "there must be no control characters in the value of a header");
     }
     (!text.is_empty()).then(|| text.as_bytes().into())
-}
-
-fn cidr(range: &CidrRange, cx: &mut Cx<'_>) -> Option<Cidr> {
-    let text = cx.text("address_prefix", &range.address_prefix)?;
-    let Ok(address) = text.parse::<IpAddr>() else {
-        cx.error_at("address_prefix", format!("`{text}` is not an IP address"));
-        return None;
-    };
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    let bits = range.prefix_len.unwrap_or(0);
-    if bits > most {
-        cx.error_at("prefix_len", format!("{bits} is out of range: 0 to {most}"));
-    }
-    Some(Cidr::new(address, bits.min(most) as u8))
 }
 
 /// The router must be there, and last; no other filter is supported.

@@ -2,6 +2,7 @@
 
 pub use super::reply_rules::ReplyRules;
 use crate::access_log::config::AccessLogConfig;
+pub use crate::network::Cidr;
 use crate::router::config::{RouteConfig, StringMatch};
 use crate::stats::{Http1Stats, HttpStats};
 use nuncio_codec::h1;
@@ -188,31 +189,6 @@ impl Default for Forwarding {
             internal: Vec::new(),
             own_address: Ipv4Addr::LOCALHOST.into(),
         }
-    }
-}
-
-/// A range of addresses (`envoy.config.core.v3.CidrRange`).
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct Cidr {
-    address: IpAddr,
-    bits: u8,
-}
-
-impl Cidr {
-    /// The addresses that share their first `bits` bits with `address`; at most 32 for IPv4, 128 for IPv6.
-    pub fn new(address: IpAddr, bits: u8) -> Self {
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        Self { address, bits: bits.min(most) }
-    }
-
-    /// Whether an address is one of them.
-    pub fn contains(self, address: IpAddr) -> bool {
-        let differs = match (self.address, address.to_canonical()) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
-            (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
-            _ => return false,
-        };
-        differs >= u32::from(self.bits)
     }
 }
 

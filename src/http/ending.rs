@@ -47,7 +47,7 @@ impl Http {
         let stats = &manager.config.stats;
         cx.stats.move_gauge(stats.downstream_rq_active, -1);
         cx.stats.inc(stats.downstream_rq_completed);
-        cx.stats.inc(manager.listener.http.downstream_rq_completed);
+        cx.stats.inc(manager.answers.downstream_rq_completed);
         let duration = cx.reactor.now() - stream.started;
         cx.stats.record(stats.downstream_rq_time, duration.as_millis() as u64);
         if stream.admitted {

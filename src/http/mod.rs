@@ -19,7 +19,8 @@ mod stream;
 
 use crate::access_log::{Log, Logger};
 use crate::io::{Cx, Discourage, Notice, Task, Wake};
-use crate::stats::ListenerStats;
+use crate::network::{Entrance, is_wildcard};
+use crate::stats::{ListenerHttpStats, ListenerStats};
 use crate::upstream::{Event, Upstream};
 use config::HcmConfig;
 use nuncio_reactor::{Address, RawKey, Slab, SlabKey, Time};
@@ -37,6 +38,7 @@ pub struct ManagerId(u32);
 struct Manager {
     config: Arc<HcmConfig>,
     listener: ListenerStats,
+    answers: ListenerHttpStats,
     /// High watermark of a connection's output, and most body that waits for an upstream, in bytes.
     buffer_limit: u32,
     logs: Vec<Log>,
@@ -44,24 +46,6 @@ struct Manager {
     local: Option<Address>,
     /// Name of the filter chain.
     filter_chain: String,
-}
-
-/// What a connection manager must know of the listener whose connections it gets.
-#[derive(Copy, Clone, Debug)]
-pub struct Entrance<'a> {
-    /// Where the listener counts.
-    pub stats: &'a ListenerStats,
-    /// Soft limit of a connection's buffers, in bytes.
-    pub buffer_limit: u32,
-    /// Where it is bound.
-    pub local: &'a Address,
-    /// Name of the filter chain.
-    pub filter_chain: &'a str,
-}
-
-/// Whether connections to this address have local addresses that differ from it.
-fn is_wildcard(address: &Address) -> bool {
-    matches!(address, Address::Inet(address) if address.ip().is_unspecified())
 }
 
 /// A request for the admin interface, to be answered with [`Http::answer`].
@@ -108,11 +92,17 @@ impl Http {
     }
 
     /// Adds a connection manager for a listener's filter chain.
-    pub fn add_manager(&mut self, config: &Arc<HcmConfig>, entrance: &Entrance<'_>) -> ManagerId {
+    pub fn add_manager(
+        &mut self,
+        config: &Arc<HcmConfig>,
+        answers: &ListenerHttpStats,
+        entrance: &Entrance<'_>,
+    ) -> ManagerId {
         let logs = config.access_log.iter().map(|log| self.logger.open(log)).collect();
         self.managers.push(Manager {
             config: Arc::clone(config),
             listener: entrance.stats.clone(),
+            answers: answers.clone(),
             buffer_limit: entrance.buffer_limit,
             logs,
             local: Some(entrance.local).filter(|local| !is_wildcard(local)).cloned(),

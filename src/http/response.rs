@@ -32,7 +32,7 @@ impl Http {
     ) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let Some(connection) = self.connections.get_mut(stream.connection) else { return };
-        let Manager { config, listener, .. } = &self.managers[connection.manager.0 as usize];
+        let Manager { config, answers, .. } = &self.managers[connection.manager.0 as usize];
         let switched = stream.tunnel && head.status == 101;
         let date = self.date.at(cx.reactor.wall());
         header_rules::prepare_response(&mut head, &stream.request, switched, config, date);
@@ -57,11 +57,11 @@ impl Http {
         let stats = &config.stats;
         cx.stats.add(stats.downstream_cx_tx_bytes_total, sent);
         let (all, here) = match head.status / 100 {
-            1 => (stats.downstream_rq_1xx, listener.http.downstream_rq_1xx),
-            2 => (stats.downstream_rq_2xx, listener.http.downstream_rq_2xx),
-            3 => (stats.downstream_rq_3xx, listener.http.downstream_rq_3xx),
-            4 => (stats.downstream_rq_4xx, listener.http.downstream_rq_4xx),
-            _ => (stats.downstream_rq_5xx, listener.http.downstream_rq_5xx),
+            1 => (stats.downstream_rq_1xx, answers.downstream_rq_1xx),
+            2 => (stats.downstream_rq_2xx, answers.downstream_rq_2xx),
+            3 => (stats.downstream_rq_3xx, answers.downstream_rq_3xx),
+            4 => (stats.downstream_rq_4xx, answers.downstream_rq_4xx),
+            _ => (stats.downstream_rq_5xx, answers.downstream_rq_5xx),
         };
         // What is above has no class of its own.
         if head.status < 600 {
@@ -151,12 +151,12 @@ impl Http {
         if let Some(stream) = connection.stream.and_then(|stream| self.streams.get_mut(stream)) {
             stream.wire_sent += sent;
         }
-        let Manager { config, listener, .. } = &self.managers[connection.manager.0 as usize];
+        let Manager { config, answers, .. } = &self.managers[connection.manager.0 as usize];
         cx.stats.add(config.stats.downstream_cx_tx_bytes_total, sent);
         cx.stats.inc(config.stats.downstream_rq_1xx);
         cx.stats.inc(config.stats.downstream_rq_completed);
-        cx.stats.inc(listener.http.downstream_rq_1xx);
-        cx.stats.inc(listener.http.downstream_rq_completed);
+        cx.stats.inc(answers.downstream_rq_1xx);
+        cx.stats.inc(answers.downstream_rq_completed);
     }
 
     /// The upstream's half of a tunnel has ended and the client's has not: only our sending side is shut down.

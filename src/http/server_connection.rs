@@ -6,6 +6,7 @@
 use super::stream::{Stream, StreamKey};
 use super::{Http, Manager, ManagerId};
 use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Owner, Read, Task, Wake};
+use crate::network::ConnectionInfo;
 use crate::router::Cause;
 use crate::upstream::Upstream;
 use nuncio_codec::h1::{self, RequestEvent};
@@ -31,8 +32,7 @@ pub(super) struct ServerConnection {
     pub(super) conn: ConnKey,
     /// Its number in the process.
     pub(super) id: u64,
-    /// Who is connected.
-    pub(super) peer: Address,
+    pub(super) info: ConnectionInfo,
     /// Where, if the listener is not bound to one address.
     local: Option<Address>,
     /// Requests so far.
@@ -67,22 +67,22 @@ impl ServerConnection {
 
 impl Http {
     /// Takes over an accepted connection.
-    pub fn accept(&mut self, socket: Socket, peer: Address, manager: ManagerId, cx: &mut Cx<'_>) {
+    pub fn accept(&mut self, socket: Socket, info: ConnectionInfo, manager: ManagerId, cx: &mut Cx<'_>) {
         let limit = self.managers[manager.0 as usize].buffer_limit;
         // A socket that cannot be registered is closed by being dropped.
         if let Ok(conn) = cx.io.adopt(socket, Owner::Nobody, limit, cx.reactor) {
-            self.open(conn, peer, manager, cx);
+            self.open(conn, info, manager, cx);
         }
     }
 
     /// Starts HTTP on a connection.
-    pub(crate) fn open(&mut self, conn: ConnKey, peer: Address, manager: ManagerId, cx: &mut Cx<'_>) {
+    pub(crate) fn open(&mut self, conn: ConnKey, info: ConnectionInfo, manager: ManagerId, cx: &mut Cx<'_>) {
         let Manager { config, listener, local, .. } = &self.managers[manager.0 as usize];
         let now = cx.reactor.now();
         let key = self.connections.insert(ServerConnection {
             conn,
             id: cx.io.id(conn),
-            peer,
+            info,
             local: if local.is_none() { cx.io.local_address(conn) } else { None },
             requests: 0,
             opened: now,
@@ -146,12 +146,28 @@ impl Http {
                     budget = budget.saturating_sub(n);
                     let stats = &self.managers[connection.manager.0 as usize].config.stats;
                     cx.stats.add(stats.downstream_cx_rx_bytes_total, n as u64);
+                    if connection.info.is_guarded() && !self.admit(key, upstream, cx) {
+                        return;
+                    }
                 }
                 Read::Empty => return cx.io.rest(connection.conn),
                 Read::Eof if self.is_tunnel(key) => return self.on_tunnel_end(key, upstream, cx),
                 Read::Eof | Read::Failed => return self.on_remote_close(key, upstream, cx),
             }
         }
+    }
+
+    /// Whether the network filters before this one let through what has been read; if not the connection is closed.
+    fn admit(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) -> bool {
+        let Some(connection) = self.connections.get_mut(key) else { return false };
+        let manager = &self.managers[connection.manager.0 as usize];
+        let local = connection.local.as_ref().or(manager.local.as_ref());
+        let Err(denial) = connection.info.admit(local, cx) else { return true };
+        if let Some(stream) = connection.stream {
+            self.end(stream, Cause::Stopped, upstream, cx);
+        }
+        self.close(key, denial.delay.map_or(Close::Now, Close::After), cx);
+        false
     }
 
     fn is_tunnel(&self, key: DownstreamKey) -> bool {

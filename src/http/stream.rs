@@ -162,10 +162,12 @@ pub(super) fn origin<'a>(
 ) -> Origin<'a> {
     let downstream = Downstream {
         local: connection.local(manager),
-        direct_remote: Some(&connection.peer),
-        remote: client.or(Some(&connection.peer)),
+        direct_remote: Some(&connection.info.peer),
+        remote: client.or(Some(&connection.info.peer)),
         connection_id: connection.id,
         filter_chain: &manager.filter_chain,
+        server_name: connection.info.server_name(),
+        filter_state: connection.info.filter_state(),
     };
     Origin { start, stream_id, downstream }
 }
@@ -220,7 +222,7 @@ impl Http {
             }
         }
         stream.asks_upgrade = upgrade.is_some() && stream.request.method != Method::Connect;
-        let ends = Ends { local: server.local(manager), peer: &server.peer };
+        let ends = Ends { local: server.local(manager), peer: &server.info.peer };
         let client =
             header_rules::prepare_request(&mut stream.request, upgrade.is_some(), ends, config, cx.rng);
         stream.client = client.address.map(with_port_zero);

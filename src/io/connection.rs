@@ -28,6 +28,12 @@ pub enum Owner {
     Downstream(RawKey),
     /// An upstream HTTP connection.
     Upstream(RawKey),
+    /// An upstream connection of a TCP session while it is being made.
+    Line(RawKey),
+    /// The downstream connection of a TCP session.
+    Session(RawKey),
+    /// The upstream connection of a TCP session.
+    SessionUpstream(RawKey),
     /// It is only being closed.
     Nobody,
 }
@@ -68,6 +74,9 @@ pub enum Close {
     /// When all output is written and the peer has closed too: input is read and thrown away meanwhile, so
     /// that the last output is not destroyed by a reset.
     Linger,
+    /// After this time, during which nothing is read; at once if the peer ends it. Output that was not written is
+    /// lost.
+    After(Duration),
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -78,6 +87,8 @@ enum Phase {
     /// Flushing, then lingering.
     FlushingToLinger,
     Lingering,
+    /// Left open for a while, to keep somebody waiting.
+    Held,
     Dead,
 }
 
@@ -277,8 +288,9 @@ impl Io {
                 self.discard(key);
                 None
             }
-            Phase::Flushing | Phase::FlushingToLinger => {
-                if ready.is_error() {
+            Phase::Flushing | Phase::FlushingToLinger | Phase::Held => {
+                let gone = connection.phase == Phase::Held && ready.is_read_closed();
+                if ready.is_error() || gone {
                     self.bury(key);
                 }
                 None
@@ -320,6 +332,25 @@ impl Io {
             self.dirty.push(key);
         }
         &mut connection.output
+    }
+
+    /// Moves everything that was read from one connection to the output of another; says how much that was.
+    ///
+    /// # Panics
+    /// If one of them is gone; their owner keeps the keys only while it owns them.
+    #[inline]
+    pub fn forward(&mut self, from: ConnKey, to: ConnKey) -> usize {
+        let mut moved = std::mem::take(self.input(from));
+        let n = moved.len();
+        if n > 0 {
+            self.output(to).move_all(&mut moved);
+        }
+        n
+    }
+
+    /// Whether our sending side is shut down, as [`Self::finish`] has asked for.
+    pub fn is_finished(&self, key: ConnKey) -> bool {
+        self.connections.get(key).is_some_and(|connection| connection.finish == Finish::Done)
     }
 
     /// Bytes that wait to be written.
@@ -371,6 +402,13 @@ impl Io {
                 connection.transport.reset_on_close();
                 self.bury(key);
             }
+            Close::After(delay) => {
+                connection.phase = Phase::Held;
+                connection.output.clear();
+                connection.patience = delay;
+                connection.unsent_before = 0;
+                reactor.arm(delay, Task::close(key));
+            }
             Close::Flush if connection.output.is_empty() => self.bury(key),
             Close::Flush | Close::Linger => {
                 connection.phase =
@@ -409,7 +447,7 @@ impl Io {
         for key in flushing.drain(..) {
             let Some(connection) = self.connections.get_mut(key) else { continue };
             connection.dirty = false;
-            if matches!(connection.phase, Phase::Dead | Phase::Connecting) {
+            if matches!(connection.phase, Phase::Dead | Phase::Connecting | Phase::Held) {
                 continue;
             }
             connection.write();
@@ -432,7 +470,8 @@ impl Io {
                     connection.backed_up &= !drained;
                     // A connection that cannot be shut down any more is broken, which reading will show.
                     let broken = connection.transport.shutdown_write().is_err();
-                    if (drained || broken)
+                    let awaited = matches!(connection.owner, Owner::Session(_) | Owner::SessionUpstream(_));
+                    if (drained || broken || awaited)
                         && let Some(task) = Task::resume(connection.owner)
                     {
                         reactor.defer(task);

@@ -35,6 +35,10 @@ pub enum Layer {
     Downstream,
     /// An upstream HTTP connection.
     Upstream,
+    /// An upstream connection of a TCP session while it is being made.
+    Line,
+    /// A TCP session.
+    Session,
     /// The worker or the server itself.
     Server,
 }
@@ -65,7 +69,10 @@ impl Task {
         Some(match owner {
             Owner::Downstream(key) => Self { layer: Layer::Downstream, wake: Wake::Resume, key },
             Owner::Upstream(key) => Self { layer: Layer::Upstream, wake: Wake::Resume, key },
-            Owner::Nobody => return None,
+            Owner::Session(key) | Owner::SessionUpstream(key) => {
+                Self { layer: Layer::Session, wake: Wake::Resume, key }
+            }
+            Owner::Line(_) | Owner::Nobody => return None,
         })
     }
 

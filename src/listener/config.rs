@@ -1,7 +1,9 @@
 //! The validated form of a listener.
 
+use crate::access_log::config::AccessLogConfig;
 use crate::http::config::HcmConfig;
-use crate::stats::ListenerStats;
+use crate::network::config::{Filter, Terminal};
+use crate::stats::{ListenerHttpStats, ListenerStats};
 use nuncio_reactor::Address;
 use std::sync::Arc;
 
@@ -31,6 +33,8 @@ pub struct ListenerConfig {
 pub struct FilterChain {
     /// `FilterChain.name`; may be empty.
     pub name: String,
+    /// Those before the last one, in order.
+    pub filters: Arc<[Filter]>,
     /// The network filter that ends the chain.
     pub terminal: NetworkTerminal,
 }
@@ -38,6 +42,19 @@ pub struct FilterChain {
 /// A terminal network filter.
 #[derive(Clone, Debug)]
 pub enum NetworkTerminal {
-    /// `envoy.filters.network.http_connection_manager`.
-    Http(Arc<HcmConfig>),
+    /// `envoy.filters.network.http_connection_manager`, and where its answers are counted for the listener.
+    Http(Arc<HcmConfig>, ListenerHttpStats),
+    /// Another.
+    Network(Terminal),
+}
+
+impl NetworkTerminal {
+    /// The access logs of what it serves.
+    pub fn access_log(&self) -> &[AccessLogConfig] {
+        match self {
+            Self::Http(http, _) => &http.access_log,
+            Self::Network(Terminal::TcpProxy(config)) => &config.access_log,
+            Self::Network(_) => &[],
+        }
+    }
 }

@@ -6,9 +6,10 @@
 pub mod compile;
 pub mod config;
 
-use crate::http::{Entrance, ManagerId};
+use crate::http::ManagerId;
 use crate::io::{Cx, Layer, Reactor, Task, TokenKind, Wake};
-use config::{ListenerConfig, NetworkTerminal};
+use crate::network::{ChainId, ConnectionInfo, Entrance};
+use config::ListenerConfig;
 use nuncio_reactor::{Address, ListenOptions, RawKey, Slab, SlabKey, Socket, slab_key};
 use std::io;
 use std::sync::Arc;
@@ -33,7 +34,18 @@ pub struct Listeners {
 #[derive(Debug)]
 struct Listening {
     socket: Socket,
-    manager: ManagerId,
+    entry: Entry,
+}
+
+/// Where accepted connections go.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// To an HTTP connection manager, without filters before it.
+    Http(ManagerId),
+    /// Through filters to an HTTP connection manager.
+    FilteredHttp(ChainId, ManagerId),
+    /// To another filter chain.
+    Network(ChainId),
 }
 
 /// A connection that was accepted.
@@ -41,10 +53,10 @@ struct Listening {
 pub struct Accepted {
     /// Its socket.
     pub socket: Socket,
-    /// Who is connected.
-    pub peer: Address,
+    /// What is known about it.
+    pub info: ConnectionInfo,
     /// Where it goes.
-    pub manager: ManagerId,
+    pub entry: Entry,
 }
 
 /// A listener's sockets, bound: one for each worker.
@@ -83,13 +95,7 @@ impl Bound {
     }
 }
 
-/// The HTTP connection manager's configuration at the end of a listener's filter chain.
-pub fn http_config(config: &ListenerConfig) -> &Arc<crate::http::config::HcmConfig> {
-    let NetworkTerminal::Http(http) = &config.filter_chain.terminal;
-    http
-}
-
-/// What the connection manager at the end of a listener's filter chain must know of it.
+/// What the end of a listener's filter chain must know of it.
 pub fn entrance<'a>(config: &'a ListenerConfig, local: &'a Address) -> Entrance<'a> {
     Entrance {
         stats: &config.stats,
@@ -100,12 +106,12 @@ pub fn entrance<'a>(config: &'a ListenerConfig, local: &'a Address) -> Entrance<
 }
 
 impl Listeners {
-    /// Starts to accept on a socket, on behalf of `manager`.
+    /// Starts to accept on a socket, on behalf of what stands behind `entry`.
     ///
     /// # Errors
     /// If the socket cannot be registered with the reactor.
-    pub fn add(&mut self, socket: Socket, manager: ManagerId, cx: &mut Cx<'_>) -> io::Result<()> {
-        let key = self.sockets.insert(Listening { socket, manager });
+    pub fn add(&mut self, socket: Socket, entry: Entry, cx: &mut Cx<'_>) -> io::Result<()> {
+        let key = self.sockets.insert(Listening { socket, entry });
         let listening = self.sockets.get(key).expect("just inserted");
         cx.reactor.register(&listening.socket, TokenKind::Listener(key.raw()).token())
     }
@@ -115,7 +121,10 @@ impl Listeners {
         let Some(listening) = self.sockets.get(ListenerKey::from_raw(key)) else { return };
         for _ in 0..ACCEPT_BATCH {
             match listening.socket.accept() {
-                Ok((socket, peer)) => accepted.push(Accepted { socket, peer, manager: listening.manager }),
+                Ok((socket, peer)) => {
+                    let info = ConnectionInfo::new(peer);
+                    accepted.push(Accepted { socket, info, entry: listening.entry });
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if is_peers_fault(&error) => {}
                 Err(error) => {
@@ -133,9 +142,9 @@ impl Listeners {
     /// reset it.
     pub fn close(&mut self, accepted: &mut Vec<Accepted>, reactor: &Reactor) {
         for key in self.sockets.keys() {
-            if let Some(Listening { socket, manager }) = self.sockets.remove(key) {
+            if let Some(Listening { socket, entry }) = self.sockets.remove(key) {
                 while let Ok((socket, peer)) = socket.accept() {
-                    accepted.push(Accepted { socket, peer, manager });
+                    accepted.push(Accepted { socket, info: ConnectionInfo::new(peer), entry });
                 }
                 // A socket that workers share stays open with the others: it must not wake this one any more.
                 if let Err(error) = reactor.deregister(&socket) {

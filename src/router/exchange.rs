@@ -368,6 +368,7 @@ impl Exchange {
                 transport_failure: self.transport_failure.as_deref().unwrap_or_default(),
                 protocol: peer.and_then(|peer| peer.connection).map(|_| Version::Http11),
             }),
+            session: None,
         }
     }
 

@@ -8,7 +8,9 @@
 use crate::access_log::Logger;
 use crate::http::Http;
 use crate::io::{Io, Layer, Mail, Notice, Owner, Reactor, Rng, Task, TokenKind};
-use crate::listener::{Accepted, Listeners};
+use crate::listener::config::{ListenerConfig, NetworkTerminal};
+use crate::listener::{Accepted, Entry, Listeners};
+use crate::network::{Entrance, Network};
 use crate::stats::Block;
 use crate::upstream::config::ClusterTable;
 use crate::upstream::{SharedClusters, Upstream};
@@ -22,6 +24,7 @@ pub(super) struct Engine {
     pub(super) io: Io,
     pub(super) listeners: Listeners,
     pub(super) http: Http,
+    pub(super) network: Network,
     pub(super) upstream: Upstream,
     pub(super) stats: Block,
     pub(super) rng: Rng,
@@ -67,6 +70,7 @@ impl Engine {
             reactor,
             io: Io::new(),
             listeners: Listeners::default(),
+            network: Network::new(logger.sibling()),
             http: Http::new(logger),
             upstream,
             stats,
@@ -122,6 +126,10 @@ impl Engine {
         match owner {
             Owner::Downstream(key) => self.http.on_socket(key, &notice, &mut self.upstream, cx!(self)),
             Owner::Upstream(key) => self.upstream.on_socket(key, notice, cx!(self)),
+            Owner::Session(_) | Owner::SessionUpstream(_) => {
+                self.network.on_socket(owner, &notice, &mut self.upstream, cx!(self));
+            }
+            Owner::Line(key) => self.upstream.on_line_socket(key, notice, cx!(self)),
             Owner::Nobody => {}
         }
     }
@@ -132,20 +140,51 @@ impl Engine {
             Layer::Listener => self.accept(task.key),
             Layer::Downstream => self.http.on_task(task, &mut self.upstream, cx!(self)),
             Layer::Upstream => self.upstream.on_task(task, cx!(self)),
+            Layer::Session => self.network.on_task(task, &mut self.upstream, cx!(self)),
+            Layer::Line => self.upstream.on_line_task(task, cx!(self)),
             Layer::Server => {}
         }
     }
 
     /// Carries what happened upstream to the requests, until nothing more happens.
     pub(super) fn settle(&mut self) {
-        while let Some(event) = self.upstream.next_event() {
-            self.http.on_upstream(event, &mut self.upstream, cx!(self));
+        loop {
+            if let Some(event) = self.upstream.next_event() {
+                self.http.on_upstream(event, &mut self.upstream, cx!(self));
+            } else if let Some(event) = self.upstream.next_dialed() {
+                self.network.on_dialed(event, &mut self.upstream, cx!(self));
+            } else {
+                return;
+            }
         }
     }
 
     fn accept(&mut self, key: RawKey) {
         self.listeners.accept(key, &mut self.accepted, cx!(self));
         self.hand_over();
+    }
+
+    /// Adds a listener's filter chain; what it accepts goes there.
+    pub(super) fn enter(&mut self, config: &ListenerConfig, entrance: &Entrance<'_>) -> Entry {
+        let chain = &config.filter_chain;
+        match &chain.terminal {
+            NetworkTerminal::Http(http, answers) => {
+                let manager = self.http.add_manager(http, answers, entrance);
+                if chain.filters.is_empty() {
+                    return Entry::Http(manager);
+                }
+                Entry::FilteredHttp(self.network.add_chain(&chain.filters, None, entrance), manager)
+            }
+            NetworkTerminal::Network(terminal) => {
+                Entry::Network(self.network.add_chain(&chain.filters, Some(terminal), entrance))
+            }
+        }
+    }
+
+    /// Writes out the access logs.
+    pub(super) fn flush_logs(&mut self) {
+        self.http.logger().flush();
+        self.network.logger().flush();
     }
 
     /// Closes the listening sockets; what they have queued is served.
@@ -165,6 +204,7 @@ impl Engine {
         let mut unserved = Vec::new();
         self.listeners.close(&mut unserved, &self.reactor);
         self.http.stop(&mut self.upstream, cx!(self));
+        self.network.stop(&mut self.upstream, cx!(self));
         self.upstream.close_idle(cx!(self));
         self.finish_turn();
     }
@@ -175,8 +215,19 @@ impl Engine {
     }
 
     fn hand_over(&mut self) {
-        for Accepted { socket, peer, manager } in self.accepted.drain(..) {
-            self.http.accept(socket, peer, manager, cx!(self));
+        for Accepted { socket, info, entry } in self.accepted.drain(..) {
+            match entry {
+                Entry::Http(manager) => self.http.accept(socket, info, manager, cx!(self)),
+                Entry::FilteredHttp(chain, manager) => {
+                    let admitted = self.network.accept(socket, info, chain, &mut self.upstream, cx!(self));
+                    if let Some((conn, info)) = admitted {
+                        self.http.open(conn, info, manager, cx!(self));
+                    }
+                }
+                Entry::Network(chain) => {
+                    self.network.accept(socket, info, chain, &mut self.upstream, cx!(self));
+                }
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use super::worker;
 use crate::access_log::{Flusher, Logger, Settings};
 use crate::admin::{self, Action};
 use crate::io::{Discourage, Layer, Mail, Reactor, Rng, Task, Wake};
-use crate::listener::{Bound, entrance, http_config};
+use crate::listener::{Bound, entrance};
 use crate::stats::{Block, Collector, Sinks};
 use crate::upstream::{SharedClusters, config::ClusterTable};
 use nuncio_reactor::{Address, Options as ReactorOptions, RawKey, Sender};
@@ -134,7 +134,7 @@ impl Server {
             })
             .collect::<io::Result<Vec<_>>>()?;
         let admin_log = snapshot.admin.iter().flat_map(|admin| &admin.access_log);
-        let logs = snapshot.listeners.iter().flat_map(|listener| &http_config(listener).access_log);
+        let logs = snapshot.listeners.iter().flat_map(|listener| listener.filter_chain.terminal.access_log());
         let flusher = Flusher::start(options.access_log, logs.chain(admin_log).map(|log| &log.sink))?;
         let blocks: Vec<_> = (0..=concurrency).map(|_| Block::new(&snapshot.registry)).collect();
         // Block 0 is main's own.
@@ -198,8 +198,8 @@ impl Server {
         }
         let socket = bound.sockets.pop().expect("one worker, one socket");
         let engine = &mut self.engine;
-        let manager = engine.http.add_manager(http_config(&listener), &entrance(&listener, &bound.address));
-        engine.listeners.add(socket, manager, cx!(engine))?;
+        let entry = engine.enter(&listener, &entrance(&listener, &bound.address));
+        engine.listeners.add(socket, entry, cx!(engine))?;
         self.admin = Some(bound.address);
         Ok(())
     }

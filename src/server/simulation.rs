@@ -11,7 +11,8 @@ use crate::access_log::{FlusherHandle, Logger};
 use crate::http::ManagerId;
 use crate::io::memory::{End, Net, pair};
 use crate::io::{ConnKey, Owner, Reactor, Rng, TokenKind};
-use crate::listener::{entrance, http_config};
+use crate::listener::{Entry, entrance};
+use crate::network::ConnectionInfo;
 use crate::stats::{Block, Merged};
 use crate::upstream::SharedClusters;
 use nuncio_codec::h1::{self, RequestEvent, ResponseEvent};
@@ -378,7 +379,9 @@ impl Simulation {
         let mut rng = Rng::seeded(seed);
         engine.io.memory = Some(Net::new(512 + rng.below(40_000) as usize));
         let listener = &snapshot.listeners[0];
-        let manager = engine.http.add_manager(http_config(listener), &entrance(listener, &listener.address));
+        let Entry::Http(manager) = engine.enter(listener, &entrance(listener, &listener.address)) else {
+            unreachable!("a connection manager without filters before it");
+        };
         Self {
             engine,
             snapshot,
@@ -399,7 +402,8 @@ impl Simulation {
         let limit = self.snapshot.listeners[0].buffer_limit;
         let key = self.engine.io.adopt_memory(ours, Owner::Nobody, limit);
         let engine = &mut self.engine;
-        engine.http.open(key, Address::unix("@client"), self.manager, cx!(engine));
+        let info = ConnectionInfo::new(Address::unix("@client"));
+        engine.http.open(key, info, self.manager, cx!(engine));
         let count = 1 + self.rng.below(5) as u32;
         self.clients.push(ClientPeer {
             end: Some(theirs),

@@ -6,8 +6,8 @@ use crate::admin::config::AdminConfig;
 use crate::api::envoy::config::bootstrap::v3::Bootstrap;
 use crate::listener::config::ListenerConfig;
 use crate::stats::{
-    ClusterManagerStats, Http1Stats, HttpStats, ListenerManagerStats, ListenerStats, Registry, ServerStats,
-    StatsConfig,
+    ClusterManagerStats, Http1Stats, HttpStats, ListenerHttpStats, ListenerManagerStats, ListenerStats,
+    Registry, ServerStats, StatsConfig,
 };
 use crate::upstream::config::ClusterTable;
 use std::sync::Arc;
@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub admin_stats: (HttpStats, Http1Stats),
     /// `listener.admin.`.
     pub admin_listener_stats: ListenerStats,
+    /// `listener.admin.http.admin.`.
+    pub admin_answers: ListenerHttpStats,
 }
 
 /// `envoy.config.core.v3.Node`.

@@ -4,7 +4,7 @@ use super::engine::{Engine, Outside, cx};
 use crate::access_log::Logger;
 use crate::io::{Layer, Mail, Reactor, Rng, Task, Wake};
 use crate::listener::config::ListenerConfig;
-use crate::listener::{entrance, http_config};
+use crate::listener::entrance;
 use crate::stats::Block;
 use crate::upstream::SharedClusters;
 use crate::upstream::config::ClusterTable;
@@ -34,11 +34,11 @@ pub(super) fn run(plan: Plan) -> io::Result<()> {
     let mut engine = Engine::new(reactor, &clusters, shared, stats, logger, Rng::new());
     engine.io.number(index as u64, workers as u64);
     for (config, address, socket) in listeners {
-        let manager = engine.http.add_manager(http_config(&config), &entrance(&config, &address));
-        engine.listeners.add(socket, manager, cx!(engine))?;
+        let entry = engine.enter(&config, &entrance(&config, &address));
+        engine.listeners.add(socket, entry, cx!(engine))?;
     }
     let flush_logs = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(1 << 32) };
-    if engine.http.logger().is_used() {
+    if engine.http.logger().is_used() || engine.network.logger().is_used() {
         engine.reactor.arm(interval, flush_logs);
     }
     // If main is gone the process is ending and nobody counts workers any more.
@@ -66,13 +66,13 @@ pub(super) fn run(plan: Plan) -> io::Result<()> {
                     return Ok(());
                 }
                 Outside::Alarm(_) => {
-                    engine.http.logger().flush();
+                    engine.flush_logs();
                     engine.reactor.arm(interval, flush_logs);
                 }
                 Outside::Mail(_) | Outside::Signal(_) => {}
             }
         }
-        if draining && engine.http.live().0 == 0 && engine.nothing_closes() {
+        if draining && engine.http.live().0 == 0 && engine.network.live() == 0 && engine.nothing_closes() {
             engine.stop();
             return Ok(());
         }

@@ -26,8 +26,9 @@ pub(crate) use number::{general, plain, shortest};
 pub use prometheus::prometheus;
 pub use registry::{Counter, Gauge, Histogram, Kind, Registry, StatusCounters, Unit};
 pub use scopes::{
-    BreakerStats, CallerStats, ClusterManagerStats, ClusterStats, HostStats, Http1Stats, HttpStats,
-    ListenerHttpStats, ListenerManagerStats, ListenerStats, ServerStats,
+    BreakerStats, CallerStats, ClusterManagerStats, ClusterStats, ConnectionLimitStats, HostStats,
+    Http1Stats, HttpStats, ListenerHttpStats, ListenerManagerStats, ListenerStats, LocalRateLimitStats,
+    ServerStats, TcpStats,
 };
 pub use sink::Sinks;
 pub use tags::{Tagged, Tags};

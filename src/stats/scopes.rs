@@ -226,13 +226,11 @@ pub struct ListenerStats {
     /// Also shown for each worker, as `worker_<n>.downstream_cx_active`.
     pub downstream_cx_active: Gauge,
     pub downstream_cx_length_ms: Histogram,
-    /// Of the connection manager.
-    pub http: ListenerHttpStats,
 }
 
 impl ListenerStats {
-    /// Registers every name below `prefix`, which ends with a dot, with a connection manager of this `stat_prefix`.
-    pub fn register(registry: &mut Registry, prefix: &str, http: &str) -> Self {
+    /// Registers every name below `prefix`, which ends with a dot.
+    pub fn register(registry: &mut Registry, prefix: &str) -> Self {
         let name = |name: &str| format!("{prefix}{name}");
         let stats = Self {
             downstream_cx_total: registry.counter(&name("downstream_cx_total")),
@@ -241,11 +239,54 @@ impl ListenerStats {
             no_filter_chain_match: registry.counter(&name("no_filter_chain_match")),
             downstream_cx_active: registry.gauge(&name("downstream_cx_active")),
             downstream_cx_length_ms: registry.histogram(&name("downstream_cx_length_ms"), Unit::Milliseconds),
-            http: ListenerHttpStats::register(registry, &format!("{prefix}http.{http}.")),
         };
         registry.show_each_worker(prefix, "downstream_cx_total");
         registry.show_each_worker(prefix, "downstream_cx_active");
         stats
+    }
+}
+
+scope! {
+    /// `tcp.<stat_prefix>.`: one TCP proxy.
+    TcpStats {
+        counters:
+            downstream_cx_total downstream_cx_no_route downstream_cx_drain_close downstream_cx_overload_close
+            downstream_cx_rx_bytes_total downstream_cx_tx_bytes_total
+            downstream_flow_control_paused_reading_total downstream_flow_control_resumed_reading_total
+            early_data_received_count_total idle_timeout max_downstream_connection_duration route_delayed_total
+            upstream_flush_total;
+        sparse: ;
+        gauges: downstream_cx_rx_bytes_buffered downstream_cx_tx_bytes_buffered upstream_flush_active;
+        sparse_gauges: ;
+        codes: ;
+        histograms: ;
+        sparse_histograms: ;
+    }
+}
+
+scope! {
+    /// `connection_limit.<stat_prefix>.`: one connection limit.
+    ConnectionLimitStats {
+        counters: limited_connections;
+        sparse: ;
+        gauges: active_connections;
+        sparse_gauges: ;
+        codes: ;
+        histograms: ;
+        sparse_histograms: ;
+    }
+}
+
+scope! {
+    /// `local_rate_limit.<stat_prefix>.`: one rate limit of connections.
+    LocalRateLimitStats {
+        counters: rate_limited;
+        sparse: ;
+        gauges: ;
+        sparse_gauges: ;
+        codes: ;
+        histograms: ;
+        sparse_histograms: ;
     }
 }
 

@@ -9,12 +9,13 @@ use super::client::{Client, ClientKey, State};
 use super::config::{ClusterConfig, ClusterId, ClusterTable, Priority};
 use super::lb::Balancer;
 use super::pool::{Pool, Waiting};
+use super::tcp::{Dialed, Line, LineKey};
 use crate::io::{Alarm, Close, Cx, Layer, Notice, Owner, Rng, Task, Wake};
 use crate::stats::{ClusterStats, HostStats};
 use nuncio_codec::h1;
 use nuncio_reactor::{RawKey, Slab, SlabKey};
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,13 +28,17 @@ pub struct Upstream {
     pub(super) clients: Slab<ClientKey, Client>,
     pub(super) attempts: Slab<AttemptKey, Attempt>,
     pub(super) events: VecDeque<Event>,
+    /// Raw connections.
+    pub(super) lines: Slab<LineKey, Line>,
+    pub(super) dialed: VecDeque<Dialed>,
+    names: HashMap<Box<[u8]>, ClusterId>,
 }
 
 /// One cluster on one worker.
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) config: Arc<ClusterConfig>,
-    balancer: Balancer,
+    pub(super) balancer: Balancer,
     /// One for each host and priority.
     pub(super) pools: Box<[[Pool; 2]]>,
 }
@@ -43,8 +48,10 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Who ended a connection.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) enum By {
+pub enum By {
+    /// This proxy.
     Us,
+    /// The host.
     Them,
 }
 
@@ -60,7 +67,19 @@ impl Upstream {
                 pools: config.hosts.iter().map(|_| Default::default()).collect(),
             })
             .collect();
-        Self { clusters, shared, clients: Slab::new(), attempts: Slab::new(), events: VecDeque::new() }
+        let names = table.clusters.iter().enumerate();
+        let names =
+            names.map(|(at, cluster)| (cluster.name.as_bytes().into(), ClusterId(at as u32))).collect();
+        Self {
+            clusters,
+            shared,
+            clients: Slab::new(),
+            attempts: Slab::new(),
+            events: VecDeque::new(),
+            lines: Slab::new(),
+            dialed: VecDeque::new(),
+            names,
+        }
     }
 
     /// Picks a host and a connection to it for one try of a request.
@@ -112,6 +131,11 @@ impl Upstream {
         self.events.pop_front()
     }
 
+    /// The cluster of this name.
+    pub fn find(&self, name: &[u8]) -> Option<ClusterId> {
+        self.names.get(name).copied()
+    }
+
     /// The configuration of a cluster.
     pub fn cluster(&self, id: ClusterId) -> &ClusterConfig {
         &self.clusters[id.0 as usize].config
@@ -130,7 +154,7 @@ impl Upstream {
 
     /// Upstream connections and attempts that exist now.
     pub fn live(&self) -> (usize, usize) {
-        (self.clients.len(), self.attempts.len())
+        (self.clients.len(), self.attempts.len() + self.lines.len())
     }
 
     /// What all circuit breakers count at the moment.
@@ -478,7 +502,7 @@ fn alarm(key: ClientKey) -> Task {
 }
 
 /// Envoy's words for a connection that could not be made.
-fn reason(when: &str, error: &io::Error) -> Cow<'static, str> {
+pub(super) fn reason(when: &str, error: &io::Error) -> Cow<'static, str> {
     let text = error.to_string();
     // The system's words, without Rust's number behind them.
     let words = text.split(" (os error").next().unwrap_or_default();

@@ -13,7 +13,9 @@ mod exchange;
 mod lb;
 mod manager;
 mod pool;
+mod tcp;
 
 pub use attempt::{Ask, AttemptKey, Begin, Event, Failure, Peer, What};
 pub use circuit::{Remaining, SharedClusters};
-pub use manager::Upstream;
+pub use manager::{By, Upstream};
+pub use tcp::{Dial, DialFailure, Dialed, LineKey};

@@ -61,7 +61,9 @@ fn message(source: &Source) -> Bootstrap {
 }
 
 fn hcm(snapshot: &Snapshot) -> &HcmConfig {
-    let NetworkTerminal::Http(hcm) = &snapshot.listeners[0].filter_chain.terminal;
+    let NetworkTerminal::Http(hcm, _) = &snapshot.listeners[0].filter_chain.terminal else {
+        panic!("a connection manager");
+    };
     hcm
 }
 

@@ -1,0 +1,118 @@
+//! `envoy.filters.network.tcp_proxy`: passes bytes between a client and a host of a cluster.
+//!
+//! A session begins by asking the cluster manager for a connection (`connect`), then bytes go both ways with backpressure
+//! and each end is passed on by itself (`relay`), and it ends for exactly one reason, from which everything that is said
+//! about it follows (`ending`).
+
+pub mod compile;
+pub mod config;
+mod connect;
+mod ending;
+mod relay;
+mod time;
+mod view;
+
+pub(super) use ending::End;
+
+use crate::io::ConnKey;
+use crate::stats::Counter;
+use crate::stream_info::{CloseType, Flags};
+use crate::upstream::config::ClusterId;
+use crate::upstream::{By, LineKey};
+use config::TcpProxyConfig;
+use nuncio_reactor::{Address, Time};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// What a session of the TCP proxy knows.
+#[derive(Debug)]
+pub(super) struct Tcp {
+    config: Arc<TcpProxyConfig>,
+    pub(super) up: Up,
+    /// The last cluster that was tried.
+    cluster: Option<ClusterId>,
+    /// The last host that was tried.
+    host: Option<u32>,
+    /// This end of the connection to it.
+    local: Option<Address>,
+    /// That connection's number in the process.
+    up_id: Option<u64>,
+    /// Attempts to connect.
+    attempts: u32,
+    /// Why the last one failed.
+    failure: Option<Cow<'static, str>>,
+    flags: Flags,
+    /// From the client to the host.
+    down: Flow,
+    /// From the host to the client.
+    back: Flow,
+    /// What has come from the client, whether or not it was passed on.
+    received: u64,
+    /// The connection to the host waits for the client's first byte.
+    waits_for_data: bool,
+    /// When a byte was last moved.
+    last: Time,
+    /// What waited to be written when that was last looked at.
+    unsent: usize,
+    /// When it must end.
+    expires: Option<Time>,
+    /// When the next line of the access log is due.
+    next_line: Option<Time>,
+    /// When the next attempt to connect is due.
+    retry_at: Option<Time>,
+    /// The client's connection is closed; what it has sent is still being written to the host.
+    flushing: bool,
+    /// How the connections ended, for the access log: the client's and the host's.
+    ended: (CloseType, CloseType),
+    /// Who finished last.
+    ended_by: By,
+    /// Why we closed them, for the access log.
+    reason: (&'static str, &'static str),
+    /// Why a filter ended it.
+    termination: Option<Box<str>>,
+}
+
+/// The host's side of a session.
+#[derive(Debug)]
+pub(super) enum Up {
+    /// There is none yet, or not again yet.
+    None,
+    /// It is being made.
+    Dialing(LineKey),
+    /// It is there.
+    Open {
+        /// Its bytes.
+        conn: ConnKey,
+        /// Its accounts.
+        line: LineKey,
+    },
+    /// It has ended.
+    Gone,
+}
+
+/// One direction of a session.
+#[derive(Debug)]
+struct Flow {
+    /// Its sender has finished.
+    ended: bool,
+    /// It is not read because its receiver is slow.
+    paused: bool,
+    /// Bytes that were passed on.
+    passed: u64,
+    meters: Meters,
+}
+
+/// Where a direction counts.
+#[derive(Copy, Clone, Debug)]
+struct Meters {
+    received: Counter,
+    sent: Counter,
+    paused: Counter,
+    resumed: Counter,
+}
+
+impl Flow {
+    fn new(meters: Meters) -> Self {
+        Self { ended: false, paused: false, passed: 0, meters }
+    }
+}
