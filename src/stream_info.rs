@@ -31,11 +31,12 @@ pub enum Flag {
     UpstreamMaxStreamDurationReached,
     NoClusterFound,
     DurationTimeout,
+    DownstreamRemoteReset,
 }
 
 impl Flag {
     /// All but `None`, in the order in which they are shown.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NoHealthyUpstream,
         Self::UpstreamRequestTimeout,
         Self::LocalReset,
@@ -52,6 +53,7 @@ impl Flag {
         Self::DurationTimeout,
         Self::UpstreamProtocolError,
         Self::NoClusterFound,
+        Self::DownstreamRemoteReset,
     ];
 
     /// The short name (`%RESPONSE_FLAGS%`) and the long one (`%RESPONSE_FLAGS_LONG%`).
@@ -74,6 +76,7 @@ impl Flag {
             Self::UpstreamMaxStreamDurationReached => ("UMSDR", "UpstreamMaxStreamDurationReached"),
             Self::NoClusterFound => ("NC", "NoClusterFound"),
             Self::DurationTimeout => ("DT", "DurationTimeout"),
+            Self::DownstreamRemoteReset => ("DR", "DownstreamRemoteReset"),
         }
     }
 }

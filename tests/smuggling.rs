@@ -164,7 +164,7 @@ fn requests() -> Vec<(&'static str, Vec<u8>, Expect)> {
         ("a space in the host", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", Refused(400)),
         ("another scheme", "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", Refused(400)),
         ("no host", "GET / HTTP/1.1\r\n\r\n", Rejected(400, true)),
-        ("an empty host", "GET / HTTP/1.1\r\nHost:\r\n\r\n", Rejected(400, true)),
+        ("an empty host", "GET / HTTP/1.1\r\nHost:\r\n\r\n", Taken(1)),
         ("a fragment", "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", Rejected(400, false)),
         ("CONNECT", "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", Rejected(404, true)),
         ("the asterisk", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", Rejected(404, false)),

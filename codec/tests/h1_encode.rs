@@ -734,8 +734,9 @@ fn header_case() {
     map.append_cased(b"Content-LENGTH", b"0");
     let head = RequestHead { version: Version::Http11, method: nuncio_codec::Method::Post, headers: map };
     let cases = [
-        (HeaderCase::Lower, "host: a\r\nx-foo_bar.baz9q: 1\r\nx-cased: 2\r\ncontent-length: 0\r\n\r\n"),
-        (HeaderCase::Proper, "Host: a\r\nX-Foo_Bar.Baz9q: 1\r\nX-Cased: 2\r\nContent-Length: 0\r\n\r\n"),
+        // A spelling that was kept wins, as in Envoy.
+        (HeaderCase::Lower, "host: a\r\nx-foo_bar.baz9q: 1\r\nx-CASED: 2\r\nContent-LENGTH: 0\r\n\r\n"),
+        (HeaderCase::Proper, "Host: a\r\nX-Foo_Bar.Baz9q: 1\r\nx-CASED: 2\r\nContent-LENGTH: 0\r\n\r\n"),
         (HeaderCase::Preserve, "Host: a\r\nx-foo_bar.baz9q: 1\r\nx-CASED: 2\r\nContent-LENGTH: 0\r\n\r\n"),
     ];
     for (header_case, expected) in cases {

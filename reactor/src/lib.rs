@@ -47,6 +47,7 @@ mod alarm;
 mod cpus;
 mod mailbox;
 mod net;
+mod pipe;
 mod reactor;
 mod signals;
 mod slab;
@@ -60,6 +61,7 @@ pub use mailbox::Sender;
 pub use net::{
     Address, ConnectOptions, InvalidAddress, Keepalive, ListenOptions, Socket, UnixAddress, own_address,
 };
+pub use pipe::Pipe;
 pub use reactor::{Event, Options, Reactor, Readiness, Token};
 pub use slab::{RawKey, Slab, SlabKey};
 pub use time::{Clock, Time};

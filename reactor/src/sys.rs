@@ -61,6 +61,30 @@ pub(crate) fn send_vectored(socket: &impl AsRawFd, data: &[IoSlice<'_>]) -> io::
     check_size(unsafe { libc::sendmsg(socket.as_raw_fd(), &message, libc::MSG_NOSIGNAL) })
 }
 
+/// pipe2(2): the end to read from and the end to write to, non-blocking and close-on-exec.
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [0; 2];
+    // SAFETY: the pointer is to two descriptors' room; what pipe2 returns is open and owned by nobody else.
+    unsafe {
+        check(libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK | libc::O_CLOEXEC))?;
+        Ok((OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])))
+    }
+}
+
+/// fcntl(2), F_SETPIPE_SZ.
+pub(crate) fn set_pipe_size(pipe: &OwnedFd, size: usize) -> io::Result<()> {
+    // SAFETY: the call takes a descriptor and a number.
+    check(unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETPIPE_SZ, size as libc::c_int) }).map(drop)
+}
+
+/// splice(2) between a socket and a pipe, without blocking. `more`: further bytes will follow at once.
+pub(crate) fn splice(from: &impl AsRawFd, to: &impl AsRawFd, most: usize, more: bool) -> io::Result<usize> {
+    let nowhere = std::ptr::null_mut();
+    let flags = libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK | if more { libc::SPLICE_F_MORE } else { 0 };
+    // SAFETY: null offsets are what sockets and pipes want; no other pointers are passed.
+    check_size(unsafe { libc::splice(from.as_raw_fd(), nowhere, to.as_raw_fd(), nowhere, most, flags) })
+}
+
 /// Blocks signals in this thread and gives a descriptor that they can be read from.
 pub(crate) fn signalfd(signals: &[i32]) -> io::Result<OwnedFd> {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();

@@ -1,11 +1,12 @@
 //! How requests come to the admin interface: a listener of its own on the main thread.
 
 use super::config::AdminConfig;
-use crate::http::config::{HcmConfig, Terminal};
+use crate::http::config::{HcmConfig, HcmStats, Terminal};
+use crate::listener::Matcher;
 use crate::listener::config::{FilterChain, ListenerConfig, NetworkTerminal};
 use crate::router::config::RouteConfig;
 use crate::server::snapshot::Snapshot;
-use crate::stats::{Http1Stats, HttpStats, ListenerHttpStats, ListenerStats, Registry};
+use crate::stats::{Http1Stats, Http2Stats, HttpStats, ListenerHttpStats, ListenerStats, Registry};
 use nuncio_reactor::Address;
 use std::sync::Arc;
 
@@ -21,11 +22,13 @@ pub fn listener(config: &AdminConfig, snapshot: &Snapshot) -> Arc<ListenerConfig
         reuse_port: false,
         backlog: None,
         buffer_limit: 1 << 20,
-        filter_chain: FilterChain {
+        listener_filters: Vec::new(),
+        filter_chains: vec![FilterChain {
             name: String::new(),
             filters: Arc::default(),
-            terminal: NetworkTerminal::Http(Arc::new(hcm), snapshot.admin_answers.clone()),
-        },
+            terminal: NetworkTerminal::Http(Arc::new(hcm)),
+        }],
+        matcher: Matcher::only(),
         stats: snapshot.admin_listener_stats.clone(),
     })
 }
@@ -39,7 +42,7 @@ pub fn is_private(address: &Address) -> bool {
 }
 
 /// Registers the statistics of the admin listener.
-pub fn register(registry: &mut Registry) -> ((HttpStats, Http1Stats), ListenerStats, ListenerHttpStats) {
+pub fn register(registry: &mut Registry) -> (HcmStats, ListenerStats) {
     // A listener may have the same `stat_prefix`, and then a router.
     let alone = !registry.contains("http.admin.rq_total");
     let http = HttpStats::register(registry, "http.admin.");
@@ -57,6 +60,7 @@ pub fn register(registry: &mut Registry) -> ((HttpStats, Http1Stats), ListenerSt
         registry.hide(&format!("http.admin.{name}"));
     }
     let codec = Http1Stats::register(registry, "http1.");
-    let listener = ListenerStats::register(registry, "listener.admin.");
-    ((http, codec), listener, ListenerHttpStats::register(registry, "listener.admin.http.admin."))
+    let http2 = Http2Stats::register(registry, "http2.");
+    let at_listener = ListenerHttpStats::register(registry, "listener.admin.http.admin.");
+    ((http, codec, http2, at_listener), ListenerStats::register(registry, "listener.admin."))
 }

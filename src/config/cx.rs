@@ -25,6 +25,8 @@ pub struct Cx<'a> {
     pub registry: &'a mut Registry,
     /// `node.id` and `node.cluster`.
     pub node: (String, String),
+    /// How the statistics of the listener begin that is being compiled: `listener.<address>.`.
+    pub listener_scope: String,
     /// Clusters that routes may name.
     pub clusters: ClusterTable,
     /// Names of the clusters that are wrong in themselves: naming one is no further error. An empty name stands
@@ -42,6 +44,7 @@ impl<'a> Cx<'a> {
             path: String::new(),
             registry,
             node: (String::new(), String::new()),
+            listener_scope: String::new(),
             clusters: ClusterTable::default(),
             broken_clusters: Vec::new(),
             buckets: HashMap::new(),

@@ -189,7 +189,7 @@ const OPERATORS: &[(&str, &str, &str)] = &[
     ("%STREAM_ID%", "some-id", "-"),
     ("%FILTER_CHAIN_NAME%", "chain", "-"),
     ("%ACCESS_LOG_TYPE%", "DownstreamEnd", "DownstreamEnd"),
-    ("%LOCAL_REPLY_BODY%", "body", "-"),
+    ("%LOCAL_REPLY_BODY%", "body", ""),
     ("%REQUESTED_SERVER_NAME%", "sni.example", "-"),
     ("%FILTER_STATE(text)% %FILTER_STATE(text:PLAIN)%", "\"a \\\"b\\\"\" a \"b\"", "- -"),
     ("%FILTER_STATE(cluster:TYPED)% %FILTER_STATE(cluster:PLAIN)% %FILTER_STATE(none)%", "- up -", "- - -"),

@@ -14,23 +14,27 @@ use crate::api::envoy::extensions::filters::network::http_connection_manager::v3
 };
 use crate::config::Cx;
 use crate::router;
-use crate::stats::{Http1Stats, HttpStats};
+use crate::stats::{Http1Stats, Http2Stats, HttpStats, ListenerHttpStats};
 use crate::upstream;
 use http_connection_manager::{
     PathWithEscapedSlashesAction, RouteSpecifier, ServerHeaderTransformation, StripPortMode,
 };
 use nuncio_codec::h1::ServerSettings;
-use nuncio_codec::is_field_value;
+use nuncio_codec::{h2, is_field_value};
 use prost::Name;
 use std::sync::Arc;
 
 /// Compiles a connection manager.
 pub fn hcm(proto: &HttpConnectionManager, cx: &mut Cx<'_>) -> Option<HcmConfig> {
     let prefix = cx.text("stat_prefix", &proto.stat_prefix).unwrap_or("invalid");
-    let stats = HttpStats::register(cx.registry, &format!("http.{}.", prefix.replace(':', "_")));
+    let prefix = prefix.replace(':', "_");
+    let stats = HttpStats::register(cx.registry, &format!("http.{prefix}."));
+    let at_listener =
+        ListenerHttpStats::register(cx.registry, &format!("{}http.{prefix}.", cx.listener_scope));
     let codec = match proto.codec_type() {
         http_connection_manager::CodecType::Auto => CodecType::Auto,
         http_connection_manager::CodecType::Http1 => CodecType::Http1,
+        http_connection_manager::CodecType::Http2 => CodecType::Http2,
     };
     let routes = match &proto.route_specifier {
         None => {
@@ -44,10 +48,25 @@ pub fn hcm(proto: &HttpConnectionManager, cx: &mut Cx<'_>) -> Option<HcmConfig> 
     let router = filters(&proto.http_filters, cx);
     let http1 = http1(proto, cx);
     let common = proto.common_http_protocol_options.unwrap_or_default();
-    let stats = (stats, Http1Stats::register(cx.registry, "http1."));
+    let codecs = (Http1Stats::register(cx.registry, "http1."), Http2Stats::register(cx.registry, "http2."));
+    let stats = (stats, codecs.0, codecs.1, at_listener);
     let mut config = HcmConfig::new(&proto.stat_prefix, stats, Arc::new(routes?), Terminal::Router(router?));
     config.codec = codec;
     config.http1 = http1;
+    config.http2 = cx.field("http2_protocol_options", |cx| {
+        let base = h2::Settings {
+            max_headers_bytes: http1.max_headers_bytes,
+            max_headers_count: http1.max_headers_count,
+            ..h2::Settings::default()
+        };
+        let options = proto.http2_protocol_options.clone().unwrap_or_default();
+        upstream::http2::http2(
+            &options,
+            base,
+            proto.stream_error_on_invalid_http_message.unwrap_or(false),
+            cx,
+        )
+    });
     timeouts(&mut config, proto, &common, cx);
     headers(&mut config, proto, &common, cx);
     upgrades(&mut config, proto, cx);

@@ -4,7 +4,8 @@ pub use super::reply_rules::ReplyRules;
 use crate::access_log::config::AccessLogConfig;
 pub use crate::network::Cidr;
 use crate::router::config::{RouteConfig, StringMatch};
-use crate::stats::{Http1Stats, HttpStats};
+use crate::stats::{Http1Stats, Http2Stats, HttpStats, ListenerHttpStats};
+use crate::upstream::http2::Http2Config;
 use nuncio_codec::h1;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub struct HcmConfig {
     /// HTTP/1 limits and spelling (`http_protocol_options`, `max_request_headers_kb`,
     /// `common_http_protocol_options.max_headers_count`).
     pub http1: h1::ServerSettings,
+    /// The same of HTTP/2 (`http2_protocol_options` and the limits on heads).
+    pub http2: Http2Config,
     /// The routes.
     pub routes: Arc<RouteConfig>,
     /// The last filter.
@@ -85,13 +88,20 @@ pub struct HcmConfig {
     pub stats: HttpStats,
     /// `http1.`, which all connection managers share.
     pub codec_stats: Http1Stats,
+    /// `http2.`, the same.
+    pub http2_stats: Http2Stats,
+    /// Where its answers count at the listener.
+    pub listener_stats: ListenerHttpStats,
 }
+
+/// Where a connection manager counts: for itself, for each codec, and at its listener.
+pub type HcmStats = (HttpStats, Http1Stats, Http2Stats, ListenerHttpStats);
 
 impl HcmConfig {
     /// A connection manager in which all that can be left out is left out.
     pub fn new(
         stat_prefix: &str,
-        (stats, codec_stats): (HttpStats, Http1Stats),
+        (stats, codec_stats, http2_stats, listener_stats): HcmStats,
         routes: Arc<RouteConfig>,
         terminal: Terminal,
     ) -> Self {
@@ -99,6 +109,7 @@ impl HcmConfig {
             stat_prefix: stat_prefix.to_owned(),
             codec: CodecType::Auto,
             http1: h1::ServerSettings::default(),
+            http2: Http2Config::default(),
             routes,
             terminal,
             request_timeout: None,
@@ -130,6 +141,8 @@ impl HcmConfig {
             access_log: Vec::new(),
             stats,
             codec_stats,
+            http2_stats,
+            listener_stats,
         }
     }
 
@@ -270,10 +283,12 @@ pub enum Underscores {
 /// `HttpConnectionManager.codec_type`.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum CodecType {
-    /// By what the client says first.
+    /// By what the client says first: HTTP/2 or HTTP/1.
     Auto,
     /// HTTP/1.0 and 1.1.
     Http1,
+    /// HTTP/2, without asking.
+    Http2,
 }
 
 /// The filter that ends the chain.

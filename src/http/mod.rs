@@ -4,11 +4,13 @@
 //! `server_connection`; a request's life is in `stream`; everything that ends it goes through one function
 //! there. What happens upstream comes in by [`Http::on_upstream`].
 
+mod codec;
 pub mod compile;
 pub mod config;
 mod date;
 mod ending;
 mod forwarding;
+mod h2_connection;
 mod header_rules;
 mod local_reply;
 mod path;
@@ -19,11 +21,9 @@ mod stream;
 
 use crate::access_log::{Log, Logger};
 use crate::io::{Cx, Discourage, Notice, Task, Wake};
-use crate::network::{Entrance, is_wildcard};
-use crate::stats::{ListenerHttpStats, ListenerStats};
 use crate::upstream::{Event, Upstream};
 use config::HcmConfig;
-use nuncio_reactor::{Address, RawKey, Slab, SlabKey, Time};
+use nuncio_reactor::{RawKey, Slab, SlabKey, Time};
 use server_connection::{DownstreamKey, ServerConnection};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -37,15 +37,20 @@ pub struct ManagerId(u32);
 #[derive(Debug)]
 struct Manager {
     config: Arc<HcmConfig>,
-    listener: ListenerStats,
-    answers: ListenerHttpStats,
     /// High watermark of a connection's output, and most body that waits for an upstream, in bytes.
     buffer_limit: u32,
     logs: Vec<Log>,
-    /// Where the listener is bound, if that is one address.
-    local: Option<Address>,
     /// Name of the filter chain.
     filter_chain: String,
+}
+
+/// What a connection manager must know of the listener whose connections it gets.
+#[derive(Copy, Clone, Debug)]
+pub struct Entrance<'a> {
+    /// Soft limit of a connection's buffers, in bytes.
+    pub buffer_limit: u32,
+    /// Name of the filter chain.
+    pub filter_chain: &'a str,
 }
 
 /// A request for the admin interface, to be answered with [`Http::answer`].
@@ -92,20 +97,12 @@ impl Http {
     }
 
     /// Adds a connection manager for a listener's filter chain.
-    pub fn add_manager(
-        &mut self,
-        config: &Arc<HcmConfig>,
-        answers: &ListenerHttpStats,
-        entrance: &Entrance<'_>,
-    ) -> ManagerId {
+    pub fn add_manager(&mut self, config: &Arc<HcmConfig>, entrance: &Entrance<'_>) -> ManagerId {
         let logs = config.access_log.iter().map(|log| self.logger.open(log)).collect();
         self.managers.push(Manager {
             config: Arc::clone(config),
-            listener: entrance.stats.clone(),
-            answers: answers.clone(),
             buffer_limit: entrance.buffer_limit,
             logs,
-            local: Some(entrance.local).filter(|local| !is_wildcard(local)).cloned(),
             filter_chain: entrance.filter_chain.to_owned(),
         });
         ManagerId(self.managers.len() as u32 - 1)

@@ -1,16 +1,18 @@
 //! One downstream HTTP connection: bytes to request events, and when it ends.
 //!
 //! HTTP/1 carries one stream at a time. Further pipelined requests wait unparsed in the input until the stream
-//! has ended, and beyond [`PIPELINE_LIMIT`] unread in the socket.
+//! has ended, and beyond [`PIPELINE_LIMIT`] unread in the socket. What is different with HTTP/2 is in `h2_connection`.
 
+use super::codec::Codec;
 use super::stream::{Stream, StreamKey};
 use super::{Http, Manager, ManagerId};
-use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Owner, Read, Task, Wake};
+use crate::io::{Alarm, BULK, Close, ConnKey, Cx, Layer, Owner, Read, Task, Wake};
 use crate::network::ConnectionInfo;
 use crate::router::Cause;
 use crate::upstream::Upstream;
 use nuncio_codec::h1::{self, RequestEvent};
-use nuncio_reactor::{Address, SlabKey, Socket, Time, slab_key};
+use nuncio_codec::h2;
+use nuncio_reactor::{SlabKey, Time, slab_key};
 use std::time::Duration;
 
 slab_key! {
@@ -19,7 +21,7 @@ slab_key! {
 }
 
 /// Most bytes read from one connection before others have their turn.
-const READ_BUDGET: usize = 512 << 10;
+pub(super) const READ_BUDGET: usize = 512 << 10;
 /// Most bytes of further requests that are read while one is being answered.
 const PIPELINE_LIMIT: usize = 64 << 10;
 /// How long a connection without a request is left open when the worker drains, so that a request that is
@@ -32,9 +34,8 @@ pub(super) struct ServerConnection {
     pub(super) conn: ConnKey,
     /// Its number in the process.
     pub(super) id: u64,
+    /// Who is connected, and where.
     pub(super) info: ConnectionInfo,
-    /// Where, if the listener is not bound to one address.
-    local: Option<Address>,
     /// Requests so far.
     pub(super) requests: u32,
     opened: Time,
@@ -45,52 +46,57 @@ pub(super) struct ServerConnection {
     /// The client has ended its half of a tunnel.
     ended: bool,
     pub(super) manager: ManagerId,
-    pub(super) codec: h1::Server,
+    pub(super) codec: Codec,
+    /// It is known which version of HTTP is spoken.
+    pub(super) decided: bool,
+    /// HTTP/1: the present exchange.
     pub(super) stream: Option<StreamKey>,
     pub(super) alarm: Alarm,
     /// Since when there is no request.
-    idle_since: Time,
+    pub(super) idle_since: Time,
     /// Since when a request's head has been incomplete.
     head_since: Option<Time>,
-    /// The request's body is not read because its reader is slow.
+    /// HTTP/1: the request's body is not read because its reader is slow.
     pub(super) paused: bool,
-    /// The response's writer was told to wait.
+    /// HTTP/1: the response's writer was told to wait.
     pub(super) backed_up: bool,
 }
 
 impl ServerConnection {
-    /// This end's address.
-    pub(super) fn local<'a>(&'a self, manager: &'a Manager) -> Option<&'a Address> {
-        self.local.as_ref().or(manager.local.as_ref())
+    /// One of the streams that have not ended.
+    pub(super) fn last_stream(&self) -> Option<StreamKey> {
+        match &self.codec {
+            Codec::H1(_) => self.stream,
+            Codec::H2(multiplex) => multiplex.streams.last().copied(),
+        }
+    }
+
+    /// How many streams have not ended.
+    fn stream_count(&self) -> usize {
+        match &self.codec {
+            Codec::H1(_) => usize::from(self.stream.is_some()),
+            Codec::H2(multiplex) => multiplex.streams.len(),
+        }
     }
 }
 
 impl Http {
-    /// Takes over an accepted connection.
-    pub fn accept(&mut self, socket: Socket, info: ConnectionInfo, manager: ManagerId, cx: &mut Cx<'_>) {
-        let limit = self.managers[manager.0 as usize].buffer_limit;
-        // A socket that cannot be registered is closed by being dropped.
-        if let Ok(conn) = cx.io.adopt(socket, Owner::Nobody, limit, cx.reactor) {
-            self.open(conn, info, manager, cx);
-        }
-    }
-
-    /// Starts HTTP on a connection.
-    pub(crate) fn open(&mut self, conn: ConnKey, info: ConnectionInfo, manager: ManagerId, cx: &mut Cx<'_>) {
-        let Manager { config, listener, local, .. } = &self.managers[manager.0 as usize];
+    /// Starts HTTP on an accepted connection. It may have input already.
+    pub fn open(&mut self, conn: ConnKey, info: ConnectionInfo, manager: ManagerId, cx: &mut Cx<'_>) {
+        let Manager { config, .. } = &self.managers[manager.0 as usize];
         let now = cx.reactor.now();
         let key = self.connections.insert(ServerConnection {
             conn,
             id: cx.io.id(conn),
             info,
-            local: if local.is_none() { cx.io.local_address(conn) } else { None },
             requests: 0,
             opened: now,
             drained_by: None,
             gone: false,
             ended: false,
             manager,
-            codec: h1::Server::new(config.http1),
+            codec: Codec::H1(h1::Server::new(config.http1)),
+            decided: false,
             stream: None,
             alarm: Alarm::default(),
             idle_since: now,
@@ -106,11 +112,10 @@ impl Http {
         }
         let stats = &config.stats;
         cx.stats.inc(stats.downstream_cx_total);
-        cx.stats.inc(stats.downstream_cx_http1_total);
         cx.stats.move_gauge(stats.downstream_cx_active, 1);
-        cx.stats.move_gauge(stats.downstream_cx_http1_active, 1);
-        cx.stats.inc(listener.downstream_cx_total);
-        cx.stats.move_gauge(listener.downstream_cx_active, 1);
+        if !cx.io.input(conn).is_empty() {
+            cx.reactor.defer(resume(key));
+        }
     }
 
     /// Reads and parses until there is nothing more, somebody is slow, or others must have their turn.
@@ -120,6 +125,7 @@ impl Http {
         loop {
             self.parse(key, upstream, cx);
             let Some(connection) = self.connections.get_mut(key) else { return };
+            let Codec::H1(codec) = &connection.codec else { return self.pump_h2(key, upstream, cx) };
             if connection.paused {
                 // Nothing is read, so a reset must be noticed in another way.
                 if cx.io.is_broken(connection.conn) {
@@ -134,14 +140,19 @@ impl Http {
                 }
                 return;
             }
-            if connection.codec.request_complete() && cx.io.input(connection.conn).len() >= PIPELINE_LIMIT {
+            if codec.request_complete() && cx.io.input(connection.conn).len() >= PIPELINE_LIMIT {
                 return;
             }
             if budget == 0 {
                 cx.reactor.defer(resume(key));
                 return;
             }
-            match cx.io.read(connection.conn) {
+            let left = codec.plain_left();
+            let stream = connection.stream.filter(|_| left >= BULK).and_then(|key| self.streams.get(key));
+            let bulk = stream.is_some_and(|stream| stream.router.takes_bulk(upstream, cx));
+            let read =
+                if bulk { cx.io.read_bulk(connection.conn, left) } else { cx.io.read(connection.conn) };
+            match read {
                 Read::Data(n) => {
                     budget = budget.saturating_sub(n);
                     let stats = &self.managers[connection.manager.0 as usize].config.stats;
@@ -158,14 +169,10 @@ impl Http {
     }
 
     /// Whether the network filters before this one let through what has been read; if not the connection is closed.
-    fn admit(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) -> bool {
+    pub(super) fn admit(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) -> bool {
         let Some(connection) = self.connections.get_mut(key) else { return false };
-        let manager = &self.managers[connection.manager.0 as usize];
-        let local = connection.local.as_ref().or(manager.local.as_ref());
-        let Err(denial) = connection.info.admit(local, cx) else { return true };
-        if let Some(stream) = connection.stream {
-            self.end(stream, Cause::Stopped, upstream, cx);
-        }
+        let Err(denial) = connection.info.admit(cx) else { return true };
+        self.end_all(key, &Cause::Stopped, upstream, cx);
         self.close(key, denial.delay.map_or(Close::Now, Close::After), cx);
         false
     }
@@ -179,16 +186,23 @@ impl Http {
     fn on_tunnel_end(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.ended = true;
-        match connection.codec.finish() {
-            Ok(Some(RequestEvent::Data { data, end })) => self.on_request_data(key, data, end, upstream, cx),
+        let Codec::H1(codec) = &mut connection.codec else { return };
+        match (codec.finish(), connection.stream) {
+            (Ok(Some(RequestEvent::Data { data, end })), Some(stream)) => {
+                self.on_request_data(stream, data, end, upstream, cx);
+            }
             _ => self.on_remote_close(key, upstream, cx),
         }
     }
 
     /// Turns what was read into events.
     fn parse(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
+        if self.connections.get(key).is_none_or(|connection| !connection.decided) && !self.decide(key, cx) {
+            return;
+        }
         loop {
             let Some(connection) = self.connections.get_mut(key) else { return };
+            let Codec::H1(codec) = &mut connection.codec else { return };
             if connection.paused {
                 return;
             }
@@ -197,7 +211,7 @@ impl Http {
                 return;
             }
             let before = input.len();
-            let event = connection.codec.poll(input);
+            let event = codec.poll(input);
             self.pending_wire = (before - cx.io.input(connection.conn).len()) as u64;
             if let Some(stream) = connection.stream.and_then(|stream| self.streams.get_mut(stream)) {
                 stream.wire_received += std::mem::take(&mut self.pending_wire);
@@ -205,13 +219,17 @@ impl Http {
             match event {
                 Ok(Some(RequestEvent::Headers { head, end })) => {
                     connection.head_since = None;
-                    self.on_request(key, head, end, upstream, cx);
+                    self.on_request(key, head, (end, None), upstream, cx);
                 }
                 Ok(Some(RequestEvent::Data { data, end })) => {
-                    self.on_request_data(key, data, end, upstream, cx)
+                    if let Some(stream) = connection.stream {
+                        self.on_request_data(stream, data, end, upstream, cx);
+                    }
                 }
                 Ok(Some(RequestEvent::Trailers { trailers })) => {
-                    self.on_request_trailers(key, trailers, upstream, cx);
+                    if let Some(stream) = connection.stream {
+                        self.on_request_trailers(stream, trailers, upstream, cx);
+                    }
                 }
                 Ok(None) => return self.on_partial_head(key, cx),
                 Err(error) => return self.on_codec_error(key, error, upstream, cx),
@@ -233,19 +251,17 @@ impl Http {
         }
     }
 
-    fn on_remote_close(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
+    pub(super) fn on_remote_close(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let stats = &self.managers[connection.manager.0 as usize].config.stats;
         cx.stats.inc(stats.downstream_cx_destroy_remote);
         connection.gone = true;
-        match connection.stream {
-            Some(stream) => {
-                cx.stats.inc(stats.downstream_cx_destroy_active_rq);
-                cx.stats.inc(stats.downstream_cx_destroy_remote_active_rq);
-                self.end(stream, Cause::Disconnected, upstream, cx);
-            }
-            None => self.close(key, Close::Now, cx),
+        if connection.stream_count() > 0 {
+            cx.stats.inc(stats.downstream_cx_destroy_active_rq);
+            cx.stats.inc(stats.downstream_cx_destroy_remote_active_rq);
         }
+        self.end_all(key, &Cause::Disconnected, upstream, cx);
+        self.close(key, Close::Now, cx);
     }
 
     /// A time limit of the connection or of its stream may have passed.
@@ -259,12 +275,13 @@ impl Http {
             cx.stats.inc(config.stats.downstream_cx_max_duration_reached);
             connection.codec.set_close();
             connection.drained_by = Some(now + config.drain_timeout);
+            Self::begin_drain(connection, key, now + config.drain_timeout, cx);
         }
         expires = connection.drained_by.or(expires);
-        let next = if let Some(stream) = connection.stream {
-            match self.check_stream_deadlines(stream, now) {
-                Ok(next) => next,
-                Err(cause) => return self.time_out(stream, cause, upstream, cx),
+        let next = if connection.stream_count() > 0 {
+            match self.time_out_streams(key, now, upstream, cx) {
+                Some(next) => next,
+                None => return,
             }
         } else {
             let head =
@@ -285,19 +302,54 @@ impl Http {
                 } else {
                     stats.downstream_cx_idle_timeout
                 });
-                return self.close(key, Close::Flush, cx);
+                return self.close_idle(key, cx);
             }
             if connection.drained_by.is_some_and(|deadline| now >= deadline) {
                 return self.close(key, Close::Flush, cx);
             }
             head.into_iter().chain(idle).min()
         };
+        let Some(watch) = self.watch_h2(key, upstream, cx) else { return };
         // Once drained, only a connection without a request has something to wait for.
         let expires = expires.filter(|expires| *expires > now);
-        let next = next.into_iter().chain(expires).min();
+        let next = next.into_iter().chain(expires).chain(watch).min();
         if let (Some(next), Some(connection)) = (next, self.connections.get_mut(key)) {
             connection.alarm.by(next, alarm(key), cx.reactor);
         }
+    }
+
+    /// Ends the streams whose time has passed; says when the next one's has. `None` if the connection has ended with
+    /// its stream.
+    fn time_out_streams(
+        &mut self,
+        key: DownstreamKey,
+        now: Time,
+        upstream: &mut Upstream,
+        cx: &mut Cx<'_>,
+    ) -> Option<Option<Time>> {
+        let connection = self.connections.get(key)?;
+        let Codec::H2(multiplex) = &connection.codec else {
+            let stream = connection.stream?;
+            return match self.check_stream_deadlines(stream, now) {
+                Ok(next) => Some(next),
+                Err(cause) => {
+                    self.time_out(stream, cause, upstream, cx);
+                    None
+                }
+            };
+        };
+        let mut next: Option<Time> = None;
+        let mut passed = Vec::new();
+        for stream in &multiplex.streams {
+            match self.check_stream_deadlines(*stream, now) {
+                Ok(deadline) => next = next.into_iter().chain(deadline).min(),
+                Err(cause) => passed.push((*stream, cause)),
+            }
+        }
+        for (stream, cause) in passed {
+            self.time_out(stream, cause, upstream, cx);
+        }
+        Some(next)
     }
 
     /// The stream on this connection has ended: the connection goes on, or ends with it. `clean` when both the
@@ -326,42 +378,52 @@ impl Http {
         self.close(key, if quiet { Close::Flush } else { Close::Linger }, cx);
     }
 
+    /// Closes a connection without a request, of which the client hears nothing but GOAWAY.
+    fn close_idle(&mut self, key: DownstreamKey, cx: &mut Cx<'_>) {
+        if let Some(connection) = self.connections.get_mut(key)
+            && let Codec::H2(multiplex) = &mut connection.codec
+        {
+            multiplex.codec.goaway(h2::Code::NO_ERROR, cx.io.output(connection.conn));
+        }
+        self.close(key, Close::Flush, cx);
+    }
+
     /// Closes a connection that has no stream.
     pub(super) fn close(&mut self, key: DownstreamKey, how: Close, cx: &mut Cx<'_>) {
         let Some(mut connection) = self.connections.remove(key) else { return };
-        debug_assert!(connection.stream.is_none(), "a stream ends before its connection");
+        debug_assert!(connection.stream_count() == 0, "a stream ends before its connection");
         connection.alarm.stop(cx.reactor);
-        let Manager { config, listener, .. } = &self.managers[connection.manager.0 as usize];
+        let Manager { config, .. } = &self.managers[connection.manager.0 as usize];
         cx.io.close(connection.conn, how, config.delayed_close_timeout, cx.reactor);
         let stats = &config.stats;
         let lived = (cx.reactor.now() - connection.opened).as_millis() as u64;
         cx.stats.record(stats.downstream_cx_length_ms, lived);
-        cx.stats.record(listener.downstream_cx_length_ms, lived);
         cx.stats.inc(stats.downstream_cx_destroy);
         if !connection.gone {
             cx.stats.inc(stats.downstream_cx_destroy_local);
         }
         cx.stats.move_gauge(stats.downstream_cx_active, -1);
-        cx.stats.move_gauge(stats.downstream_cx_http1_active, -1);
-        cx.stats.inc(listener.downstream_cx_destroy);
-        cx.stats.move_gauge(listener.downstream_cx_active, -1);
+        if connection.decided {
+            let active = match connection.codec {
+                Codec::H1(_) => stats.downstream_cx_http1_active,
+                Codec::H2(_) => stats.downstream_cx_http2_active,
+            };
+            cx.stats.move_gauge(active, -1);
+        }
     }
 
     pub(super) fn drain_connection(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        if connection.stream.is_none() {
-            let grace = cx.reactor.now() + DRAIN_GRACE;
+        let grace = cx.reactor.now() + DRAIN_GRACE;
+        if Self::begin_drain(connection, key, grace, cx) || connection.stream.is_none() {
             connection.alarm.by(grace, alarm(key), cx.reactor);
             self.pump(key, upstream, cx);
         }
     }
 
     pub(super) fn stop_connection(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
-        let Some(connection) = self.connections.get(key) else { return };
-        match connection.stream {
-            Some(stream) => self.end(stream, Cause::Stopped, upstream, cx),
-            None => self.close(key, Close::Now, cx),
-        }
+        self.end_all(key, &Cause::Stopped, upstream, cx);
+        self.close(key, Close::Now, cx);
     }
 
     /// Output has been written: the response may go on.

@@ -6,7 +6,7 @@
 use super::task::{Reactor, Task, TokenKind};
 use super::transport::Transport;
 use nuncio_codec::{Buffer, Watermarks};
-use nuncio_reactor::{Address, ConnectOptions, Keepalive, RawKey, Readiness, Slab, Socket, slab_key};
+use nuncio_reactor::{Address, ConnectOptions, Keepalive, RawKey, Readiness, Slab, Socket, Time, slab_key};
 use std::io;
 use std::time::Duration;
 
@@ -21,6 +21,15 @@ const READ_MAX: usize = 256 << 10;
 /// What a closing connection that still sends may make us read and throw away, in bytes.
 const LINGER_LIMIT: usize = 1 << 20;
 
+/// Where an accepted connection is counted until it is gone.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Enrolment {
+    /// The listener, by its place on this worker.
+    pub listener: u32,
+    /// When its network filters began.
+    pub since: Time,
+}
+
 /// Who is told about a connection, in the layers above.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
@@ -34,6 +43,8 @@ pub enum Owner {
     Session(RawKey),
     /// The upstream connection of a TCP session.
     SessionUpstream(RawKey),
+    /// A downstream connection whose listener filters run.
+    Arrival(RawKey),
     /// It is only being closed.
     Nobody,
 }
@@ -121,6 +132,7 @@ struct Connection {
     unsent_before: usize,
     /// Its number in the process.
     id: u64,
+    enrolment: Option<Enrolment>,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -139,6 +151,8 @@ pub struct Io {
     /// Swapped with `dirty` during a flush.
     flushing: Vec<ConnKey>,
     dead: Vec<ConnKey>,
+    /// Enrolments of connections that are gone.
+    gone: Vec<Enrolment>,
     /// The number of the next connection, and how far apart the numbers of one worker are.
     next_id: u64,
     id_step: u64,
@@ -252,6 +266,18 @@ impl Io {
         Connection { id, ..connection }
     }
 
+    /// Says where a connection is counted: [`Self::next_gone`] gives it back when the connection is gone.
+    pub fn enrol(&mut self, key: ConnKey, enrolment: Enrolment) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.enrolment = Some(enrolment);
+        }
+    }
+
+    /// The enrolment of a connection that [`Self::reap`] has freed.
+    pub fn next_gone(&mut self) -> Option<Enrolment> {
+        self.gone.pop()
+    }
+
     /// Changes who is told.
     pub fn set_owner(&mut self, key: ConnKey, owner: Owner) {
         if let Some(connection) = self.connections.get_mut(key) {
@@ -311,6 +337,24 @@ impl Io {
         connection.read()
     }
 
+    /// Reads like [`Self::read`], but large amounts without bringing them into memory, at most `most` bytes then. What is
+    /// read must go to a connection that is [plain](Self::is_plain), as it is.
+    pub fn read_bulk(&mut self, key: ConnKey, most: u64) -> Read {
+        match self.connections.get_mut(key) {
+            Some(connection)
+                if connection.readable && connection.phase == Phase::Open && !connection.failed =>
+            {
+                connection.read_bulk(most)
+            }
+            _ => self.read(key),
+        }
+    }
+
+    /// Whether output goes out as it is, so that it need not be in memory.
+    pub fn is_plain(&self, key: ConnKey) -> bool {
+        self.connections.get(key).is_some_and(|connection| connection.transport.is_plain())
+    }
+
     /// What was read and not yet consumed.
     ///
     /// # Panics
@@ -351,6 +395,27 @@ impl Io {
     /// Whether our sending side is shut down, as [`Self::finish`] has asked for.
     pub fn is_finished(&self, key: ConnKey) -> bool {
         self.connections.get(key).is_some_and(|connection| connection.finish == Finish::Done)
+    }
+
+    /// Both buffers of a connection at once: what was read, and what will be written.
+    ///
+    /// # Panics
+    /// If the connection is gone; its owner keeps the key only while it owns it.
+    #[inline]
+    pub fn buffers(&mut self, key: ConnKey) -> (&mut Buffer, &mut Buffer) {
+        let connection = self.connections.get_mut(key).expect("the owner's connection lives");
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(key);
+        }
+        (&mut connection.input, &mut connection.output)
+    }
+
+    /// Changes the high watermark of the output, in bytes.
+    pub fn set_output_limit(&mut self, key: ConnKey, limit: usize) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.marks = Watermarks::new(limit);
+        }
     }
 
     /// Bytes that wait to be written.
@@ -492,7 +557,8 @@ impl Io {
     /// Frees the connections that ended in this turn.
     pub fn reap(&mut self) {
         for key in self.dead.drain(..) {
-            self.connections.remove(key);
+            let gone = self.connections.remove(key).and_then(|connection| connection.enrolment);
+            self.gone.extend(gone);
         }
     }
 
@@ -557,6 +623,7 @@ impl Connection {
             patience: Duration::ZERO,
             unsent_before: 0,
             id: 0,
+            enrolment: None,
         }
     }
 
@@ -598,13 +665,38 @@ impl Connection {
         }
     }
 
+    fn read_bulk(&mut self, most: u64) -> Read {
+        if !self.input.is_empty() {
+            return self.read();
+        }
+        match self.transport.recv_bulk(most) {
+            Some(Ok((0, _))) => Read::Eof,
+            Some(Ok((n, lane))) => {
+                self.input.append_foreign(n, Box::new(lane));
+                Read::Data(n)
+            }
+            Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                Read::Empty
+            }
+            // No more pipes, perhaps: memory will do, and shows what is wrong with the socket.
+            Some(Err(_)) | None => self.read(),
+        }
+    }
+
     fn write(&mut self) {
         while self.writable && !self.output.is_empty() {
             let mut offered = 0;
-            let result = self.output.write_with(|slices| {
-                offered = slices.iter().map(|slice| slice.len()).sum();
-                self.transport.send(slices)
-            });
+            let all = self.output.len();
+            let result = if let Some((lane, length)) = self.output.front_foreign() {
+                offered = length;
+                self.transport.send_bulk(lane, all > length).inspect(|n| self.output.drain(*n))
+            } else {
+                self.output.write_with(|slices| {
+                    offered = slices.iter().map(|slice| slice.len()).sum();
+                    self.transport.send(slices)
+                })
+            };
             match result {
                 Ok(n) if n < offered => self.writable = false,
                 Ok(_) => {}

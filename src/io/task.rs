@@ -31,6 +31,8 @@ pub enum Layer {
     Io,
     /// A listener's accept queue.
     Listener,
+    /// A downstream connection whose listener filters run.
+    Arrival,
     /// A downstream HTTP connection.
     Downstream,
     /// An upstream HTTP connection.
@@ -72,6 +74,7 @@ impl Task {
             Owner::Session(key) | Owner::SessionUpstream(key) => {
                 Self { layer: Layer::Session, wake: Wake::Resume, key }
             }
+            Owner::Arrival(key) => Self { layer: Layer::Arrival, wake: Wake::Resume, key },
             Owner::Line(_) | Owner::Nobody => return None,
         })
     }

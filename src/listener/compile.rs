@@ -1,12 +1,13 @@
 //! `envoy.config.listener.v3.Listener` to [`ListenerConfig`].
 
 use super::config::{FilterChain, ListenerConfig, NetworkTerminal};
+use super::matcher::Matcher;
 use crate::api::envoy::config::listener::v3 as proto;
 use crate::api::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 use crate::config::{Cx, is};
 use crate::http;
 use crate::network::{self, compile::Compiled};
-use crate::stats::{ListenerHttpStats, ListenerStats};
+use crate::stats::ListenerStats;
 use crate::upstream::compile::{BUFFER_LIMIT, address};
 use prost::Name;
 use proto::filter::ConfigType;
@@ -18,19 +19,23 @@ pub fn listener(proto: &proto::Listener, cx: &mut Cx<'_>) -> Option<ListenerConf
         Some(address) => cx.field("address", |cx| self::address(address, cx)),
         None => None,
     };
-    if proto.filter_chains.len() != 1 {
-        let count = proto.filter_chains.len();
+    let count = proto.filter_chains.len();
+    if count > 1 || count == 0 && proto.default_filter_chain.is_none() {
         cx.error_at("filter_chains", format!("exactly one filter chain is supported, found {count}"));
     }
-    let scope = match (&address, &*proto.stat_prefix) {
-        (Some((address, _)), "") => address.to_string(),
-        (_, prefix) => prefix.to_owned(),
-    };
-    let prefix = format!("listener.{}.", scope.replace(':', "_"));
-    let chains = cx.each("filter_chains", &proto.filter_chains, |cx, chain| filter_chain(chain, &prefix, cx));
+    let shown = address.as_ref().map_or(String::new(), |(address, _)| address.to_string());
+    let scope = if proto.stat_prefix.is_empty() { &shown } else { &proto.stat_prefix };
+    cx.listener_scope = format!("listener.{}.", scope.replace(':', "_"));
+    let mut filter_chains =
+        cx.each("filter_chains", &proto.filter_chains, |cx, chain| filter_chain(chain, cx));
+    if let Some(chain) = &proto.default_filter_chain {
+        filter_chains.extend(cx.field("default_filter_chain", |cx| filter_chain(chain, cx)));
+    }
     let (address, mode) = address?;
-    let name = if proto.name.is_empty() { address.to_string() } else { proto.name.clone() };
-    let filter_chain = chains.into_iter().next()?;
+    if filter_chains.is_empty() {
+        return None;
+    }
+    let name = if proto.name.is_empty() { shown } else { proto.name.clone() };
     Some(ListenerConfig {
         name,
         address,
@@ -38,15 +43,18 @@ pub fn listener(proto: &proto::Listener, cx: &mut Cx<'_>) -> Option<ListenerConf
         reuse_port: proto.enable_reuse_port.unwrap_or(true),
         backlog: proto.tcp_backlog_size,
         buffer_limit: proto.per_connection_buffer_limit_bytes.unwrap_or(BUFFER_LIMIT),
-        stats: ListenerStats::register(cx.registry, &prefix),
-        filter_chain,
+        listener_filters: Vec::new(),
+        filter_chains,
+        matcher: if count == 0 { Matcher::default_only() } else { Matcher::only() },
+        stats: ListenerStats::register(cx.registry, &cx.listener_scope),
     })
 }
 
-fn filter_chain(chain: &proto::FilterChain, prefix: &str, cx: &mut Cx<'_>) -> Option<FilterChain> {
+fn filter_chain(chain: &proto::FilterChain, cx: &mut Cx<'_>) -> Option<FilterChain> {
     if chain.filters.is_empty() {
         cx.missing(&["filters"], "`filters` is required: at least the one that ends the chain");
     }
+    let known = [vec![HttpConnectionManager::full_name()], network::compile::names()].concat();
     let (mut filters, mut terminal) = (Vec::new(), None);
     let mut left = chain.filters.len();
     cx.each("filters", &chain.filters, |cx, filter| {
@@ -55,15 +63,12 @@ fn filter_chain(chain: &proto::FilterChain, prefix: &str, cx: &mut Cx<'_>) -> Op
             cx.missing(&["typed_config"], "`typed_config` is required");
             return None;
         };
-        let is_http = is::<HttpConnectionManager>(any);
         cx.field("typed_config", |cx| {
-            if !is_http && !network::compile::names().iter().any(|name| any.type_url.ends_with(&format!("/{name}"))) {
-                let mut allowed = vec![HttpConnectionManager::full_name()];
-                allowed.extend(network::compile::names());
-                let allowed: Vec<_> = allowed.iter().map(String::as_str).collect();
-                cx.wrong_extension(any, "network filter", &allowed);
-                return;
+            if !known.iter().any(|name| any.type_url.rsplit('/').next() == Some(name)) {
+                let known: Vec<_> = known.iter().map(String::as_str).collect();
+                return cx.wrong_extension(any, "network filter", &known);
             }
+            let is_http = is::<HttpConnectionManager>(any);
             match (is_http || network::compile::is_terminal(any), left) {
                 (true, 1..) => cx.error("this filter ends the chain: it must be the last one"),
                 (false, 0) => cx.error(
@@ -74,11 +79,8 @@ fn filter_chain(chain: &proto::FilterChain, prefix: &str, cx: &mut Cx<'_>) -> Op
             }
             if is_http {
                 let hcm = cx.unpack::<HttpConnectionManager>(any);
-                if let Some(hcm) = hcm.and_then(|hcm| http::compile::hcm(&hcm, cx)) {
-                    let prefix = format!("{prefix}http.{}.", hcm.stat_prefix.replace(':', "_"));
-                    let answers = ListenerHttpStats::register(cx.registry, &prefix);
-                    terminal = Some(NetworkTerminal::Http(Arc::new(hcm), answers));
-                }
+                let hcm = hcm.and_then(|hcm| http::compile::hcm(&hcm, cx));
+                terminal = hcm.map(|hcm| NetworkTerminal::Http(Arc::new(hcm)));
                 return;
             }
             match network::compile::filter(any, cx) {

@@ -1,9 +1,10 @@
 //! The validated form of a listener.
 
+use super::matcher::Matcher;
 use crate::access_log::config::AccessLogConfig;
 use crate::http::config::HcmConfig;
 use crate::network::config::{Filter, Terminal};
-use crate::stats::{ListenerHttpStats, ListenerStats};
+use crate::stats::ListenerStats;
 use nuncio_reactor::Address;
 use std::sync::Arc;
 
@@ -22,8 +23,12 @@ pub struct ListenerConfig {
     pub backlog: Option<u32>,
     /// Soft limit of the read and write buffers of one connection, in bytes. Default 1 MiB.
     pub buffer_limit: u32,
-    /// What to do with a connection.
-    pub filter_chain: FilterChain,
+    /// What looks at a connection before its filter chain is chosen, in order.
+    pub listener_filters: Vec<ListenerFilter>,
+    /// What may be done with a connection; `default_filter_chain` is the last, if there is one.
+    pub filter_chains: Vec<FilterChain>,
+    /// Which of the chains a connection gets.
+    pub matcher: Matcher,
     /// Where it counts.
     pub stats: ListenerStats,
 }
@@ -39,11 +44,15 @@ pub struct FilterChain {
     pub terminal: NetworkTerminal,
 }
 
+/// `envoy.config.listener.v3.ListenerFilter`.
+#[derive(Debug)]
+pub enum ListenerFilter {}
+
 /// A terminal network filter.
 #[derive(Clone, Debug)]
 pub enum NetworkTerminal {
-    /// `envoy.filters.network.http_connection_manager`, and where its answers are counted for the listener.
-    Http(Arc<HcmConfig>, ListenerHttpStats),
+    /// `envoy.filters.network.http_connection_manager`.
+    Http(Arc<HcmConfig>),
     /// Another.
     Network(Terminal),
 }
@@ -52,7 +61,7 @@ impl NetworkTerminal {
     /// The access logs of what it serves.
     pub fn access_log(&self) -> &[AccessLogConfig] {
         match self {
-            Self::Http(http, _) => &http.access_log,
+            Self::Http(http) => &http.access_log,
             Self::Network(Terminal::TcpProxy(config)) => &config.access_log,
             Self::Network(_) => &[],
         }

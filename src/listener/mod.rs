@@ -1,16 +1,24 @@
-//! The listener subsystem: listening sockets, and handing what they accept to a filter chain.
+//! The listener subsystem: listening sockets, and what happens to a connection before its first network filter.
 //!
 //! Each worker has its own sockets (SO_REUSEPORT), so accepting takes no coordination. Accepts are bounded per
-//! turn so that a flood of new connections cannot starve those that are open.
+//! turn so that a flood of new connections cannot starve those that are open. An accepted socket becomes a
+//! connection of [`Io`](crate::io::Io) at once; listener filters, if there are any, look at its first bytes; then a filter chain is
+//! chosen and the connection comes up as [`Accepted`].
 
+mod bound;
 pub mod compile;
 pub mod config;
+mod matcher;
+
+pub use bound::Bound;
+pub use matcher::Matcher;
 
 use crate::http::ManagerId;
-use crate::io::{Cx, Layer, Reactor, Task, TokenKind, Wake};
-use crate::network::{ChainId, ConnectionInfo, Entrance};
+use crate::io::{Close, ConnKey, Cx, Enrolment, Layer, Owner, Provenance, Reactor, Task, TokenKind, Wake};
+use crate::network::ChainId;
 use config::ListenerConfig;
-use nuncio_reactor::{Address, ListenOptions, RawKey, Slab, SlabKey, Socket, slab_key};
+use nuncio_reactor::{Address, RawKey, Slab, SlabKey, Socket, slab_key};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,105 +33,91 @@ const ACCEPT_BATCH: usize = 64;
 /// How long accepting rests when the process has no file descriptors left.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
 
-/// The listening sockets of one worker.
+/// The listeners of one worker.
 #[derive(Debug, Default)]
 pub struct Listeners {
+    listeners: Vec<Listener>,
     sockets: Slab<ListenerKey, Listening>,
+    accepted: VecDeque<Accepted>,
+}
+
+/// A listener on one worker.
+#[derive(Debug)]
+struct Listener {
+    config: Arc<ListenerConfig>,
+    /// What its filter chains are on this worker, in the same order.
+    chains: Vec<Entry>,
 }
 
 #[derive(Debug)]
 struct Listening {
     socket: Socket,
-    entry: Entry,
+    /// Its listener, by its place.
+    listener: u32,
+    /// Where it is bound, if that is the local address of what it accepts.
+    local: Option<Address>,
 }
 
-/// Where accepted connections go.
+/// A connection that has got its filter chain.
+#[derive(Debug)]
+pub struct Accepted {
+    /// It has no owner yet; it may have input already.
+    pub conn: ConnKey,
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// Where it goes.
+    pub entry: Entry,
+}
+
+/// Where the connections of a filter chain go.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// To an HTTP connection manager, without filters before it.
     Http(ManagerId),
     /// Through filters to an HTTP connection manager.
     FilteredHttp(ChainId, ManagerId),
-    /// To another filter chain.
+    /// To network filters that end the chain themselves.
     Network(ChainId),
 }
 
-/// A connection that was accepted.
-#[derive(Debug)]
-pub struct Accepted {
-    /// Its socket.
-    pub socket: Socket,
-    /// What is known about it.
-    pub info: ConnectionInfo,
-    /// Where it goes.
-    pub entry: Entry,
-}
-
-/// A listener's sockets, bound: one for each worker.
-#[derive(Debug)]
-pub struct Bound {
-    /// What they are for.
-    pub config: Arc<ListenerConfig>,
-    /// Where they really listen.
-    pub address: Address,
-    /// Indexed by worker.
-    pub sockets: Vec<Socket>,
-}
-
-impl Bound {
-    /// Binds a listener for `workers` workers.
-    ///
-    /// # Errors
-    /// The first socket that cannot be made.
-    pub fn new(config: &Arc<ListenerConfig>, workers: usize) -> io::Result<Self> {
-        let options = ListenOptions {
-            reuse_port: config.reuse_port,
-            backlog: config.backlog,
-            nodelay: true,
-            mode: config.mode,
-        };
-        let first = Socket::listen(&config.address, &options)?;
-        // With port 0 the kernel has chosen one: the others must listen on the same.
-        let address = first.local_address()?;
-        let mut sockets = vec![first];
-        let shared = !config.reuse_port || matches!(address, Address::Unix(_));
-        for _ in 1..workers {
-            let next = if shared { sockets[0].try_clone()? } else { Socket::listen(&address, &options)? };
-            sockets.push(next);
-        }
-        Ok(Self { config: Arc::clone(config), address, sockets })
-    }
-}
-
-/// What the end of a listener's filter chain must know of it.
-pub fn entrance<'a>(config: &'a ListenerConfig, local: &'a Address) -> Entrance<'a> {
-    Entrance {
-        stats: &config.stats,
-        buffer_limit: config.buffer_limit,
-        local,
-        filter_chain: &config.filter_chain.name,
-    }
-}
-
 impl Listeners {
-    /// Starts to accept on a socket, on behalf of what stands behind `entry`.
+    /// Adds a listener whose filter chains are `chains` on this worker.
+    pub fn add(&mut self, config: Arc<ListenerConfig>, chains: Vec<Entry>) -> u32 {
+        self.listeners.push(Listener { config, chains });
+        self.listeners.len() as u32 - 1
+    }
+
+    /// Starts to accept on a socket of a listener, which is bound to `address`.
     ///
     /// # Errors
     /// If the socket cannot be registered with the reactor.
-    pub fn add(&mut self, socket: Socket, entry: Entry, cx: &mut Cx<'_>) -> io::Result<()> {
-        let key = self.sockets.insert(Listening { socket, entry });
+    pub fn listen(
+        &mut self,
+        listener: u32,
+        address: &Address,
+        socket: Socket,
+        reactor: &Reactor,
+    ) -> io::Result<()> {
+        let wildcard = matches!(address, Address::Inet(address) if address.ip().is_unspecified());
+        let local = (!wildcard).then(|| address.clone());
+        let key = self.sockets.insert(Listening { socket, listener, local });
         let listening = self.sockets.get(key).expect("just inserted");
-        cx.reactor.register(&listening.socket, TokenKind::Listener(key.raw()).token())
+        reactor.register(&listening.socket, TokenKind::Listener(key.raw()).token())
     }
 
-    /// Accepts what waits on a socket into `accepted`, up to a bound; the rest comes back as a task.
-    pub fn accept(&mut self, key: RawKey, accepted: &mut Vec<Accepted>, cx: &mut Cx<'_>) {
-        let Some(listening) = self.sockets.get(ListenerKey::from_raw(key)) else { return };
+    /// The next connection that has got its filter chain.
+    pub fn next_accepted(&mut self) -> Option<Accepted> {
+        self.accepted.pop_front()
+    }
+
+    /// Accepts what waits on a socket, up to a bound; the rest comes back as a task.
+    pub fn accept(&mut self, key: RawKey, cx: &mut Cx<'_>) {
         for _ in 0..ACCEPT_BATCH {
+            let Some(listening) = self.sockets.get(ListenerKey::from_raw(key)) else { return };
             match listening.socket.accept() {
                 Ok((socket, peer)) => {
-                    let info = ConnectionInfo::new(peer);
-                    accepted.push(Accepted { socket, info, entry: listening.entry });
+                    let (listener, local) = (listening.listener, listening.local.clone());
+                    self.arrive(listener, local, socket, peer, cx);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if is_peers_fault(&error) => {}
@@ -138,16 +132,56 @@ impl Listeners {
         cx.reactor.defer(Task { layer: Layer::Listener, wake: Wake::Resume, key });
     }
 
+    /// A connection has been accepted.
+    fn arrive(
+        &mut self,
+        listener: u32,
+        local: Option<Address>,
+        socket: Socket,
+        peer: Address,
+        cx: &mut Cx<'_>,
+    ) {
+        // The system may have forgotten a connection that its client has reset: there is nobody to serve.
+        let Some(local) = local.or_else(|| socket.local_address().ok()) else { return };
+        let config = &self.listeners[listener as usize].config;
+        // A socket that cannot be registered is closed by being dropped.
+        if let Ok(conn) = cx.io.adopt(socket, Owner::Nobody, config.buffer_limit, cx.reactor) {
+            self.choose(listener, conn, Provenance::direct(peer, local), cx);
+        }
+    }
+
+    /// Chooses the filter chain of a connection.
+    fn choose(&mut self, listener: u32, conn: ConnKey, provenance: Provenance, cx: &mut Cx<'_>) {
+        let Listener { config, chains } = &self.listeners[listener as usize];
+        let Some(chain) = config.matcher.find(&provenance) else {
+            cx.stats.inc(config.stats.no_filter_chain_match);
+            return cx.io.close(conn, Close::Now, None, cx.reactor);
+        };
+        cx.stats.inc(config.stats.downstream_cx_total);
+        cx.stats.move_gauge(config.stats.downstream_cx_active, 1);
+        cx.io.enrol(conn, Enrolment { listener, since: cx.reactor.now() });
+        self.accepted.push_back(Accepted { conn, provenance, entry: chains[chain as usize] });
+    }
+
+    /// A connection that has had a filter chain is gone.
+    pub fn on_gone(&mut self, gone: Enrolment, cx: &mut Cx<'_>) {
+        let stats = &self.listeners[gone.listener as usize].config.stats;
+        cx.stats.inc(stats.downstream_cx_destroy);
+        cx.stats.move_gauge(stats.downstream_cx_active, -1);
+        let lived = (cx.reactor.now() - gone.since).as_millis() as u64;
+        cx.stats.record(stats.downstream_cx_length_ms, lived);
+    }
+
     /// Stops listening. What has been queued by the kernel is accepted first, since closing the socket would
     /// reset it.
-    pub fn close(&mut self, accepted: &mut Vec<Accepted>, reactor: &Reactor) {
+    pub fn close(&mut self, cx: &mut Cx<'_>) {
         for key in self.sockets.keys() {
-            if let Some(Listening { socket, entry }) = self.sockets.remove(key) {
-                while let Ok((socket, peer)) = socket.accept() {
-                    accepted.push(Accepted { socket, info: ConnectionInfo::new(peer), entry });
+            if let Some(Listening { socket, listener, local }) = self.sockets.remove(key) {
+                while let Ok((accepted, peer)) = socket.accept() {
+                    self.arrive(listener, local.clone(), accepted, peer, cx);
                 }
                 // A socket that workers share stays open with the others: it must not wake this one any more.
-                if let Err(error) = reactor.deregister(&socket) {
+                if let Err(error) = cx.reactor.deregister(&socket) {
                     log::warn!("a listening socket could not be deregistered: {error}");
                 }
             }

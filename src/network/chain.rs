@@ -10,19 +10,7 @@ use super::rbac::Guard;
 use crate::filter_state::{Kind, Object, TCP_PROXY_CLUSTER};
 use crate::io::Cx;
 use crate::stream_info::{Bytes, Downstream, Flag, StreamInfo, Times, no_request};
-use nuncio_reactor::Address;
 use std::time::Duration;
-
-/// What filters may know of a new connection besides its [`ConnectionInfo`].
-#[derive(Copy, Clone, Debug)]
-pub(super) struct Arrival<'a> {
-    /// Its number in the process.
-    pub(super) id: u64,
-    /// Where the client has connected to.
-    pub(super) local: Option<&'a Address>,
-    /// Name of the filter chain.
-    pub(super) filter_chain: &'a str,
-}
 
 /// Why a new connection is turned away.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -35,11 +23,11 @@ pub(super) struct Refusal {
     pub(super) delay: Option<Duration>,
 }
 
-/// Runs the filters on a new connection.
+/// Runs the filters on a new connection, of which its number and the name of the chain are told.
 pub(super) fn admit(
     filters: &[Filter],
     info: &mut ConnectionInfo,
-    arrival: &Arrival<'_>,
+    (id, chain): (u64, &str),
     cx: &mut Cx<'_>,
 ) -> Result<(), Refusal> {
     for filter in filters {
@@ -61,17 +49,16 @@ pub(super) fn admit(
                 }
             }
             Filter::SniCluster => {
-                if let Some(extra) = &mut info.extra
-                    && let Some(name) = &extra.server_name
-                {
+                let name = info.provenance.server_name();
+                if !name.is_empty() {
                     let value = name.as_bytes().into();
                     let cluster = Object { kind: Kind::Cluster, value, read_only: false };
-                    extra.filter_state.set(&TCP_PROXY_CLUSTER.into(), cluster);
+                    info.extra().filter_state.set(&TCP_PROXY_CLUSTER.into(), cluster);
                 }
             }
             Filter::SetFilterState(assignments) => {
                 for assignment in assignments.iter() {
-                    let object = assignment.object(&view(info, arrival, cx));
+                    let object = assignment.object(&view(info, (id, chain), cx));
                     if let Some((name, object)) = object {
                         // What is read-only stays, as it is meant to.
                         info.extra().filter_state.set(name, object);
@@ -84,7 +71,7 @@ pub(super) fn admit(
 }
 
 /// A new connection as formats see it.
-fn view<'a>(info: &'a ConnectionInfo, arrival: &Arrival<'a>, cx: &Cx<'_>) -> StreamInfo<'a> {
+fn view<'a>(info: &'a ConnectionInfo, (id, filter_chain): (u64, &'a str), cx: &Cx<'_>) -> StreamInfo<'a> {
     let now = cx.reactor.wall();
     StreamInfo {
         request: no_request(),
@@ -98,14 +85,14 @@ fn view<'a>(info: &'a ConnectionInfo, arrival: &Arrival<'a>, cx: &Cx<'_>) -> Str
         flag: Flag::None,
         details: "",
         local_reply_body: b"",
-        stream_id: arrival.id,
+        stream_id: id,
         downstream: Downstream {
-            local: arrival.local,
-            direct_remote: Some(&info.peer),
-            remote: Some(&info.peer),
-            connection_id: arrival.id,
-            filter_chain: arrival.filter_chain,
-            server_name: info.server_name(),
+            local: Some(info.provenance.local()),
+            direct_remote: Some(&info.provenance.peer),
+            remote: Some(info.provenance.remote()),
+            connection_id: id,
+            filter_chain,
+            server_name: info.provenance.server_name(),
             filter_state: info.filter_state(),
         },
         route: None,

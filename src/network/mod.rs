@@ -18,18 +18,16 @@ pub mod tcp_proxy;
 pub mod token_bucket;
 
 pub use cidr::Cidr;
-pub(crate) use info::is_wildcard;
-pub use info::{ConnectionInfo, Entrance, Extra};
+pub use info::{ConnectionInfo, Extra};
 pub use limit::Place;
 pub use rbac::{Denial, Guard};
 
 use crate::access_log::{Log, Logger};
 use crate::io::{ConnKey, Cx, Notice, Owner, Task};
-use crate::stats::ListenerStats;
 use crate::upstream::{Dialed, Upstream};
-use chain::{Arrival, admit};
+use chain::admit;
 use config::{Filter, Terminal};
-use nuncio_reactor::{Address, RawKey, Slab, SlabKey, Socket};
+use nuncio_reactor::{RawKey, Slab, SlabKey};
 use session::{Session, SessionKey};
 use std::sync::Arc;
 
@@ -43,12 +41,7 @@ struct Chain {
     filters: Arc<[Filter]>,
     /// `None` if it is an HTTP connection manager.
     terminal: Option<Terminal>,
-    listener: ListenerStats,
-    /// High watermark of a connection's output, in bytes.
-    buffer_limit: u32,
     logs: Vec<Log>,
-    /// Where the listener is bound, if that is one address.
-    local: Option<Address>,
     /// Name of the filter chain.
     name: String,
 }
@@ -68,12 +61,7 @@ impl Network {
     }
 
     /// Adds a filter chain; without a terminal filter it ends in an HTTP connection manager.
-    pub fn add_chain(
-        &mut self,
-        filters: &Arc<[Filter]>,
-        terminal: Option<&Terminal>,
-        entrance: &Entrance<'_>,
-    ) -> ChainId {
+    pub fn add_chain(&mut self, filters: &Arc<[Filter]>, terminal: Option<&Terminal>, name: &str) -> ChainId {
         let logs = match terminal {
             Some(Terminal::TcpProxy(config)) => {
                 config.access_log.iter().map(|log| self.logger.open(log)).collect()
@@ -83,49 +71,28 @@ impl Network {
         self.chains.push(Chain {
             filters: Arc::clone(filters),
             terminal: terminal.cloned(),
-            listener: entrance.stats.clone(),
-            buffer_limit: entrance.buffer_limit,
             logs,
-            local: Some(entrance.local).filter(|local| !is_wildcard(local)).cloned(),
-            name: entrance.filter_chain.to_owned(),
+            name: name.to_owned(),
         });
         ChainId(self.chains.len() as u32 - 1)
     }
 
-    /// Takes over an accepted connection. One that is for an HTTP connection manager is given back when the filters have
-    /// let it in.
-    pub fn accept(
-        &mut self,
-        socket: Socket,
-        info: ConnectionInfo,
-        chain: ChainId,
-        upstream: &mut Upstream,
-        cx: &mut Cx<'_>,
-    ) -> Option<(ConnKey, ConnectionInfo)> {
-        let limit = self.chains[chain.0 as usize].buffer_limit;
-        // A socket that cannot be registered is closed by being dropped.
-        let conn = cx.io.adopt(socket, Owner::Nobody, limit, cx.reactor).ok()?;
-        self.open(conn, info, chain, upstream, cx)
-    }
-
-    /// Runs a chain on a connection.
-    pub(crate) fn open(
+    /// Runs a chain on an accepted connection, which may have input already. One that is for an HTTP connection manager
+    /// is given back when the filters have let it in.
+    pub fn open(
         &mut self,
         conn: ConnKey,
         mut info: ConnectionInfo,
         chain: ChainId,
         upstream: &mut Upstream,
         cx: &mut Cx<'_>,
-    ) -> Option<(ConnKey, ConnectionInfo)> {
+    ) -> Option<ConnectionInfo> {
         let at = &self.chains[chain.0 as usize];
-        let own = if at.local.is_none() { cx.io.local_address(conn) } else { None };
-        let arrival =
-            Arrival { id: cx.io.id(conn), local: own.as_ref().or(at.local.as_ref()), filter_chain: &at.name };
-        let admitted = admit(&at.filters, &mut info, &arrival, cx);
+        let admitted = admit(&at.filters, &mut info, (cx.io.id(conn), &at.name), cx);
         if at.terminal.is_none() && admitted.is_ok() {
-            return Some((conn, info));
+            return Some(info);
         }
-        self.begin((conn, info, own), chain, admitted, upstream, cx);
+        self.begin(conn, info, (chain, admitted), upstream, cx);
         None
     }
 
@@ -176,10 +143,6 @@ enum Side {
     Down,
     Up,
 }
-
-/// What a new session begins with: its connection, what is known of it, and this end's address if the listener is not
-/// bound to one address.
-type Newcomer = (ConnKey, ConnectionInfo, Option<Address>);
 
 /// The key of a session as others carry it.
 fn raw(key: SessionKey) -> RawKey {

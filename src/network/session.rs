@@ -4,10 +4,10 @@
 use super::chain::Refusal;
 use super::config::Terminal;
 use super::tcp_proxy::{End, Tcp};
-use super::{ChainId, ConnectionInfo, Network, Newcomer, Side};
+use super::{ChainId, ConnectionInfo, Network, Side};
 use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Owner, Read, Task, Wake};
 use crate::upstream::Upstream;
-use nuncio_reactor::{Address, SlabKey, Time, slab_key};
+use nuncio_reactor::{SlabKey, Time, slab_key};
 use std::time::{Duration, SystemTime};
 
 slab_key! {
@@ -25,8 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Session {
     pub(super) chain: ChainId,
     pub(super) info: ConnectionInfo,
-    /// This end's address, if the listener is not bound to one address.
-    pub(super) local: Option<Address>,
     /// Its number in the process.
     pub(super) id: u64,
     pub(super) down: ConnKey,
@@ -51,16 +49,14 @@ impl Network {
     /// Starts a session, or turns its connection away.
     pub(super) fn begin(
         &mut self,
-        (down, info, local): Newcomer,
-        id: ChainId,
-        admitted: Result<(), Refusal>,
+        down: ConnKey,
+        info: ConnectionInfo,
+        (id, admitted): (ChainId, Result<(), Refusal>),
         upstream: &mut Upstream,
         cx: &mut Cx<'_>,
     ) {
         let chain = &self.chains[id.0 as usize];
         let now = cx.reactor.now();
-        cx.stats.inc(chain.listener.downstream_cx_total);
-        cx.stats.move_gauge(chain.listener.downstream_cx_active, 1);
         let kind = match &chain.terminal {
             Some(Terminal::TcpProxy(config)) => Kind::Tcp(Tcp::new(config, cx)),
             Some(Terminal::Echo) => Kind::Echo,
@@ -73,7 +69,6 @@ impl Network {
         let key = self.sessions.insert(Session {
             chain: id,
             info,
-            local,
             id: cx.io.id(down),
             down,
             opened: now,
@@ -112,10 +107,14 @@ impl Network {
     /// A session is to be looked at again.
     pub(super) fn on_wake(&mut self, key: SessionKey, wake: Wake, upstream: &mut Upstream, cx: &mut Cx<'_>) {
         match (wake, self.sessions.get(key).map(|session| &session.kind)) {
-            (Wake::Resume, Some(Kind::Tcp(_))) => {
+            (Wake::Resume, Some(Kind::Tcp(tcp))) => {
+                // What ends only now is written at the end of this turn, and looked at in the next.
+                let ended = tcp.has_ended();
                 self.pump(key, Side::Down, upstream, cx);
                 self.pump(key, Side::Up, upstream, cx);
-                self.check_end(key, upstream, cx);
+                if ended {
+                    self.check_end(key, upstream, cx);
+                }
             }
             (Wake::Resume, Some(Kind::Echo)) => self.echo(key, upstream, cx),
             (Wake::Alarm, Some(Kind::Tcp(_))) => self.on_alarm(key, upstream, cx),
@@ -140,11 +139,6 @@ impl Network {
         cx.io.close(session.down, how, Some(PATIENCE), cx.reactor);
         // What the connection has taken of limits is given back now.
         session.info.extra = None;
-        let listener = &self.chains[session.chain.0 as usize].listener;
-        let lasted = cx.reactor.now() - session.opened;
-        cx.stats.record(listener.downstream_cx_length_ms, lasted.as_millis() as u64);
-        cx.stats.inc(listener.downstream_cx_destroy);
-        cx.stats.move_gauge(listener.downstream_cx_active, -1);
         if !matches!(session.kind, Kind::Tcp(_)) {
             self.sessions.remove(key);
         }
@@ -153,8 +147,6 @@ impl Network {
     /// Sends back what comes, the end too.
     fn echo(&mut self, key: SessionKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let chain = &self.chains[session.chain.0 as usize];
-        let local = session.local.as_ref().or(chain.local.as_ref());
         let down = session.down;
         let mut budget = READ_BUDGET;
         let how = loop {
@@ -173,7 +165,7 @@ impl Network {
             let read = cx.io.read(down);
             if matches!(read, Read::Data(_) | Read::Eof)
                 && session.info.is_guarded()
-                && let Err(denial) = session.info.admit(local, cx)
+                && let Err(denial) = session.info.admit(cx)
             {
                 break denial.delay.map_or(Close::Now, Close::After);
             }

@@ -37,7 +37,7 @@ pub fn load_as(source: &Source, names: &Node) -> Result<Snapshot, Diagnostics> {
     let server_stats = ServerStats::register(&mut registry, "server.");
     let listener_manager_stats = ListenerManagerStats::register(&mut registry, "listener_manager.");
     let cluster_manager_stats = ClusterManagerStats::register(&mut registry, "cluster_manager.");
-    let (admin_stats, admin_listener_stats, admin_answers) = admin::register(&mut registry);
+    let (admin_stats, admin_listener_stats) = admin::register(&mut registry);
     registry.select(&stats.matcher);
     if !diagnostics.is_empty() {
         return Err(diagnostics);
@@ -55,7 +55,6 @@ pub fn load_as(source: &Source, names: &Node) -> Result<Snapshot, Diagnostics> {
         stats,
         admin_stats,
         admin_listener_stats,
-        admin_answers,
     })
 }
 

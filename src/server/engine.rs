@@ -6,16 +6,17 @@
 //! layer gets the ones below it as arguments and can never call the ones above.
 
 use crate::access_log::Logger;
-use crate::http::Http;
-use crate::io::{Io, Layer, Mail, Notice, Owner, Reactor, Rng, Task, TokenKind};
-use crate::listener::config::{ListenerConfig, NetworkTerminal};
+use crate::http::{Entrance, Http};
+use crate::io::{ConnKey, Io, Layer, Mail, Notice, Owner, Reactor, Rng, Task, TokenKind};
+use crate::listener::config::{FilterChain, ListenerConfig, NetworkTerminal};
 use crate::listener::{Accepted, Entry, Listeners};
-use crate::network::{Entrance, Network};
+use crate::network::{ConnectionInfo, Network};
 use crate::stats::Block;
 use crate::upstream::config::ClusterTable;
 use crate::upstream::{SharedClusters, Upstream};
-use nuncio_reactor::{Event, RawKey, Readiness};
+use nuncio_reactor::{Address, Event, RawKey, Readiness, Socket};
 use std::io;
+use std::sync::Arc;
 
 /// The layers of one thread.
 #[derive(Debug)]
@@ -29,7 +30,6 @@ pub(super) struct Engine {
     pub(super) stats: Block,
     pub(super) rng: Rng,
     batch: Vec<Event<Task, Mail>>,
-    accepted: Vec<Accepted>,
 }
 
 /// What a turn brought for whoever runs the engine.
@@ -76,7 +76,44 @@ impl Engine {
             stats,
             rng,
             batch: Vec::new(),
-            accepted: Vec::new(),
+        }
+    }
+
+    /// Adds a listener with its sockets on this thread.
+    pub(super) fn add_listener(
+        &mut self,
+        config: &Arc<ListenerConfig>,
+        sockets: Vec<(Address, Socket)>,
+    ) -> io::Result<()> {
+        let chains = config
+            .filter_chains
+            .iter()
+            .map(|chain| {
+                let entrance = Entrance { buffer_limit: config.buffer_limit, filter_chain: &chain.name };
+                self.enter(chain, &entrance)
+            })
+            .collect();
+        let listener = self.listeners.add(Arc::clone(config), chains);
+        for (address, socket) in sockets {
+            self.listeners.listen(listener, &address, socket, &self.reactor)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a filter chain; what comes to it is served.
+    pub(super) fn enter(&mut self, chain: &FilterChain, entrance: &Entrance<'_>) -> Entry {
+        let filters = &chain.filters;
+        match &chain.terminal {
+            NetworkTerminal::Http(http) => {
+                let manager = self.http.add_manager(http, entrance);
+                if filters.is_empty() {
+                    return Entry::Http(manager);
+                }
+                Entry::FilteredHttp(self.network.add_chain(filters, None, &chain.name), manager)
+            }
+            NetworkTerminal::Network(terminal) => {
+                Entry::Network(self.network.add_chain(filters, Some(terminal), &chain.name))
+            }
         }
     }
 
@@ -109,6 +146,9 @@ impl Engine {
         self.settle();
         self.io.flush(&mut self.reactor);
         self.io.reap();
+        while let Some(gone) = self.io.next_gone() {
+            self.listeners.on_gone(gone, cx!(self));
+        }
     }
 
     pub(super) fn on_io(&mut self, token: TokenKind, ready: Readiness) {
@@ -130,7 +170,7 @@ impl Engine {
                 self.network.on_socket(owner, &notice, &mut self.upstream, cx!(self));
             }
             Owner::Line(key) => self.upstream.on_line_socket(key, notice, cx!(self)),
-            Owner::Nobody => {}
+            Owner::Arrival(_) | Owner::Nobody => {}
         }
     }
 
@@ -142,7 +182,7 @@ impl Engine {
             Layer::Upstream => self.upstream.on_task(task, cx!(self)),
             Layer::Session => self.network.on_task(task, &mut self.upstream, cx!(self)),
             Layer::Line => self.upstream.on_line_task(task, cx!(self)),
-            Layer::Server => {}
+            Layer::Arrival | Layer::Server => {}
         }
     }
 
@@ -160,36 +200,13 @@ impl Engine {
     }
 
     fn accept(&mut self, key: RawKey) {
-        self.listeners.accept(key, &mut self.accepted, cx!(self));
+        self.listeners.accept(key, cx!(self));
         self.hand_over();
-    }
-
-    /// Adds a listener's filter chain; what it accepts goes there.
-    pub(super) fn enter(&mut self, config: &ListenerConfig, entrance: &Entrance<'_>) -> Entry {
-        let chain = &config.filter_chain;
-        match &chain.terminal {
-            NetworkTerminal::Http(http, answers) => {
-                let manager = self.http.add_manager(http, answers, entrance);
-                if chain.filters.is_empty() {
-                    return Entry::Http(manager);
-                }
-                Entry::FilteredHttp(self.network.add_chain(&chain.filters, None, entrance), manager)
-            }
-            NetworkTerminal::Network(terminal) => {
-                Entry::Network(self.network.add_chain(&chain.filters, Some(terminal), entrance))
-            }
-        }
-    }
-
-    /// Writes out the access logs.
-    pub(super) fn flush_logs(&mut self) {
-        self.http.logger().flush();
-        self.network.logger().flush();
     }
 
     /// Closes the listening sockets; what they have queued is served.
     pub(super) fn stop_accepting(&mut self) {
-        self.listeners.close(&mut self.accepted, &self.reactor);
+        self.listeners.close(cx!(self));
         self.hand_over();
     }
 
@@ -201,8 +218,7 @@ impl Engine {
 
     /// Ends everything at once.
     pub(super) fn stop(&mut self) {
-        let mut unserved = Vec::new();
-        self.listeners.close(&mut unserved, &self.reactor);
+        self.stop_accepting();
         self.http.stop(&mut self.upstream, cx!(self));
         self.network.stop(&mut self.upstream, cx!(self));
         self.upstream.close_idle(cx!(self));
@@ -215,19 +231,27 @@ impl Engine {
     }
 
     fn hand_over(&mut self) {
-        for Accepted { socket, info, entry } in self.accepted.drain(..) {
-            match entry {
-                Entry::Http(manager) => self.http.accept(socket, info, manager, cx!(self)),
-                Entry::FilteredHttp(chain, manager) => {
-                    let admitted = self.network.accept(socket, info, chain, &mut self.upstream, cx!(self));
-                    if let Some((conn, info)) = admitted {
-                        self.http.open(conn, info, manager, cx!(self));
-                    }
-                }
-                Entry::Network(chain) => {
-                    self.network.accept(socket, info, chain, &mut self.upstream, cx!(self));
-                }
-            }
+        while let Some(Accepted { conn, provenance, entry }) = self.listeners.next_accepted() {
+            self.admit(conn, provenance.into(), entry);
         }
+    }
+
+    /// Starts a filter chain on a connection.
+    pub(super) fn admit(&mut self, conn: ConnKey, info: ConnectionInfo, entry: Entry) {
+        let (chain, manager) = match entry {
+            Entry::Http(manager) => return self.http.open(conn, info, manager, cx!(self)),
+            Entry::FilteredHttp(chain, manager) => (chain, Some(manager)),
+            Entry::Network(chain) => (chain, None),
+        };
+        let admitted = self.network.open(conn, info, chain, &mut self.upstream, cx!(self));
+        if let (Some(info), Some(manager)) = (admitted, manager) {
+            self.http.open(conn, info, manager, cx!(self));
+        }
+    }
+
+    /// Hands over what is in the access logs.
+    pub(super) fn flush_logs(&mut self) {
+        self.http.logger().flush();
+        self.network.logger().flush();
     }
 }

@@ -9,7 +9,7 @@ use super::worker;
 use crate::access_log::{Flusher, Logger, Settings};
 use crate::admin::{self, Action};
 use crate::io::{Discourage, Layer, Mail, Reactor, Rng, Task, Wake};
-use crate::listener::{Bound, entrance};
+use crate::listener::Bound;
 use crate::stats::{Block, Collector, Sinks};
 use crate::upstream::{SharedClusters, config::ClusterTable};
 use nuncio_reactor::{Address, Options as ReactorOptions, RawKey, Sender};
@@ -134,7 +134,8 @@ impl Server {
             })
             .collect::<io::Result<Vec<_>>>()?;
         let admin_log = snapshot.admin.iter().flat_map(|admin| &admin.access_log);
-        let logs = snapshot.listeners.iter().flat_map(|listener| listener.filter_chain.terminal.access_log());
+        let chains = snapshot.listeners.iter().flat_map(|listener| &listener.filter_chains);
+        let logs = chains.flat_map(|chain| chain.terminal.access_log());
         let flusher = Flusher::start(options.access_log, logs.chain(admin_log).map(|log| &log.sink))?;
         let blocks: Vec<_> = (0..=concurrency).map(|_| Block::new(&snapshot.registry)).collect();
         // Block 0 is main's own.
@@ -197,9 +198,7 @@ impl Server {
             log::warn!("the admin interface at {} can be reached from other machines", bound.address);
         }
         let socket = bound.sockets.pop().expect("one worker, one socket");
-        let engine = &mut self.engine;
-        let entry = engine.enter(&listener, &entrance(&listener, &bound.address));
-        engine.listeners.add(socket, entry, cx!(engine))?;
+        self.engine.add_listener(&listener, vec![(bound.address.clone(), socket)])?;
         self.admin = Some(bound.address);
         Ok(())
     }

@@ -8,11 +8,11 @@
 use super::engine::{Engine, Outside, cx};
 use super::snapshot::Snapshot;
 use crate::access_log::{FlusherHandle, Logger};
+use crate::http::Entrance;
 use crate::http::ManagerId;
 use crate::io::memory::{End, Net, pair};
-use crate::io::{ConnKey, Owner, Reactor, Rng, TokenKind};
-use crate::listener::{Entry, entrance};
-use crate::network::ConnectionInfo;
+use crate::io::{ConnKey, Owner, Provenance, Reactor, Rng, TokenKind};
+use crate::listener::Entry;
 use crate::stats::{Block, Merged};
 use crate::upstream::SharedClusters;
 use nuncio_codec::h1::{self, RequestEvent, ResponseEvent};
@@ -379,8 +379,12 @@ impl Simulation {
         let mut rng = Rng::seeded(seed);
         engine.io.memory = Some(Net::new(512 + rng.below(40_000) as usize));
         let listener = &snapshot.listeners[0];
-        let Entry::Http(manager) = engine.enter(listener, &entrance(listener, &listener.address)) else {
-            unreachable!("a connection manager without filters before it");
+        let manager = {
+            let entrance = Entrance { buffer_limit: listener.buffer_limit, filter_chain: "" };
+            match engine.enter(&listener.filter_chains[0], &entrance) {
+                Entry::Http(manager) => manager,
+                other => panic!("{other:?} is no connection manager without filters before it"),
+            }
         };
         Self {
             engine,
@@ -402,8 +406,8 @@ impl Simulation {
         let limit = self.snapshot.listeners[0].buffer_limit;
         let key = self.engine.io.adopt_memory(ours, Owner::Nobody, limit);
         let engine = &mut self.engine;
-        let info = ConnectionInfo::new(Address::unix("@client"));
-        engine.http.open(key, info, self.manager, cx!(engine));
+        let provenance = Provenance::direct(Address::unix("@client"), Address::unix("@proxy"));
+        engine.http.open(key, provenance.into(), self.manager, cx!(engine));
         let count = 1 + self.rng.below(5) as u32;
         self.clients.push(ClientPeer {
             end: Some(theirs),

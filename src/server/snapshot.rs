@@ -4,10 +4,10 @@
 
 use crate::admin::config::AdminConfig;
 use crate::api::envoy::config::bootstrap::v3::Bootstrap;
+use crate::http::config::HcmStats;
 use crate::listener::config::ListenerConfig;
 use crate::stats::{
-    ClusterManagerStats, Http1Stats, HttpStats, ListenerHttpStats, ListenerManagerStats, ListenerStats,
-    Registry, ServerStats, StatsConfig,
+    ClusterManagerStats, ListenerManagerStats, ListenerStats, Registry, ServerStats, StatsConfig,
 };
 use crate::upstream::config::ClusterTable;
 use std::sync::Arc;
@@ -36,11 +36,9 @@ pub struct Snapshot {
     /// What the configuration says about statistics.
     pub stats: StatsConfig,
     /// `http.admin.`; see `admin::register`.
-    pub admin_stats: (HttpStats, Http1Stats),
+    pub admin_stats: HcmStats,
     /// `listener.admin.`.
     pub admin_listener_stats: ListenerStats,
-    /// `listener.admin.http.admin.`.
-    pub admin_answers: ListenerHttpStats,
 }
 
 /// `envoy.config.core.v3.Node`.

@@ -1,10 +1,9 @@
 //! A worker thread: an engine that accepts, proxies, and takes orders by mail.
 
-use super::engine::{Engine, Outside, cx};
+use super::engine::{Engine, Outside};
 use crate::access_log::Logger;
 use crate::io::{Layer, Mail, Reactor, Rng, Task, Wake};
 use crate::listener::config::ListenerConfig;
-use crate::listener::entrance;
 use crate::stats::Block;
 use crate::upstream::SharedClusters;
 use crate::upstream::config::ClusterTable;
@@ -34,8 +33,7 @@ pub(super) fn run(plan: Plan) -> io::Result<()> {
     let mut engine = Engine::new(reactor, &clusters, shared, stats, logger, Rng::new());
     engine.io.number(index as u64, workers as u64);
     for (config, address, socket) in listeners {
-        let entry = engine.enter(&config, &entrance(&config, &address));
-        engine.listeners.add(socket, entry, cx!(engine))?;
+        engine.add_listener(&config, vec![(address, socket)])?;
     }
     let flush_logs = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(1 << 32) };
     if engine.http.logger().is_used() || engine.network.logger().is_used() {

@@ -27,8 +27,8 @@ pub use prometheus::prometheus;
 pub use registry::{Counter, Gauge, Histogram, Kind, Registry, StatusCounters, Unit};
 pub use scopes::{
     BreakerStats, CallerStats, ClusterManagerStats, ClusterStats, ConnectionLimitStats, HostStats,
-    Http1Stats, HttpStats, ListenerHttpStats, ListenerManagerStats, ListenerStats, LocalRateLimitStats,
-    ServerStats, TcpStats,
+    Http1Stats, Http2Stats, HttpStats, ListenerHttpStats, ListenerManagerStats, ListenerStats,
+    LocalRateLimitStats, ServerStats, TcpStats,
 };
 pub use sink::Sinks;
 pub use tags::{Tagged, Tags};

@@ -75,6 +75,7 @@ scope! {
             downstream_rq_response_before_rq_complete downstream_rq_failed_path_normalization
             downstream_rq_redirected_with_normalized_path
             downstream_rq_non_relative_path downstream_rq_ws_on_non_ws_route
+            downstream_rq_too_many_premature_resets
             downstream_flow_control_paused_reading_total downstream_flow_control_resumed_reading_total
             no_route no_cluster rq_direct_response rq_redirect rq_reset_after_downstream_response_started rq_total
             rs_too_large;
@@ -97,6 +98,24 @@ scope! {
         sparse: ;
         gauges: ;
         sparse_gauges: ;
+        codes: ;
+        histograms: ;
+        sparse_histograms: ;
+    }
+}
+
+scope! {
+    /// `http2.` for all listeners and `cluster.<name>.http2.` for a cluster: the HTTP/2 codec.
+    Http2Stats {
+        counters: ;
+        sparse:
+            dropped_headers_with_underscores requests_rejected_with_underscores_in_headers
+            goaway_sent header_overflow headers_cb_no_stream inbound_continuation_flood
+            inbound_empty_frames_flood inbound_priority_frames_flood inbound_window_update_frames_flood
+            keepalive_timeout outbound_control_flood outbound_flood refused_streams rx_messaging_error rx_reset
+            settings_timeout stream_refused_errors trailers tx_flush_timeout tx_reset;
+        gauges: ;
+        sparse_gauges: streams_active;
         codes: ;
         histograms: ;
         sparse_histograms: ;

@@ -1,6 +1,9 @@
 //! `envoy.config.cluster.v3.Cluster` to [`ClusterConfig`].
 
-use super::config::{CircuitLimits, ClusterConfig, HostConfig, LoadBalancing, Locality, Priority};
+use super::config::{
+    CircuitLimits, ClusterConfig, HostConfig, LoadBalancing, Locality, Priority, Protocol as Http,
+};
+use super::http2::Http2Config;
 use crate::api::envoy::config::cluster::v3::cluster::{LbConfig, LbPolicy};
 use crate::api::envoy::config::cluster::v3::{CircuitBreakers, Cluster};
 use crate::api::envoy::config::core::v3::{
@@ -18,8 +21,9 @@ use crate::api::envoy::extensions::upstreams::http::v3::http_protocol_options::{
     UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
 };
 use crate::config::{Cx, is};
-use crate::stats::{BreakerStats, CallerStats, ClusterStats, HostStats};
+use crate::stats::{BreakerStats, CallerStats, ClusterStats, HostStats, Http2Stats};
 use nuncio_codec::h1::{self, HeaderCase};
+use nuncio_codec::h2;
 use nuncio_reactor::{Address, Keepalive};
 use prost::Name;
 use std::net::{IpAddr, SocketAddr};
@@ -70,7 +74,9 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
         hosts,
         buffer_limit: proto.per_connection_buffer_limit_bytes.unwrap_or(BUFFER_LIMIT),
         limits,
+        protocol: protocol.protocol,
         http1: protocol.http1,
+        http2: protocol.http2,
         idle_timeout: protocol.idle_timeout,
         max_connection_duration: protocol.max_connection_duration,
         max_requests_per_connection: protocol.max_requests_per_connection,
@@ -80,6 +86,7 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
         callers: ["external", "internal"]
             .map(|caller| CallerStats::register(cx.registry, &format!("{prefix}{caller}."))),
         canary: CallerStats::register(cx.registry, &format!("{prefix}canary.")),
+        http2_stats: Http2Stats::register(cx.registry, &format!("{prefix}http2.")),
         breaker_stats: ["default", "high"].map(|priority| {
             BreakerStats::register(cx.registry, &format!("{prefix}circuit_breakers.{priority}."))
         }),
@@ -125,7 +132,9 @@ fn keepalive(proto: core::TcpKeepalive) -> Keepalive {
 
 /// What a cluster's HTTP options say.
 struct HttpOptions {
+    protocol: Http,
     http1: h1::ClientSettings,
+    http2: Http2Config,
     idle_timeout: Option<Duration>,
     max_connection_duration: Option<Duration>,
     max_requests_per_connection: Option<u32>,
@@ -155,20 +164,38 @@ fn protocol(proto: &Cluster, cx: &mut Cx<'_>) -> HttpOptions {
                 protocol.max_requests_per_connection.or(proto.max_requests_per_connection);
             let options = proto.http_protocol_options.clone().unwrap_or_default();
             cx.field("http_protocol_options", |cx| http1(&options, &mut protocol.http1, cx));
+            if let Some(options) = &proto.http2_protocol_options {
+                protocol.protocol = Http::Http2;
+                cx.field("http2_protocol_options", |cx| http2(options, &mut protocol, cx));
+            }
             protocol
         }
         Some((name, options)) => cx.field("typed_extension_protocol_options", |cx| {
             cx.field(&name, |cx| {
                 let mut protocol = common(options.common_http_protocol_options.unwrap_or_default(), cx);
                 match &options.upstream_protocol_options {
-                    None => cx.one_of(&["explicit_http_config"]),
+                    None => cx.one_of(&["explicit_http_config", "use_downstream_protocol_config"]),
                     Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)) => {
                         cx.field("explicit_http_config", |cx| match &explicit.protocol_config {
-                            None => cx.one_of(&["http_protocol_options"]),
+                            None => cx.one_of(&["http_protocol_options", "http2_protocol_options"]),
                             Some(ProtocolConfig::HttpProtocolOptions(options)) => {
                                 cx.field("http_protocol_options", |cx| {
                                     http1(options, &mut protocol.http1, cx)
                                 });
+                            }
+                            Some(ProtocolConfig::Http2ProtocolOptions(options)) => {
+                                protocol.protocol = Http::Http2;
+                                cx.field("http2_protocol_options", |cx| http2(options, &mut protocol, cx));
+                            }
+                        });
+                    }
+                    Some(UpstreamProtocolOptions::UseDownstreamProtocolConfig(options)) => {
+                        cx.field("use_downstream_protocol_config", |cx| {
+                            let of_http1 = options.http_protocol_options.clone().unwrap_or_default();
+                            cx.field("http_protocol_options", |cx| http1(&of_http1, &mut protocol.http1, cx));
+                            if let Some(options) = &options.http2_protocol_options {
+                                protocol.protocol = Http::Downstream;
+                                cx.field("http2_protocol_options", |cx| http2(options, &mut protocol, cx));
                             }
                         });
                     }
@@ -191,6 +218,15 @@ fn common(proto: core::HttpProtocolOptions, cx: &mut Cx<'_>) -> HttpOptions {
         }
         let max_headers_count = max_headers_count(proto.max_headers_count, cx);
         HttpOptions {
+            protocol: Http::Http1,
+            http2: Http2Config {
+                settings: h2::Settings {
+                    max_headers_bytes: kib.map_or(default.max_headers_bytes, |kib| kib.min(8192) * 1024),
+                    max_headers_count: max_headers_count.unwrap_or(default.max_headers_count),
+                    ..h2::Settings::default()
+                },
+                keepalive: None,
+            },
             http1: h1::ClientSettings {
                 max_headers_bytes: kib.map_or(default.max_headers_bytes, |kib| kib.min(8192) * 1024),
                 max_headers_count: max_headers_count.unwrap_or(default.max_headers_count),
@@ -210,6 +246,11 @@ fn common(proto: core::HttpProtocolOptions, cx: &mut Cx<'_>) -> HttpOptions {
             max_stream_duration: cx.limit("max_stream_duration", proto.max_stream_duration.as_ref(), None),
         }
     })
+}
+
+/// What `Http2ProtocolOptions` says about connections to a cluster.
+fn http2(options: &core::Http2ProtocolOptions, protocol: &mut HttpOptions, cx: &mut Cx<'_>) {
+    protocol.http2 = super::http2::http2(options, protocol.http2.settings, false, cx);
 }
 
 /// `HttpProtocolOptions.max_headers_count`.

@@ -61,7 +61,7 @@ fn message(source: &Source) -> Bootstrap {
 }
 
 fn hcm(snapshot: &Snapshot) -> &HcmConfig {
-    let NetworkTerminal::Http(hcm, _) = &snapshot.listeners[0].filter_chain.terminal else {
+    let NetworkTerminal::Http(hcm) = &snapshot.listeners[0].filter_chains[0].terminal else {
         panic!("a connection manager");
     };
     hcm
@@ -137,7 +137,7 @@ fn every_field_reaches_the_model() {
     let listener = &snapshot.listeners[0];
     assert_eq!((&listener.name[..], listener.address.to_string()), ("front", "/run/front.sock".to_owned()));
     assert_eq!((listener.mode, listener.reuse_port, listener.backlog), (Some(0o600), false, Some(128)));
-    assert_eq!((listener.buffer_limit, &listener.filter_chain.name[..]), (4096, "only"));
+    assert_eq!((listener.buffer_limit, &listener.filter_chains[0].name[..]), (4096, "only"));
 
     let hcm = hcm(&snapshot);
     assert_eq!((hcm.codec, &hcm.stat_prefix[..]), (CodecType::Http1, "web:1"));

@@ -15,6 +15,7 @@ enum Step {
     ReadFails(usize, usize),
     Write(usize, usize),
     Compact(usize),
+    AppendWith(usize, usize, usize),
 }
 
 /// Sizes around the places where something changes.
@@ -40,6 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..2usize, 1..300_000usize).prop_map(|(b, w)| Step::ReadFails(b, w)),
         2 => (0..2usize, size()).prop_map(|(b, n)| Step::Write(b, n)),
         1 => (0..2usize).prop_map(Step::Compact),
+        2 => (0..2usize, size(), size()).prop_map(|(b, most, n)| Step::AppendWith(b, most, n)),
     ]
 }
 
@@ -127,6 +129,15 @@ fn run(steps: &[Step]) {
                 models[b].drain(..written);
             }
             Step::Compact(b) => buffers[b].compact(),
+            Step::AppendWith(b, most, n) => {
+                let bytes = fresh(n.min(most));
+                buffers[b].append_with(most, |room| {
+                    assert!(room.len() >= most);
+                    room[..bytes.len()].copy_from_slice(&bytes);
+                    bytes.len()
+                });
+                models[b].extend(bytes);
+            }
         }
         for (buffer, model) in buffers.iter().zip(&models) {
             assert_eq!(buffer.len(), model.len());

@@ -113,7 +113,7 @@ impl<'a> HeadWriter<'a> {
 
     /// A field that the codec writes for itself.
     pub(crate) fn own(&mut self, id: HeaderId, value: &[u8], case: HeaderCase) {
-        self.field(Header { id, name: id.name().as_bytes(), original: None, value }, case);
+        self.field(Header { id, name: id.name().as_bytes(), original: None, value, sensitive: false }, case);
     }
 
     /// The fields of a trailer section, less those that no receiver may take from one.
@@ -133,7 +133,7 @@ impl<'a> HeadWriter<'a> {
 
     #[inline]
     fn field(&mut self, header: Header<'_>, case: HeaderCase) {
-        let Header { id, name, original, value } = header;
+        let Header { id, name, original, value, .. } = header;
         if (id == HeaderId::OTHER && !is_token(name)) || !is_safe_value(value) {
             return;
         }

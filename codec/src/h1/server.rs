@@ -315,6 +315,15 @@ impl Server {
             }
     }
 
+    /// How much of the body of the request is certain to follow as it is, in bytes; 0 where that is not known. So much may be
+    /// put into the input as bytes that lie elsewhere.
+    pub fn plain_left(&self) -> u64 {
+        match &self.receive {
+            Receive::Body(reader) => reader.plain_left(),
+            _ => 0,
+        }
+    }
+
     /// The connection is a tunnel (CONNECT, upgrade): data goes through as it is.
     pub fn in_tunnel(&self) -> bool {
         self.tunnel

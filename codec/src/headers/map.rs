@@ -32,6 +32,7 @@ struct Entry {
     value_length: u32,
     id: HeaderId,
     cased: bool,
+    sensitive: bool,
 }
 
 /// One header.
@@ -45,6 +46,8 @@ pub struct Header<'a> {
     pub original: Option<&'a [u8]>,
     /// Its value.
     pub value: &'a [u8],
+    /// It was received as one that no compression may remember (RFC 7541 section 6.2.3).
+    pub sensitive: bool,
 }
 
 thread_local! {
@@ -123,7 +126,35 @@ impl HeaderMap {
             value_length: value.len() as u32,
             id,
             cased: false,
+            sensitive: false,
         });
+    }
+
+    /// Adds a header at the end, of which `name` is the lower-case name and `id` its number.
+    #[inline]
+    pub(crate) fn append_field(&mut self, id: HeaderId, name: &[u8], value: &[u8], sensitive: bool) {
+        let storage = self.storage();
+        let (start, name_length) = match id {
+            HeaderId::OTHER => (storage.put(name), name.len() as u32),
+            _ => (0, 0),
+        };
+        let value_start = storage.put(value);
+        storage.push(Entry {
+            name: start,
+            name_length,
+            value: value_start,
+            value_length: value.len() as u32,
+            id,
+            cased: false,
+            sensitive,
+        });
+    }
+
+    /// Joins all values of a known name into its first, with `separator` between them.
+    pub(crate) fn join(&mut self, id: HeaderId, separator: &[u8]) {
+        if self.contains(id) {
+            self.storage().join(id, separator);
+        }
     }
 
     /// Adds a header at the end.
@@ -266,7 +297,15 @@ impl Storage {
         }
         let value_start = self.put(value);
         let value_length = value.len() as u32;
-        self.push(Entry { name: start, name_length, value: value_start, value_length, id, cased });
+        self.push(Entry {
+            name: start,
+            name_length,
+            value: value_start,
+            value_length,
+            id,
+            cased,
+            sensitive: false,
+        });
     }
 
     fn set(&mut self, mut is: impl FnMut(&Self, &Entry) -> bool, value: &[u8]) {
@@ -284,6 +323,35 @@ impl Storage {
             } else {
                 self.entries.remove(at);
             }
+        }
+    }
+
+    fn join(&mut self, id: HeaderId, separator: &[u8]) {
+        let start = self.arena.len();
+        let (mut first, mut kept, mut sensitive) = (None, 0, false);
+        for at in 0..self.entries.len() {
+            let entry = self.entries[at];
+            if entry.id == id {
+                if first.is_some() {
+                    self.put(separator);
+                }
+                let value = entry.value as usize;
+                self.arena.extend_from_within(value..value + entry.value_length as usize);
+                sensitive |= entry.sensitive;
+                if first.is_some() {
+                    continue;
+                }
+                first = Some(kept);
+            }
+            self.entries[kept] = entry;
+            kept += 1;
+        }
+        self.entries.truncate(kept);
+        let end = self.put(&[]);
+        if let Some(first) = first {
+            let entry = &mut self.entries[first];
+            (entry.value, entry.value_length, entry.sensitive) =
+                (start as u32, end - start as u32, sensitive);
         }
     }
 
@@ -330,7 +398,7 @@ impl Storage {
     fn header(&self, entry: &Entry) -> Header<'_> {
         let name = self.name(entry);
         let original = entry.cased.then(|| self.bytes(entry.name + entry.name_length, name.len() as u32));
-        Header { id: entry.id, name, original, value: self.value(entry) }
+        Header { id: entry.id, name, original, value: self.value(entry), sensitive: entry.sensitive }
     }
 }
 

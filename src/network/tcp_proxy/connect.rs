@@ -169,7 +169,7 @@ fn hash(policies: &[HashPolicy], info: &ConnectionInfo) -> Option<u64> {
     policies.iter().find_map(|policy| {
         let mut hasher = DefaultHasher::new();
         match policy {
-            HashPolicy::SourceIp => match &info.peer {
+            HashPolicy::SourceIp => match info.provenance.remote() {
                 Address::Inet(peer) => peer.ip().hash(&mut hasher),
                 Address::Unix(_) => return None,
             },

@@ -111,6 +111,13 @@ struct Meters {
     resumed: Counter,
 }
 
+impl Tcp {
+    /// Whether both senders have finished.
+    pub(super) fn has_ended(&self) -> bool {
+        self.down.ended && self.back.ended
+    }
+}
+
 impl Flow {
     fn new(meters: Meters) -> Self {
         Self { ended: false, paused: false, passed: 0, meters }

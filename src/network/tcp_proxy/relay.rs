@@ -5,7 +5,6 @@ use super::super::{Network, Side};
 use super::{End, Up};
 use crate::io::{Close, ConnKey, Cx, Read};
 use crate::upstream::{By, Upstream};
-use nuncio_reactor::Address;
 
 /// Most bytes read from one connection before others have their turn.
 const READ_BUDGET: usize = 512 << 10;
@@ -34,14 +33,13 @@ impl Network {
         cx: &mut Cx<'_>,
     ) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let chain = &self.chains[session.chain.0 as usize];
         let round = match (&session.kind, side) {
             (Kind::Tcp(tcp), _) => match (&tcp.up, side) {
                 (Up::Open { conn, .. }, _) => {
                     let conn = *conn;
-                    session.relay(side, conn, chain.local.as_ref(), cx)
+                    session.relay(side, conn, cx)
                 }
-                (Up::None | Up::Dialing(_), Side::Down) => session.wait(chain.local.as_ref(), cx),
+                (Up::None | Up::Dialing(_), Side::Down) => session.wait(cx),
                 _ => Round::Rest,
             },
             _ => Round::Rest,
@@ -64,9 +62,6 @@ impl Network {
         cx: &mut Cx<'_>,
     ) {
         let Some(Session { kind: Kind::Tcp(tcp), down, .. }) = self.sessions.get_mut(key) else { return };
-        if !(tcp.down.ended && tcp.back.ended) {
-            return;
-        }
         let down = *down;
         let by = tcp.ended_by;
         if let Up::Open { conn, line } = tcp.up
@@ -96,14 +91,13 @@ impl Network {
 
 impl Session {
     /// Passes on what one side sends.
-    fn relay(&mut self, side: Side, up: ConnKey, local: Option<&Address>, cx: &mut Cx<'_>) -> Round {
+    fn relay(&mut self, side: Side, up: ConnKey, cx: &mut Cx<'_>) -> Round {
         let Self { kind: Kind::Tcp(tcp), down, info, .. } = self else { return Round::Rest };
         let down = *down;
         let (from, to, flow) = match side {
             Side::Down => (down, up, &mut tcp.down),
             Side::Up => (up, down, &mut tcp.back),
         };
-        let local = self.local.as_ref().or(local);
         let mut budget = READ_BUDGET;
         loop {
             if flow.ended || cx.io.is_backed_up(to) {
@@ -129,7 +123,7 @@ impl Session {
                     if side == Side::Down {
                         tcp.received += n as u64;
                         if info.is_guarded()
-                            && let Err(denial) = info.admit(local, cx)
+                            && let Err(denial) = info.admit(cx)
                         {
                             return Round::Over(End::Denied(denial));
                         }
@@ -142,7 +136,7 @@ impl Session {
                 Read::Eof => {
                     if side == Side::Down
                         && info.is_guarded()
-                        && let Err(denial) = info.admit(local, cx)
+                        && let Err(denial) = info.admit(cx)
                     {
                         return Round::Over(End::Denied(denial));
                     }
@@ -157,10 +151,9 @@ impl Session {
     }
 
     /// There is no connection to a host yet: reads as much as may come early.
-    fn wait(&mut self, local: Option<&Address>, cx: &mut Cx<'_>) -> Round {
+    fn wait(&mut self, cx: &mut Cx<'_>) -> Round {
         let Self { kind: Kind::Tcp(tcp), down, info, .. } = self else { return Round::Rest };
         let down = *down;
-        let local = self.local.as_ref().or(local);
         let waits = tcp.waits_for_data;
         let mut round = Round::Rest;
         while let Some(most) = tcp.config.max_early_data
@@ -176,7 +169,7 @@ impl Session {
                     tcp.received += n as u64;
                     tcp.last = cx.reactor.now();
                     if info.is_guarded()
-                        && let Err(denial) = info.admit(local, cx)
+                        && let Err(denial) = info.admit(cx)
                     {
                         return Round::Over(End::Denied(denial));
                     }
