@@ -24,7 +24,7 @@ pub use rbac::{Denial, Guard};
 
 use crate::access_log::{Log, Logger};
 use crate::io::{ConnKey, Cx, Notice, Owner, Task};
-use crate::upstream::{Dialed, Upstream};
+use crate::upstream::{Dialed, Event, Upstream};
 use chain::admit;
 use config::{Filter, Terminal};
 use nuncio_reactor::{RawKey, Slab, SlabKey};
@@ -117,6 +117,11 @@ impl Network {
     /// A connection that a session has asked for is there, or is not to be.
     pub fn on_dialed(&mut self, event: Dialed, upstream: &mut Upstream, cx: &mut Cx<'_>) {
         self.on_line(SessionKey::from_raw(event.requester), event, upstream, cx);
+    }
+
+    /// Something happened to a tunnel that a session goes through.
+    pub fn on_upstream(&mut self, session: RawKey, event: Event, upstream: &mut Upstream, cx: &mut Cx<'_>) {
+        self.on_tunnel(SessionKey::from_raw(session), event, upstream, cx);
     }
 
     /// Ends everything at once.

@@ -3,7 +3,7 @@
 
 use super::chain::Refusal;
 use super::config::Terminal;
-use super::tcp_proxy::{End, Tcp};
+use super::tcp_proxy::{End, Tcp, config::Tunnel};
 use super::{ChainId, ConnectionInfo, Network, Side};
 use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Owner, Read, Task, Wake};
 use crate::upstream::Upstream;
@@ -43,6 +43,16 @@ pub(super) enum Kind {
     Echo,
     /// Passes it on.
     Tcp(Tcp),
+}
+
+impl Session {
+    /// How the TCP proxy goes through an HTTP proxy, if it does.
+    pub(super) fn tunnel(&self) -> Option<&Tunnel> {
+        match &self.kind {
+            Kind::Tcp(tcp) => tcp.tunnel(),
+            _ => None,
+        }
+    }
 }
 
 impl Network {

@@ -15,7 +15,7 @@ use crate::io::{Cx, Rng};
 use crate::stats::HttpStats;
 use crate::stream_info::{Downstream, Flag, RouteInfo, StreamInfo, Times, UpstreamInfo};
 use crate::upstream::config::{ClusterId, Priority};
-use crate::upstream::{Ask, AttemptKey, Begin, Event, Failure, Peer, Upstream, What};
+use crate::upstream::{Ask, AttemptKey, Begin, Event, Failure, Peer, Requester, Upstream, What};
 use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead, ResponseHead, h1};
 use nuncio_reactor::{RawKey, Time};
 use std::time::{Duration, SystemTime};
@@ -566,7 +566,7 @@ impl Exchange {
             cluster,
             priority,
             internal: self.internal,
-            requester: frame.requester,
+            requester: Requester::Stream(frame.requester),
             fresh,
             bulk: frame.bulk,
             version: head.version,

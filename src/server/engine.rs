@@ -13,7 +13,7 @@ use crate::listener::{Accepted, Entry, Listeners};
 use crate::network::{ConnectionInfo, Network};
 use crate::stats::Block;
 use crate::upstream::config::ClusterTable;
-use crate::upstream::{SharedClusters, Upstream};
+use crate::upstream::{Requester, SharedClusters, Upstream};
 use nuncio_reactor::{Address, Event, RawKey, Readiness, Socket};
 use std::io;
 use std::sync::Arc;
@@ -190,7 +190,14 @@ impl Engine {
     pub(super) fn settle(&mut self) {
         loop {
             if let Some(event) = self.upstream.next_event() {
-                self.http.on_upstream(event, &mut self.upstream, cx!(self));
+                match event.requester {
+                    Requester::Stream(key) => {
+                        self.http.on_upstream(key, event, &mut self.upstream, cx!(self))
+                    }
+                    Requester::Session(key) => {
+                        self.network.on_upstream(key, event, &mut self.upstream, cx!(self));
+                    }
+                }
             } else if let Some(event) = self.upstream.next_dialed() {
                 self.network.on_dialed(event, &mut self.upstream, cx!(self));
             } else {

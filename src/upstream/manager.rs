@@ -3,7 +3,7 @@
 //! What goes over a connection that carries an attempt is in `exchange`. Pools are per host and worker; circuit
 //! breakers and the load of hosts are shared by all workers.
 
-use super::attempt::{Ask, Attempt, AttemptKey, Begin, Event, Failure, OfStream, Peer, What};
+use super::attempt::{Ask, Attempt, AttemptKey, Begin, Event, Failure, OfStream, Peer, Requester, What};
 use super::circuit::SharedClusters;
 use super::client::{ASSUMED_STREAMS, Carrier, Client, ClientKey, State};
 use super::config::{ClusterConfig, ClusterId, ClusterTable};
@@ -94,6 +94,9 @@ impl Upstream {
             return Begin::Refused { failure: Failure::NoHealthyHost, host: None };
         };
         let place = Place { host: host as u32, priority, h2: cluster.config.protocol.is_h2(version) };
+        // A tunnel gets a connection that nothing else is or was sent on: what a proxy makes of it after it has refused a
+        // tunnel cannot be known.
+        let fresh = fresh || (matches!(requester, Requester::Session(_)) && !place.h2);
         let stream = OfStream::default();
         let attempt = Attempt { requester, cluster: id.0, place, internal, bulk, client: None, stream };
         let shared = &shared.breakers[priority as usize];
@@ -354,7 +357,10 @@ impl Upstream {
         let (cluster, place) = (bound.cluster as usize, bound.place);
         let config = &self.clusters[cluster].config;
         carrier.state = match &mut carrier.carrier {
-            Carrier::H1(_) => State::Busy(attempt),
+            Carrier::H1(_) => {
+                carrier.last |= matches!(bound.requester, Requester::Session(_));
+                State::Busy(attempt)
+            }
             Carrier::H2(trunk) => {
                 if trunk.attached == 0 {
                     let (now, out) = (cx.reactor.now(), cx.io.output(carrier.conn));

@@ -17,7 +17,7 @@ mod multiplexed;
 mod pool;
 mod tcp;
 
-pub use attempt::{Ask, AttemptKey, Begin, Event, Failure, Peer, What};
+pub use attempt::{Ask, AttemptKey, Begin, Event, Failure, Peer, Requester, What};
 pub use circuit::{Remaining, SharedClusters};
 pub use manager::{By, Upstream};
 pub use tcp::{Dial, DialFailure, Dialed, LineKey};

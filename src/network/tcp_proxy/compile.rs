@@ -1,13 +1,15 @@
 //! `TcpProxy` to [`TcpProxyConfig`].
 
-use super::config::{ClusterChoice, HashPolicy, TcpProxyConfig};
+use super::config::{ClusterChoice, HashPolicy, TcpProxyConfig, Tunnel};
 use crate::access_log;
 use crate::api::envoy::extensions::filters::network::tcp_proxy::v3 as proto;
 use crate::api::envoy::r#type::v3::hash_policy::PolicySpecifier;
 use crate::config::Cx;
+use crate::formatter::Format;
+use crate::router::HeaderOps;
 use crate::stats::TcpStats;
 use proto::UpstreamConnectMode;
-use proto::tcp_proxy::ClusterSpecifier;
+use proto::tcp_proxy::{ClusterSpecifier, TunnelingConfig};
 use std::time::Duration;
 
 /// Compiles a TCP proxy.
@@ -15,9 +17,8 @@ pub fn tcp_proxy(proto: &proto::TcpProxy, cx: &mut Cx<'_>) -> Option<TcpProxyCon
     let prefix = cx.text("stat_prefix", &proto.stat_prefix).unwrap_or("invalid");
     let stats = TcpStats::register(cx.registry, &format!("tcp.{}.", prefix.replace(':', "_")));
     let cluster = cluster(proto, cx);
-    if proto.tunneling_config.is_some() {
-        cx.error_at("tunneling_config", "is not supported yet");
-    }
+    let tunnel = proto.tunneling_config.as_ref();
+    let tunnel = tunnel.and_then(|tunnel| cx.field("tunneling_config", |cx| self::tunnel(tunnel, cx)));
     let max_connect_attempts = proto.max_connect_attempts.unwrap_or(1);
     if max_connect_attempts == 0 {
         cx.error_at("max_connect_attempts", "at least 1 attempt must be made");
@@ -66,6 +67,7 @@ pub fn tcp_proxy(proto: &proto::TcpProxy, cx: &mut Cx<'_>) -> Option<TcpProxyCon
         max_duration_jitter: jitter / 100.0,
         connect_on_data: mode == UpstreamConnectMode::OnDownstreamData,
         max_early_data: proto.max_early_data_bytes.map(|bytes| bytes as usize),
+        tunnel,
         access_log,
         log_interval,
         log_connected,
@@ -109,6 +111,36 @@ fn cluster(proto: &proto::TcpProxy, cx: &mut Cx<'_>) -> Option<ClusterChoice> {
             Some(ClusterChoice::Weighted(clusters))
         }),
     }
+}
+
+fn tunnel(proto: &TunnelingConfig, cx: &mut Cx<'_>) -> Option<Tunnel> {
+    let headers =
+        HeaderOps::compile((&proto.headers_to_add, &[]), ("headers_to_add", "headers_to_remove"), cx);
+    for (at, added) in proto.headers_to_add.iter().enumerate() {
+        let name = added.header.as_ref().map_or("", |header| &header.key);
+        if name.starts_with(':') || name.eq_ignore_ascii_case("host") {
+            cx.error_at(&format!("headers_to_add[{at}].header.key"), "the target is given by `hostname`");
+        }
+    }
+    let post_path = (!proto.post_path.is_empty()).then_some(&*proto.post_path);
+    if post_path.is_some() && !proto.use_post {
+        cx.error_at("post_path", "has a meaning with `use_post: true` only");
+    }
+    if post_path
+        .is_some_and(|path| !path.starts_with('/') || path.bytes().any(|byte| !byte.is_ascii_graphic()))
+    {
+        cx.error_at("post_path", "a path begins with `/` and has no spaces");
+    }
+    let hostname = cx.text("hostname", &proto.hostname)?;
+    let hostname = match Format::parse(hostname) {
+        Ok(format) => format,
+        Err(error) => {
+            cx.error_at("hostname", error.to_string());
+            return None;
+        }
+    };
+    let post = proto.use_post.then(|| post_path.unwrap_or("/").as_bytes().into());
+    Some(Tunnel { hostname, post, headers })
 }
 
 fn hash_policy(proto: &proto::TcpProxy, cx: &mut Cx<'_>) -> Vec<HashPolicy> {

@@ -1,6 +1,8 @@
 //! The validated form of a TCP proxy.
 
 use crate::access_log::config::AccessLogConfig;
+use crate::formatter::Format;
+use crate::router::HeaderOps;
 use crate::stats::TcpStats;
 use crate::upstream::config::ClusterId;
 use std::sync::Arc;
@@ -27,6 +29,8 @@ pub struct TcpProxyConfig {
     pub connect_on_data: bool,
     /// What the client may send before that connection is there, in bytes.
     pub max_early_data: Option<usize>,
+    /// Through an HTTP proxy.
+    pub tunnel: Option<Tunnel>,
     /// One line for each session.
     pub access_log: Vec<AccessLogConfig>,
     /// Further lines, this often.
@@ -35,6 +39,17 @@ pub struct TcpProxyConfig {
     pub log_connected: bool,
     /// Where it counts.
     pub stats: TcpStats,
+}
+
+/// `TcpProxy.TunnelingConfig`.
+#[derive(Debug)]
+pub struct Tunnel {
+    /// What is asked for.
+    pub hostname: Format,
+    /// The path, if it is asked for by POST in place of CONNECT.
+    pub post: Option<Box<[u8]>>,
+    /// Headers of the request.
+    pub headers: HeaderOps,
 }
 
 /// Where connections go.

@@ -3,6 +3,7 @@
 use super::super::session::{Kind, Session, SessionKey};
 use super::super::{Network, Side, raw};
 use super::config::{ClusterChoice, HashPolicy};
+use super::tunnel::Asked;
 use super::{End, Flow, Meters, Tcp, Up};
 use crate::filter_state::TCP_PROXY_CLUSTER;
 use crate::io::{Close, Cx, Owner, Rng};
@@ -16,18 +17,16 @@ use std::time::Duration;
 
 /// Why a session could not be connected, as Envoy numbers it in the access log.
 pub(super) const CONNECT_FAILED: &str = "tcp_initializion_failure:0";
-const NO_HEALTHY_HOST: &str = "tcp_initializion_failure:1";
-const LIMIT_EXCEEDED: &str = "tcp_initializion_failure:2";
+pub(super) const NO_HEALTHY_HOST: &str = "tcp_initializion_failure:1";
+pub(super) const LIMIT_EXCEEDED: &str = "tcp_initializion_failure:2";
 const NO_ROUTE: &str = "tcp_initializion_failure:3";
 
 impl Network {
     /// Asks for a connection to a host, until one is on its way or there is no more use in asking.
     pub(in crate::network) fn connect(&mut self, key: SessionKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
-        let Some(Session { kind: Kind::Tcp(tcp), info, alarm, .. }) = self.sessions.get_mut(key) else {
-            return;
-        };
-        tcp.retry_at = None;
         loop {
+            let Some(Session { kind: Kind::Tcp(tcp), info, .. }) = self.sessions.get_mut(key) else { return };
+            tcp.retry_at = None;
             let Some(cluster) = pick(tcp, info, upstream, cx.rng) else {
                 tcp.flags.add(Flag::NoClusterFound);
                 cx.stats.inc(tcp.config.stats.downstream_cx_no_route);
@@ -39,32 +38,23 @@ impl Network {
                 cx.stats.inc(upstream.cluster(cluster).stats.upstream_cx_connect_attempts_exceeded);
                 return self.end(key, End::NotConnected(CONNECT_FAILED), upstream, cx);
             }
-            let dial = Dial { cluster, requester: raw(key), hash: hash(&tcp.config.hash_policy, info) };
-            match upstream.dial(&dial, cx) {
-                Ok(line) => {
-                    tcp.attempts += 1;
-                    tcp.host = upstream.host_of(line);
-                    tcp.up = Up::Dialing(line);
-                    return;
-                }
-                Err(DialFailure::TooManyConnections) => {
-                    tcp.flags.add(Flag::UpstreamOverflow);
-                    return self.end(key, End::NotConnected(LIMIT_EXCEEDED), upstream, cx);
-                }
-                Err(DialFailure::NoHealthyHost) => {
-                    tcp.flags.add(Flag::NoHealthyUpstream);
-                    return self.end(key, End::NotConnected(NO_HEALTHY_HOST), upstream, cx);
-                }
-                Err(DialFailure::TooManyPending) => tcp.attempts += 1,
-                Err(DialFailure::Host(host, failure)) => {
-                    tcp.attempts += 1;
-                    tcp.host = Some(host);
-                    tcp.note_failure(failure);
-                }
+            let asked = if tcp.config.tunnel.is_some() {
+                self.ask_for_tunnel(key, cluster, upstream, cx)
+            } else {
+                let dial = Dial { cluster, requester: raw(key), hash: hash(&tcp.config.hash_policy, info) };
+                tcp.dial(&dial, upstream, cx)
+            };
+            match asked {
+                Asked::Yes => return,
+                Asked::Over(reason) => return self.end(key, End::NotConnected(reason), upstream, cx),
+                Asked::Again => {}
             }
-            if tcp.rest(cx) {
-                alarm.by(tcp.retry_at.expect("it rests"), super::super::session::alarm(key), cx.reactor);
+            let Some(Session { kind: Kind::Tcp(tcp), alarm, .. }) = self.sessions.get_mut(key) else {
                 return;
+            };
+            if tcp.rest(cx) {
+                let at = tcp.retry_at.expect("it rests");
+                return alarm.by(at, super::super::session::alarm(key), cx.reactor);
             }
         }
     }
@@ -128,7 +118,37 @@ impl Network {
 }
 
 impl Tcp {
-    fn note_failure(&mut self, failure: Failure) {
+    /// Asks for a connection to a host.
+    fn dial(&mut self, dial: &Dial, upstream: &mut Upstream, cx: &mut Cx<'_>) -> Asked {
+        match upstream.dial(dial, cx) {
+            Ok(line) => {
+                self.attempts += 1;
+                self.host = upstream.host_of(line);
+                self.up = Up::Dialing(line);
+                Asked::Yes
+            }
+            Err(DialFailure::TooManyConnections) => {
+                self.flags.add(Flag::UpstreamOverflow);
+                Asked::Over(LIMIT_EXCEEDED)
+            }
+            Err(DialFailure::NoHealthyHost) => {
+                self.flags.add(Flag::NoHealthyUpstream);
+                Asked::Over(NO_HEALTHY_HOST)
+            }
+            Err(DialFailure::TooManyPending) => {
+                self.attempts += 1;
+                Asked::Again
+            }
+            Err(DialFailure::Host(host, failure)) => {
+                self.attempts += 1;
+                self.host = Some(host);
+                self.note_failure(failure);
+                Asked::Again
+            }
+        }
+    }
+
+    pub(super) fn note_failure(&mut self, failure: Failure) {
         self.flags.add(Flag::UpstreamConnectionFailure);
         self.failure = match failure {
             Failure::ConnectFailed(reason) => Some(reason),
@@ -137,7 +157,7 @@ impl Tcp {
     }
 
     /// Rests before the next attempt to connect, if it is to; says whether.
-    fn rest(&mut self, cx: &mut Cx<'_>) -> bool {
+    pub(super) fn rest(&mut self, cx: &mut Cx<'_>) -> bool {
         let Some((base, longest)) = self.config.back_off else { return false };
         if self.attempts >= self.config.max_connect_attempts {
             return false;

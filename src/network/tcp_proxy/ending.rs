@@ -32,6 +32,8 @@ pub(in crate::network) enum End {
     Stopped,
 }
 
+const IDLE: &str = "tcp_session_idle_timeout";
+
 /// What follows.
 struct Row {
     down: Close,
@@ -65,7 +67,7 @@ impl End {
                 ended: (CloseType::LocalReset, CloseType::RemoteReset),
                 ..row
             },
-            Self::Idle => Row { reason: "tcp_session_idle_timeout", ..row },
+            Self::Idle => Row { reason: IDLE, ..row },
             Self::Expired => {
                 Row { reason: "max_connection_duration_reached", flag: Flag::DurationTimeout, ..row }
             }
@@ -106,10 +108,21 @@ impl Network {
         tcp.ended = row.ended;
         tcp.reason.0 = row.reason;
         match std::mem::replace(&mut tcp.up, Up::Gone) {
-            Up::Dialing(line) => upstream.cancel_dial(line, cx),
+            Up::Dialing(line) => {
+                if row.reason == IDLE {
+                    tcp.flags.add(Flag::UpstreamConnectionFailure);
+                }
+                upstream.cancel_dial(line, cx);
+            }
             Up::Open { line, .. } => {
                 tcp.reason.1 = row.reason;
                 upstream.hang_up(line, row.up, None::<Duration>, row.by, cx);
+            }
+            Up::Tunnel { attempt, open } => {
+                if !open && row.reason == IDLE {
+                    tcp.flags.add(Flag::UpstreamConnectionFailure);
+                }
+                upstream.abandon(attempt, cx);
             }
             Up::None | Up::Gone => {}
         }

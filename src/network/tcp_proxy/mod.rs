@@ -10,6 +10,7 @@ mod connect;
 mod ending;
 mod relay;
 mod time;
+mod tunnel;
 mod view;
 
 pub(super) use ending::End;
@@ -18,7 +19,7 @@ use crate::io::ConnKey;
 use crate::stats::Counter;
 use crate::stream_info::{CloseType, Flags};
 use crate::upstream::config::ClusterId;
-use crate::upstream::{By, LineKey};
+use crate::upstream::{AttemptKey, By, LineKey};
 use config::TcpProxyConfig;
 use nuncio_reactor::{Address, Time};
 use std::borrow::Cow;
@@ -46,6 +47,8 @@ pub(super) struct Tcp {
     down: Flow,
     /// From the host to the client.
     back: Flow,
+    /// Bytes to and from the host besides those that were passed on: what a tunnel costs.
+    framing: (u64, u64),
     /// What has come from the client, whether or not it was passed on.
     received: u64,
     /// The connection to the host waits for the client's first byte.
@@ -86,6 +89,13 @@ pub(super) enum Up {
         /// Its accounts.
         line: LineKey,
     },
+    /// Through an HTTP proxy.
+    Tunnel {
+        /// The request for the tunnel.
+        attempt: AttemptKey,
+        /// It was granted.
+        open: bool,
+    },
     /// It has ended.
     Gone,
 }
@@ -112,6 +122,11 @@ struct Meters {
 }
 
 impl Tcp {
+    /// How it goes through an HTTP proxy, if it does.
+    pub(super) fn tunnel(&self) -> Option<&config::Tunnel> {
+        self.config.tunnel.as_ref()
+    }
+
     /// Whether both senders have finished.
     pub(super) fn has_ended(&self) -> bool {
         self.down.ended && self.back.ended

@@ -4,7 +4,7 @@ use super::super::session::{Kind, Session, SessionKey, resume};
 use super::super::{Network, Side};
 use super::{End, Up};
 use crate::io::{Close, ConnKey, Cx, Read};
-use crate::upstream::{By, Upstream};
+use crate::upstream::{AttemptKey, By, Upstream};
 
 /// Most bytes read from one connection before others have their turn.
 const READ_BUDGET: usize = 512 << 10;
@@ -34,12 +34,23 @@ impl Network {
     ) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let round = match (&session.kind, side) {
+            // The client's connection is closed: it has nothing more to say.
+            (Kind::Tcp(tcp), Side::Down) if tcp.flushing => Round::Rest,
             (Kind::Tcp(tcp), _) => match (&tcp.up, side) {
                 (Up::Open { conn, .. }, _) => {
                     let conn = *conn;
                     session.relay(side, conn, cx)
                 }
-                (Up::None | Up::Dialing(_), Side::Down) => session.wait(cx),
+                (Up::Tunnel { attempt, open: true }, Side::Down) => {
+                    let attempt = *attempt;
+                    return self.relay_to_tunnel(key, attempt, upstream, cx);
+                }
+                (Up::Tunnel { attempt, open: true }, Side::Up) => {
+                    let attempt = *attempt;
+                    session.resume_tunnel(attempt, upstream, cx);
+                    Round::Rest
+                }
+                (Up::None | Up::Dialing(_) | Up::Tunnel { .. }, Side::Down) => session.wait(cx),
                 _ => Round::Rest,
             },
             _ => Round::Rest,
@@ -147,6 +158,15 @@ impl Session {
                 }
                 Read::Failed => return Round::Over(End::Reset(side)),
             }
+        }
+    }
+
+    /// The client has taken what was held back: the tunnel is read again.
+    fn resume_tunnel(&mut self, attempt: AttemptKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
+        let Self { kind: Kind::Tcp(tcp), down, .. } = self else { return };
+        if tcp.back.paused && !cx.io.is_backed_up(*down) {
+            tcp.back.paused = false;
+            upstream.resume(attempt, cx);
         }
     }
 

@@ -39,6 +39,7 @@ impl Tcp {
             flags: Flags::default(),
             down: Flow::new(meters),
             back: Flow::new(meters),
+            framing: (0, 0),
             received: 0,
             waits_for_data: config.connect_on_data,
             last: now,
