@@ -19,6 +19,8 @@ slab_key! {
 const READ_BUDGET: usize = 512 << 10;
 /// How long a client may take none of what it is sent when its connection is being closed.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a client that has got its direct response may leave the connection open.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A connection that a filter chain owns.
 #[derive(Debug)]
@@ -146,7 +148,8 @@ impl Network {
     ) {
         self.log(key, "TcpConnectionEnd", upstream, cx);
         let Some(session) = self.sessions.get_mut(key) else { return };
-        cx.io.close(session.down, how, Some(PATIENCE), cx.reactor);
+        let patience = if how == Close::Linger { GRACE } else { PATIENCE };
+        cx.io.close(session.down, how, Some(patience), cx.reactor);
         // What the connection has taken of limits is given back now.
         session.info.extra = None;
         if !matches!(session.kind, Kind::Tcp(_)) {

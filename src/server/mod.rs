@@ -7,6 +7,8 @@ mod logging;
 mod run;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod simulation_tcp;
 pub mod snapshot;
 mod worker;
 

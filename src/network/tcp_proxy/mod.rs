@@ -109,7 +109,38 @@ struct Flow {
     paused: bool,
     /// Bytes that were passed on.
     passed: u64,
+    haul: Haul,
     meters: Meters,
+}
+
+/// How bytes are carried: through memory, or, once a transfer is large, from socket to socket (splice(2)), which costs
+/// more for a few bytes and much less for many.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Haul {
+    /// Through memory; so many reads in a row were large.
+    Copy(u8),
+    /// From socket to socket; so many reads in a row were small.
+    Splice(u8),
+}
+
+/// A read from which on many bytes are under way, and one below which they are not, in bytes.
+const LARGE: usize = 48 << 10;
+const SMALL: usize = 12 << 10;
+/// How many of them in a row change the way.
+const IN_A_ROW: u8 = 3;
+
+impl Haul {
+    /// Takes note of a read.
+    fn note(&mut self, n: usize) {
+        *self = match *self {
+            Self::Copy(large) if n >= LARGE && large + 1 == IN_A_ROW => Self::Splice(0),
+            Self::Copy(large) if n >= LARGE => Self::Copy(large + 1),
+            Self::Copy(_) => Self::Copy(0),
+            Self::Splice(small) if n < SMALL && small + 1 == IN_A_ROW => Self::Copy(0),
+            Self::Splice(small) if n < SMALL => Self::Splice(small + 1),
+            Self::Splice(_) => Self::Splice(0),
+        };
+    }
 }
 
 /// Where a direction counts.
@@ -135,6 +166,6 @@ impl Tcp {
 
 impl Flow {
     fn new(meters: Meters) -> Self {
-        Self { ended: false, paused: false, passed: 0, meters }
+        Self { ended: false, paused: false, passed: 0, haul: Haul::Copy(0), meters }
     }
 }

@@ -280,6 +280,8 @@ impl Network {
         if end {
             tcp.back.ended = true;
             tcp.ended_by = By::Them;
+            // An answer to a POST that is complete before the request is: nobody reads the rest.
+            tcp.down.ended |= upstream.peer(attempt, cx).is_none();
             cx.io.finish(*down);
             self.after_half(key, cx);
         }
