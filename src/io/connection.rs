@@ -133,6 +133,8 @@ struct Connection {
     /// Its number in the process.
     id: u64,
     enrolment: Option<Enrolment>,
+    /// When something of the output was last taken.
+    written_at: Time,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -418,6 +420,11 @@ impl Io {
         }
     }
 
+    /// When the peer has last taken something of the output.
+    pub fn written_at(&self, key: ConnKey) -> Time {
+        self.connections.get(key).map_or(Time::ZERO, |connection| connection.written_at)
+    }
+
     /// Bytes that wait to be written.
     pub fn unsent(&self, key: ConnKey) -> usize {
         self.connections.get(key).map_or(0, |connection| connection.output.len())
@@ -515,7 +522,11 @@ impl Io {
             if matches!(connection.phase, Phase::Dead | Phase::Connecting | Phase::Held) {
                 continue;
             }
+            let before = connection.output.len();
             connection.write();
+            if connection.output.len() < before {
+                connection.written_at = reactor.now();
+            }
             connection.marks.update(connection.output.len());
             let drained = connection.backed_up && !connection.marks.is_above();
             let empty = connection.output.is_empty();
@@ -624,6 +635,7 @@ impl Connection {
             unsent_before: 0,
             id: 0,
             enrolment: None,
+            written_at: Time::ZERO,
         }
     }
 

@@ -61,13 +61,13 @@ fn idle_sessions_end_and_busy_ones_do_not() {
 /// A reader that takes a little now and then is not idle, though nothing is read from anybody meanwhile.
 #[test]
 fn a_slow_reader_is_not_idle() {
-    const SIZE: usize = 8 << 20;
+    const SIZE: usize = 20 << 20;
     let host = Host::start();
     // While half of the buffer drains nothing is read from the host: longer than the time-out at the reader's pace.
     let listener = (
         "main",
-        &[tcp_proxy("cluster: up, idle_timeout: 0.6s")][..],
-        "per_connection_buffer_limit_bytes: 4194304",
+        &[tcp_proxy("cluster: up, idle_timeout: 1s")][..],
+        "per_connection_buffer_limit_bytes: 16777216",
     );
     let proxy = Proxy::start(&yaml(&[listener], &[("up", &[host.address], "")]));
     let mut client = connect(&proxy, "main");
@@ -78,7 +78,7 @@ fn a_slow_reader_is_not_idle() {
     });
     let mut got = 0;
     while got < SIZE {
-        let n = (SIZE - got).min(100_000);
+        let n = (SIZE - got).min(200_000);
         assert!(read(&mut client, n).iter().all(|byte| *byte == 9));
         got += n;
         std::thread::sleep(Duration::from_millis(50));

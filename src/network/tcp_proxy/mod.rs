@@ -53,10 +53,8 @@ pub(super) struct Tcp {
     received: u64,
     /// The connection to the host waits for the client's first byte.
     waits_for_data: bool,
-    /// When a byte was last moved.
+    /// When a byte was last read.
     last: Time,
-    /// What waited to be written when that was last looked at.
-    unsent: usize,
     /// When it must end.
     expires: Option<Time>,
     /// When the next line of the access log is due.

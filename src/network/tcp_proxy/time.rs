@@ -43,7 +43,6 @@ impl Tcp {
             received: 0,
             waits_for_data: config.connect_on_data,
             last: now,
-            unsent: 0,
             expires: max_duration.map(|duration| now + duration),
             next_line: config.log_interval.map(|interval| now + interval),
             retry_at: None,
@@ -92,13 +91,12 @@ impl Network {
         }
         if reached(tcp.config.idle_timeout.map(|timeout| tcp.last + timeout)) {
             // Nothing was read, but a slow reader may have taken something of what waits for it.
-            let host = if let Up::Open { conn, .. } = tcp.up { cx.io.unsent(conn) } else { 0 };
-            let unsent = host + cx.io.unsent(session.down);
-            if unsent >= tcp.unsent {
+            let host = if let Up::Open { conn, .. } = tcp.up { cx.io.written_at(conn) } else { Time::ZERO };
+            let taken = host.max(cx.io.written_at(session.down));
+            if taken <= tcp.last {
                 return self.end(key, End::Idle, upstream, cx);
             }
-            tcp.last = now;
-            tcp.unsent = unsent;
+            tcp.last = taken;
         }
         let (retry, line) = (reached(tcp.retry_at), reached(tcp.next_line) && !tcp.flushing);
         if line {
