@@ -4,7 +4,8 @@
 //! errors, and never says the same thing twice: what could not be read is not missing.
 
 use super::diagnostics::Diagnostics;
-use crate::network::token_bucket::{self, TokenBucket};
+use super::runtime::Runtime;
+use crate::network::{BucketSettings, TokenBucket};
 use crate::stats::Registry;
 use crate::upstream::config::ClusterTable;
 use prost::{Message, Name};
@@ -27,13 +28,15 @@ pub struct Cx<'a> {
     pub node: (String, String),
     /// How the statistics of the listener begin that is being compiled: `listener.<address>.`.
     pub listener_scope: String,
+    /// Values for keys.
+    pub runtime: Runtime,
     /// Clusters that routes may name.
     pub clusters: ClusterTable,
     /// Names of the clusters that are wrong in themselves: naming one is no further error. An empty name stands
     /// for a cluster that may have any name.
     pub broken_clusters: Vec<String>,
     /// Token buckets that filters share, by their key.
-    pub buckets: HashMap<(String, token_bucket::Settings), Arc<TokenBucket>>,
+    pub buckets: HashMap<(String, BucketSettings), Arc<TokenBucket>>,
 }
 
 impl<'a> Cx<'a> {
@@ -45,6 +48,7 @@ impl<'a> Cx<'a> {
             registry,
             node: (String::new(), String::new()),
             listener_scope: String::new(),
+            runtime: Runtime::default(),
             clusters: ClusterTable::default(),
             broken_clusters: Vec::new(),
             buckets: HashMap::new(),

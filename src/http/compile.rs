@@ -59,7 +59,7 @@ pub fn hcm(proto: &HttpConnectionManager, cx: &mut Cx<'_>) -> Option<HcmConfig> 
             max_headers_count: http1.max_headers_count,
             ..h2::Settings::default()
         };
-        let options = proto.http2_protocol_options.clone().unwrap_or_default();
+        let options = proto.http2_protocol_options.unwrap_or_default();
         upstream::http2::http2(
             &options,
             base,
@@ -97,6 +97,12 @@ fn timeouts(
         config.idle_timeout = cx.limit("idle_timeout", common.idle_timeout.as_ref(), config.idle_timeout);
         config.max_connection_duration =
             cx.limit("max_connection_duration", common.max_connection_duration.as_ref(), None);
+        if let Some(jitter) = &common.max_connection_duration_jitter {
+            if !(0.0..=100.0).contains(&jitter.value) {
+                cx.error_at("max_connection_duration_jitter", "a percentage is from 0 to 100");
+            }
+            config.max_connection_duration_jitter = jitter.value.clamp(0.0, 100.0) / 100.0;
+        }
         config.max_stream_duration =
             cx.limit("max_stream_duration", common.max_stream_duration.as_ref(), None);
         config.max_requests_per_connection = common.max_requests_per_connection.filter(|limit| *limit > 0);

@@ -43,6 +43,8 @@ pub struct HcmConfig {
     pub max_stream_duration: Option<Duration>,
     /// A connection is drained after this. Default: unlimited.
     pub max_connection_duration: Option<Duration>,
+    /// Up to which part of it is added at random.
+    pub max_connection_duration_jitter: f64,
     /// How long a connection that is drained for its age is left open without a request. Default 5 s.
     pub drain_timeout: Duration,
     /// The last response on a connection. Default: unlimited.
@@ -119,6 +121,7 @@ impl HcmConfig {
             delayed_close_timeout: Some(Duration::from_secs(1)),
             max_stream_duration: None,
             max_connection_duration: None,
+            max_connection_duration_jitter: 0.0,
             drain_timeout: Duration::from_secs(5),
             max_requests_per_connection: None,
             server_name: b"envoy"[..].into(),

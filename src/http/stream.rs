@@ -52,7 +52,8 @@ pub(super) struct Stream {
     pub(super) moved: Time,
     pub(super) request_bytes: u64,
     pub(super) response_bytes: u64,
-    pub(super) response_header_bytes: u64,
+    /// Bytes of what the codec adds to the response's headers.
+    pub(super) about_connection: u8,
     pub(super) wire_received: u64,
     pub(super) wire_sent: u64,
     pub(super) request_end_at: Option<Time>,
@@ -92,7 +93,7 @@ impl Stream {
             moved: now,
             request_bytes: 0,
             response_bytes: 0,
-            response_header_bytes: 0,
+            about_connection: 0,
             wire_received: 0,
             wire_sent: 0,
             request_end_at: None,
@@ -147,7 +148,7 @@ impl Stream {
                 received: self.request_bytes,
                 sent: self.response_bytes,
                 request_headers: self.request_header_bytes(),
-                response_headers: self.response_header_bytes,
+                response_headers: self.response_header_bytes(),
                 downstream_wire_received: self.wire_received,
                 downstream_wire_sent: self.wire_sent,
                 ..router.bytes
@@ -160,6 +161,15 @@ impl Stream {
     fn request_header_bytes(&self) -> u64 {
         let about_connection = if self.asks_upgrade { b"connectionUpgrade".len() } else { 0 };
         (self.request.headers.byte_size() + about_connection) as u64
+    }
+
+    /// As Envoy counts: with `:status`.
+    fn response_header_bytes(&self) -> u64 {
+        if !self.response_started {
+            return 0;
+        }
+        let size = self.response.headers.byte_size() + b":status200".len();
+        (size + usize::from(self.about_connection)) as u64
     }
 
     /// Where the request comes from.
@@ -310,7 +320,13 @@ impl Http {
         let step = match &manager.config.terminal {
             Terminal::Router(_) => {
                 let tunnel = stream.tunnel;
-                let frame = frame!(manager, connection, stream, key, cx.io.is_plain(connection.conn));
+                let frame = frame!(
+                    manager,
+                    connection,
+                    stream,
+                    key,
+                    stream.wire.is_none() && cx.io.is_plain(connection.conn)
+                );
                 stream.router.on_headers(&frame, &mut stream.request, (end, tunnel), upstream, cx)
             }
             Terminal::Admin => {
@@ -396,7 +412,13 @@ impl Http {
         let Some(connection) = self.connections.get(stream.connection) else { return };
         let manager = &self.managers[connection.manager.0 as usize];
         stream.moved = cx.reactor.now();
-        let frame = frame!(manager, connection, stream, key, cx.io.is_plain(connection.conn));
+        let frame = frame!(
+            manager,
+            connection,
+            stream,
+            key,
+            stream.wire.is_none() && cx.io.is_plain(connection.conn)
+        );
         let step = stream.router.on_upstream(&frame, event, &stream.request, upstream, cx);
         self.take(key, step, upstream, cx);
     }

@@ -97,15 +97,28 @@ pub enum Discourage {
     Gradually(Duration),
 }
 
+/// Which listeners something is about.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All.
+    All,
+    /// Those for inbound traffic.
+    Inbound,
+    /// Those whose connections are sent away when health checks are made to fail.
+    Healthy,
+}
+
 /// What the main thread tells a worker, and what a worker answers.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Mail {
     /// To a worker: stop accepting, finish what is open.
     Drain,
     /// To a worker: stop accepting, and nothing else.
-    StopAccepting,
+    StopAccepting(Scope),
     /// To a worker: how responses treat their connections from now on.
-    CloseAfterResponse(Discourage),
+    CloseAfterResponse(Discourage, Scope),
+    /// To a worker: others have accepted connections for it.
+    Handed,
     /// To a worker: stop now.
     Stop,
     /// To main: this worker listens.

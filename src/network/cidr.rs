@@ -34,6 +34,16 @@ impl Cidr {
         Some(Self::new(address, bits.min(most) as u8))
     }
 
+    /// One of them.
+    pub fn address(self) -> IpAddr {
+        self.address
+    }
+
+    /// How many leading bits they share.
+    pub fn bits(self) -> u8 {
+        self.bits
+    }
+
     /// Whether an address is one of them.
     pub fn contains(self, address: IpAddr) -> bool {
         let differs = match (self.address, address.to_canonical()) {

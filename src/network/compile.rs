@@ -88,7 +88,8 @@ pub fn filter(any: &Any, cx: &mut Cx<'_>) -> Option<Compiled> {
 pub(super) fn enabled(flag: Option<&RuntimeFeatureFlag>, cx: &mut Cx<'_>) -> bool {
     let Some(flag) = flag else { return true };
     cx.field("runtime_enabled", |cx| {
-        cx.text("runtime_key", &flag.runtime_key);
-        cx.required("default_value", &flag.default_value).copied().unwrap_or(true)
+        let default = cx.required("default_value", &flag.default_value).copied().unwrap_or(true);
+        let key = cx.text("runtime_key", &flag.runtime_key);
+        key.and_then(|key| cx.runtime.boolean(key)).unwrap_or(default)
     })
 }

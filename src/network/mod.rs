@@ -15,12 +15,13 @@ mod rbac;
 mod session;
 mod set_filter_state;
 pub mod tcp_proxy;
-pub mod token_bucket;
+mod token_bucket;
 
 pub use cidr::Cidr;
 pub use info::{ConnectionInfo, Extra};
 pub use limit::Place;
 pub use rbac::{Denial, Guard};
+pub use token_bucket::{Settings as BucketSettings, TokenBucket};
 
 use crate::access_log::{Log, Logger};
 use crate::io::{ConnKey, Cx, Notice, Owner, Task};

@@ -289,6 +289,9 @@ impl Exchange {
     }
 
     fn change_request(&self, frame: &Frame<'_>, head: &mut RequestHead, upstream: &Upstream) {
+        if !frame.routes.mutates {
+            return;
+        }
         for mutations in self.mutations(frame.routes) {
             if !mutations.request.is_empty() {
                 let nothing =
@@ -308,6 +311,9 @@ impl Exchange {
         head: &mut ResponseHead,
         upstream: &Upstream,
     ) {
+        if !routes.mutates {
+            return;
+        }
         for mutations in self.mutations(routes) {
             if !mutations.response.is_empty() {
                 let info = self.info(routes, origin, request, upstream);
@@ -528,7 +534,9 @@ impl Exchange {
             self.connected = false;
             let stats = &upstream.cluster(self.cluster.expect("an attempt has a cluster")).stats;
             cx.stats.inc(stats.upstream_rq_retry);
-            return self.begin(frame, head, true, upstream, cx);
+            // What the upstream says of one stream says nothing against its connections.
+            let fresh = failure != Failure::Unprocessed;
+            return self.begin(frame, head, fresh, upstream, cx);
         }
         self.refuse(failure, upstream, cx)
     }

@@ -7,8 +7,8 @@
 
 use crate::access_log::Logger;
 use crate::http::{Entrance, Http};
-use crate::io::{ConnKey, Io, Layer, Mail, Notice, Owner, Reactor, Rng, Task, TokenKind};
-use crate::listener::config::{FilterChain, ListenerConfig, NetworkTerminal};
+use crate::io::{ConnKey, Io, Layer, Mail, Notice, Owner, Reactor, Rng, Scope, Task, TokenKind};
+use crate::listener::config::{Direction, FilterChain, ListenerConfig, NetworkTerminal};
 use crate::listener::{Accepted, Entry, Listeners};
 use crate::network::{ConnectionInfo, Network};
 use crate::stats::Block;
@@ -63,13 +63,14 @@ impl Engine {
         shared: SharedClusters,
         stats: Block,
         logger: Logger,
+        listeners: Listeners,
         mut rng: Rng,
     ) -> Self {
         let upstream = Upstream::new(clusters, shared, &mut rng);
         Self {
             reactor,
             io: Io::new(),
-            listeners: Listeners::default(),
+            listeners,
             network: Network::new(logger.sibling()),
             http: Http::new(logger),
             upstream,
@@ -79,23 +80,29 @@ impl Engine {
         }
     }
 
-    /// Adds a listener with its sockets on this thread.
+    /// Adds a listener at these addresses; with one socket for each, or none.
     pub(super) fn add_listener(
         &mut self,
         config: &Arc<ListenerConfig>,
-        sockets: Vec<(Address, Socket)>,
+        addresses: &[Address],
+        sockets: Vec<Socket>,
     ) -> io::Result<()> {
         let chains = config
             .filter_chains
             .iter()
             .map(|chain| {
-                let entrance = Entrance { buffer_limit: config.buffer_limit, filter_chain: &chain.name };
+                let entrance = Entrance {
+                    buffer_limit: config.buffer_limit,
+                    filter_chain: &chain.name,
+                    inbound: config.direction == Direction::Inbound,
+                    drains_when_sick: config.drains_when_sick,
+                };
                 self.enter(chain, &entrance)
             })
             .collect();
-        let listener = self.listeners.add(Arc::clone(config), chains);
-        for (address, socket) in sockets {
-            self.listeners.listen(listener, &address, socket, &self.reactor)?;
+        let listener = self.listeners.add(Arc::clone(config), addresses, chains);
+        for (place, (address, socket)) in addresses.iter().zip(sockets).enumerate() {
+            self.listeners.listen(listener, place, address, socket, &self.reactor)?;
         }
         Ok(())
     }
@@ -170,7 +177,11 @@ impl Engine {
                 self.network.on_socket(owner, &notice, &mut self.upstream, cx!(self));
             }
             Owner::Line(key) => self.upstream.on_line_socket(key, notice, cx!(self)),
-            Owner::Arrival(_) | Owner::Nobody => {}
+            Owner::Arrival(key) => {
+                self.listeners.on_socket(key, cx!(self));
+                self.hand_over();
+            }
+            Owner::Nobody => {}
         }
     }
 
@@ -182,7 +193,11 @@ impl Engine {
             Layer::Upstream => self.upstream.on_task(task, cx!(self)),
             Layer::Session => self.network.on_task(task, &mut self.upstream, cx!(self)),
             Layer::Line => self.upstream.on_line_task(task, cx!(self)),
-            Layer::Arrival | Layer::Server => {}
+            Layer::Arrival => {
+                self.listeners.on_task(task, cx!(self));
+                self.hand_over();
+            }
+            Layer::Server => {}
         }
     }
 
@@ -211,21 +226,29 @@ impl Engine {
         self.hand_over();
     }
 
+    /// Serves what other workers have accepted for this one.
+    pub(super) fn collect(&mut self) {
+        self.listeners.collect(cx!(self));
+        self.hand_over();
+    }
+
     /// Closes the listening sockets; what they have queued is served.
-    pub(super) fn stop_accepting(&mut self) {
-        self.listeners.close(cx!(self));
+    pub(super) fn stop_accepting(&mut self, scope: Scope) {
+        self.listeners.close(scope, cx!(self));
         self.hand_over();
     }
 
     /// Stops accepting; what is open goes on until it is finished.
     pub(super) fn drain(&mut self) {
-        self.stop_accepting();
+        self.stop_accepting(Scope::All);
+        self.listeners.drain(false, cx!(self));
         self.http.drain(&mut self.upstream, cx!(self));
     }
 
     /// Ends everything at once.
     pub(super) fn stop(&mut self) {
-        self.stop_accepting();
+        self.stop_accepting(Scope::All);
+        self.listeners.drain(true, cx!(self));
         self.http.stop(&mut self.upstream, cx!(self));
         self.network.stop(&mut self.upstream, cx!(self));
         self.upstream.close_idle(cx!(self));
@@ -240,6 +263,7 @@ impl Engine {
     fn hand_over(&mut self) {
         while let Some(Accepted { conn, provenance, entry }) = self.listeners.next_accepted() {
             self.admit(conn, provenance.into(), entry);
+            self.io.rouse(conn, &mut self.reactor);
         }
     }
 

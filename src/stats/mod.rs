@@ -10,6 +10,7 @@ mod block;
 pub mod compile;
 pub mod config;
 mod histogram;
+mod listener;
 mod merged;
 mod number;
 mod prometheus;
@@ -21,13 +22,16 @@ mod tags;
 pub use block::Block;
 pub use config::{SinkConfig, StatsConfig, StatsMatcher};
 pub use histogram::{Bin, Distribution, QUANTILES};
+pub use listener::{
+    HttpInspectorStats, ListenerStats, ProxyProtocolStats, ProxyVersionStats, TlsInspectorStats,
+};
 pub use merged::{Collector, HistogramRow, Merged, Row};
 pub(crate) use number::{general, plain, shortest};
 pub use prometheus::prometheus;
 pub use registry::{Counter, Gauge, Histogram, Kind, Registry, StatusCounters, Unit};
 pub use scopes::{
-    BreakerStats, CallerStats, ClusterManagerStats, ClusterStats, ConnectionLimitStats, HostStats,
-    Http1Stats, Http2Stats, HttpStats, ListenerHttpStats, ListenerManagerStats, ListenerStats,
+    BreakerStats, CallerStats, ClusterManagerStats, ClusterStats, ConnectionLimitStats, FilesystemStats,
+    HostStats, Http1Stats, Http2Stats, HttpStats, ListenerHttpStats, ListenerManagerStats,
     LocalRateLimitStats, ServerStats, TcpStats,
 };
 pub use sink::Sinks;

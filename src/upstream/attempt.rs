@@ -2,7 +2,7 @@
 
 use super::config::{ClusterId, Priority};
 use super::pool::Place;
-use nuncio_codec::{Buffer, HeaderMap, ResponseHead, Version, h2};
+use nuncio_codec::{Buffer, HeaderMap, RequestHead, ResponseHead, Version, h2};
 use nuncio_reactor::{Address, RawKey, slab_key};
 use std::borrow::Cow;
 
@@ -171,4 +171,15 @@ pub(super) struct OfStream {
     pub(super) tunnel: bool,
     /// The protocol that an HTTP/1 client wants to upgrade to.
     pub(super) upgrade: Option<Box<[u8]>>,
+    /// What must wait until the upstream has said whether it takes extended CONNECT.
+    pub(super) parked: Option<Box<Parked>>,
+}
+
+/// A request that waits for the upstream's SETTINGS.
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub(super) head: RequestHead,
+    /// What the client has sent ahead, and whether that is all.
+    pub(super) data: Buffer,
+    pub(super) end: bool,
 }

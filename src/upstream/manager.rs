@@ -521,6 +521,7 @@ impl Upstream {
         pool.total -= 1;
         let stats = &config.stats;
         cx.stats.record(stats.upstream_cx_length_ms, millis(cx.reactor.now() - client.since));
+        cx.stats.record(stats.upstream_rq_per_cx, client.requests.into());
         cx.stats.inc(stats.upstream_cx_destroy);
         cx.stats.move_gauge(stats.upstream_cx_active, -1);
         cx.stats.move_gauge(config.hosts[place.host as usize].stats.cx_active, -1);
