@@ -46,6 +46,7 @@
 
 mod alarm;
 mod cpus;
+mod listen;
 mod mailbox;
 mod net;
 mod pipe;
@@ -73,10 +74,9 @@ pub fn raise_descriptors() -> std::io::Result<u64> {
 
 pub use alarm::Alarm;
 pub use cpus::cpus_available;
+pub use listen::{ListenOptions, Moment, RawOption};
 pub use mailbox::Sender;
-pub use net::{
-    Address, ConnectOptions, InvalidAddress, Keepalive, ListenOptions, Socket, UnixAddress, own_address,
-};
+pub use net::{Address, ConnectOptions, InvalidAddress, Keepalive, Socket, UnixAddress, own_address};
 pub use pipe::Pipe;
 pub use reactor::{Event, Options, Reactor, Readiness, Token};
 pub use slab::{RawKey, Slab, SlabKey};

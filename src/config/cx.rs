@@ -4,10 +4,14 @@
 //! errors, and never says the same thing twice: what could not be read is not missing.
 
 use super::diagnostics::Diagnostics;
+use super::runtime::Runtime;
+use crate::network::{BucketSettings, TokenBucket};
 use crate::stats::Registry;
 use crate::upstream::config::ClusterTable;
 use prost::{Message, Name};
 use prost_types::{Any, Duration as ProtoDuration};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The place in the configuration, somewhere to complain, and what has been compiled so far.
@@ -24,11 +28,15 @@ pub struct Cx<'a> {
     pub node: (String, String),
     /// How the statistics of the listener begin that is being compiled: `listener.<address>.`.
     pub listener_scope: String,
+    /// Values for keys.
+    pub runtime: Runtime,
     /// Clusters that routes may name.
     pub clusters: ClusterTable,
     /// Names of the clusters that are wrong in themselves: naming one is no further error. An empty name stands
     /// for a cluster that may have any name.
     pub broken_clusters: Vec<String>,
+    /// Token buckets that filters share, by their key.
+    pub buckets: HashMap<(String, BucketSettings), Arc<TokenBucket>>,
 }
 
 impl<'a> Cx<'a> {
@@ -40,8 +48,10 @@ impl<'a> Cx<'a> {
             registry,
             node: (String::new(), String::new()),
             listener_scope: String::new(),
+            runtime: Runtime::default(),
             clusters: ClusterTable::default(),
             broken_clusters: Vec::new(),
+            buckets: HashMap::new(),
         }
     }
 

@@ -24,6 +24,18 @@ pub(super) struct Multiplex {
     pub(super) vigil: Vigil,
     /// The connection is being drained: when the final GOAWAY goes out.
     pub(super) goaway_at: Option<Time>,
+    /// Streams that have ended but for what the codec still has to send.
+    pub(super) flushing: Vec<Flushing>,
+}
+
+/// A response that is complete and waits for the client to take it.
+#[derive(Debug)]
+pub(super) struct Flushing {
+    pub(super) id: h2::StreamId,
+    /// What it had to send when it was last looked at.
+    pub(super) queued: usize,
+    /// When it must have sent some of that, if there is a limit.
+    pub(super) deadline: Option<Time>,
 }
 
 impl Codec {

@@ -22,8 +22,11 @@ impl Ended {
     fn of(stream: &Stream, cause: &Cause) -> Self {
         let reset = match cause {
             Cause::Disconnected | Cause::Stopped | Cause::Http2(_) | Cause::Reset(_) => None,
-            // The client need not send what nobody reads any more (RFC 9113 section 8.1).
-            _ if stream.response_end => (!stream.request_end).then_some(h2::Code::NO_ERROR),
+            // The codec sends what it has of the response, and then tells the client that nobody reads the rest of the
+            // request (RFC 9113 section 8.1); except in a tunnel, of which each half has its own end.
+            _ if stream.response_end => {
+                (!stream.request_end && stream.is_tunnel()).then_some(h2::Code::NO_ERROR)
+            }
             Cause::UpstreamAfterStart(Failure::Protocol { .. }) => Some(h2::Code::PROTOCOL_ERROR),
             _ => Some(h2::Code::INTERNAL_ERROR),
         };

@@ -3,7 +3,7 @@
 //! The codec keeps the streams apart; here its events find the streams of the connection manager by the key that each
 //! carries as its tag. A slow reader of a request holds back that stream's window only.
 
-use super::codec::{Codec, Multiplex};
+use super::codec::{Codec, Flushing, Multiplex};
 use super::config::{CodecType, HcmConfig};
 use super::ending::Ended;
 use super::server_connection::{DownstreamKey, READ_BUDGET, ServerConnection, alarm, resume};
@@ -52,7 +52,8 @@ impl Http {
                 if let Some(next) = vigil.next() {
                     connection.alarm.by(next, alarm(key), cx.reactor);
                 }
-                let multiplex = Multiplex { codec, streams: Vec::new(), vigil, goaway_at: None };
+                let multiplex =
+                    Multiplex { codec, streams: Vec::new(), vigil, goaway_at: None, flushing: Vec::new() };
                 connection.codec = Codec::H2(Box::new(multiplex));
             }
         }
@@ -87,6 +88,9 @@ impl Http {
                 Read::Data(n) => {
                     budget = budget.saturating_sub(n);
                     cx.stats.add(config.stats.downstream_cx_rx_bytes_total, n as u64);
+                    if connection.info.is_guarded() && !self.admit(key, upstream, cx) {
+                        return;
+                    }
                 }
                 Read::Empty => return cx.io.rest(connection.conn),
                 Read::Eof | Read::Failed => return self.on_remote_close(key, upstream, cx),
@@ -101,8 +105,9 @@ impl Http {
             let config = &self.managers[connection.manager.0 as usize].config;
             multiplex.codec.set_time((cx.reactor.now().as_nanos() / 1_000_000) as u32);
             let (input, output) = cx.io.buffers(connection.conn);
-            let before = output.len();
+            let (before, ahead) = (output.len(), input.len());
             let event = multiplex.codec.poll(input, output);
+            self.pending_wire = (ahead - input.len()) as u64;
             let written = output.len() - before;
             if written > 0 {
                 cx.stats.add(config.stats.downstream_cx_tx_bytes_total, written as u64);
@@ -122,7 +127,6 @@ impl Http {
         match event {
             RequestEvent::Headers { id, mut head, end, .. } => {
                 let tunnel = to_upgrade(&mut head);
-                self.pending_wire = head.headers.byte_size() as u64;
                 self.on_request(key, head, (end && !tunnel, Some(id)), upstream, cx);
             }
             RequestEvent::TooLarge { id, head, cause } => {
@@ -146,7 +150,8 @@ impl Http {
             RequestEvent::Trailers { tag, trailers, .. } => {
                 self.on_request_trailers(stream_of(tag), trailers, upstream, cx);
             }
-            RequestEvent::Reset { tag, cause, .. } => {
+            RequestEvent::Reset { id, tag, cause, .. } => {
+                self.forget_flushing(key, id, cx);
                 self.end(stream_of(tag), Cause::Reset(cause), upstream, cx);
             }
             RequestEvent::Writable { tag, .. } => {
@@ -155,6 +160,9 @@ impl Http {
                     stream.backed_up = false;
                     self.resume_response(key, upstream, cx);
                 }
+            }
+            RequestEvent::Flushed { id, .. } => {
+                self.forget_flushing(key, id, cx);
             }
             RequestEvent::SettingsAck => {
                 if let Some((multiplex, _)) = self.multiplex(key) {
@@ -170,7 +178,6 @@ impl Http {
             // An informational response is nothing that a client sends.
             RequestEvent::Informational { .. }
             | RequestEvent::Refused { .. }
-            | RequestEvent::Flushed { .. }
             | RequestEvent::GoAway { .. }
             | RequestEvent::Settings => {}
         }
@@ -235,14 +242,42 @@ impl Http {
         if let (Some(id), Some(code)) = (ended.id, ended.reset) {
             multiplex.codec.reset(id, code, cx.io.output(connection.conn));
         }
-        if multiplex.streams.is_empty() {
-            connection.idle_since = cx.reactor.now();
-            if let Some(timeout) = config.idle_timeout {
-                connection.alarm.by(connection.idle_since + timeout, alarm(key), cx.reactor);
+        if let Some(id) = ended.id
+            && !multiplex.codec.send_complete(id)
+        {
+            let deadline = config.stream_idle_timeout.map(|limit| cx.reactor.now() + limit);
+            multiplex.flushing.push(Flushing { id, queued: multiplex.codec.queued_on(id), deadline });
+            if let Some(deadline) = deadline {
+                connection.alarm.by(deadline, alarm(key), cx.reactor);
             }
-            if multiplex.codec.goaway_sent() {
-                cx.reactor.defer(resume(key));
-            }
+        }
+        self.note_idleness(key, cx);
+    }
+
+    /// From now on the connection is idle, if nothing is left on it.
+    fn note_idleness(&mut self, key: DownstreamKey, cx: &mut Cx<'_>) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let config = &self.managers[connection.manager.0 as usize].config;
+        let Codec::H2(multiplex) = &mut connection.codec else { return };
+        if !multiplex.streams.is_empty() || !multiplex.flushing.is_empty() {
+            return;
+        }
+        connection.idle_since = cx.reactor.now();
+        if let Some(timeout) = config.idle_timeout {
+            connection.alarm.by(connection.idle_since + timeout, alarm(key), cx.reactor);
+        }
+        if multiplex.codec.goaway_sent() {
+            cx.reactor.defer(resume(key));
+        }
+    }
+
+    /// The rest of a response was taken, or is not wanted any more.
+    fn forget_flushing(&mut self, key: DownstreamKey, id: h2::StreamId, cx: &mut Cx<'_>) {
+        let Some((multiplex, _)) = self.multiplex(key) else { return };
+        let before = multiplex.flushing.len();
+        multiplex.flushing.retain(|flushing| flushing.id != id);
+        if multiplex.flushing.len() != before {
+            self.note_idleness(key, cx);
         }
     }
 
@@ -263,6 +298,36 @@ impl Http {
         true
     }
 
+    /// Gives up complete responses of which the client has taken nothing for as long as a stream may be idle; says when
+    /// to look again.
+    fn watch_flushing(&mut self, key: DownstreamKey, cx: &mut Cx<'_>) -> Option<Time> {
+        let now = cx.reactor.now();
+        let connection = self.connections.get_mut(key)?;
+        let config = &self.managers[connection.manager.0 as usize].config;
+        let limit = config.stream_idle_timeout?;
+        let Codec::H2(multiplex) = &mut connection.codec else { return None };
+        let Multiplex { codec, flushing, .. } = &mut **multiplex;
+        let before = flushing.len();
+        flushing.retain_mut(|flushing| {
+            if flushing.deadline.is_none_or(|deadline| now < deadline) {
+                return true;
+            }
+            let queued = codec.queued_on(flushing.id);
+            if queued < flushing.queued {
+                (flushing.queued, flushing.deadline) = (queued, Some(now + limit));
+                return true;
+            }
+            cx.stats.inc(config.http2_stats.tx_flush_timeout);
+            codec.reset(flushing.id, Code::CANCEL, cx.io.output(connection.conn));
+            false
+        });
+        let next = flushing.iter().filter_map(|flushing| flushing.deadline).min();
+        if flushing.len() != before {
+            self.note_idleness(key, cx);
+        }
+        next
+    }
+
     /// What time has made of a connection of HTTP/2 itself: the time to look again, or that it has ended.
     pub(super) fn watch_h2(
         &mut self,
@@ -271,6 +336,7 @@ impl Http {
         cx: &mut Cx<'_>,
     ) -> Option<Option<Time>> {
         let now = cx.reactor.now();
+        let flushed = self.watch_flushing(key, cx);
         let connection = self.connections.get_mut(key)?;
         let config = &self.managers[connection.manager.0 as usize].config;
         let Codec::H2(multiplex) = &mut connection.codec else { return Some(None) };
@@ -283,7 +349,9 @@ impl Http {
             cx.reactor.defer(resume(key));
         }
         let next = match watch {
-            Watch::Until(next) => return Some(next.into_iter().chain(multiplex.goaway_at).min()),
+            Watch::Until(next) => {
+                return Some([next, multiplex.goaway_at, flushed].into_iter().flatten().min());
+            }
             Watch::Dead => {
                 cx.stats.inc(config.http2_stats.keepalive_timeout);
                 Code::NO_ERROR

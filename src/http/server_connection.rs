@@ -6,7 +6,8 @@
 use super::codec::Codec;
 use super::stream::{Stream, StreamKey};
 use super::{Http, Manager, ManagerId};
-use crate::io::{Alarm, BULK, Close, ConnKey, Cx, Layer, Owner, Provenance, Read, Task, Wake};
+use crate::io::{Alarm, BULK, Close, ConnKey, Cx, Layer, Owner, Read, Task, Wake};
+use crate::network::ConnectionInfo;
 use crate::router::Cause;
 use crate::upstream::Upstream;
 use nuncio_codec::h1::{self, RequestEvent};
@@ -34,11 +35,13 @@ pub(super) struct ServerConnection {
     /// Its number in the process.
     pub(super) id: u64,
     /// Who is connected, and where.
-    pub(super) provenance: Provenance,
+    pub(super) info: ConnectionInfo,
     /// Requests so far.
     pub(super) requests: u32,
     opened: Time,
-    /// It is being drained for its age, and closed then if it is without a request.
+    /// When it is drained for its age.
+    expires: Option<Time>,
+    /// It is being drained, for its age or because it was idle, and closed then if it is without a request.
     drained_by: Option<Time>,
     /// The client has ended the connection.
     gone: bool,
@@ -70,6 +73,14 @@ impl ServerConnection {
         }
     }
 
+    /// Whether the client still has to take the rest of a response whose stream has ended.
+    fn is_flushing(&self) -> bool {
+        match &self.codec {
+            Codec::H1(_) => false,
+            Codec::H2(multiplex) => !multiplex.flushing.is_empty(),
+        }
+    }
+
     /// How many streams have not ended.
     fn stream_count(&self) -> usize {
         match &self.codec {
@@ -81,15 +92,20 @@ impl ServerConnection {
 
 impl Http {
     /// Starts HTTP on an accepted connection. It may have input already.
-    pub fn open(&mut self, conn: ConnKey, provenance: Provenance, manager: ManagerId, cx: &mut Cx<'_>) {
+    pub fn open(&mut self, conn: ConnKey, info: ConnectionInfo, manager: ManagerId, cx: &mut Cx<'_>) {
         let Manager { config, .. } = &self.managers[manager.0 as usize];
         let now = cx.reactor.now();
+        let expires = config.max_connection_duration.map(|limit| {
+            let jitter = limit.as_millis() as f64 * config.max_connection_duration_jitter;
+            now + limit + Duration::from_millis(cx.rng.below(jitter as u64 + 1))
+        });
         let key = self.connections.insert(ServerConnection {
             conn,
             id: cx.io.id(conn),
-            provenance,
+            info,
             requests: 0,
             opened: now,
+            expires,
             drained_by: None,
             gone: false,
             ended: false,
@@ -104,17 +120,14 @@ impl Http {
             backed_up: false,
         });
         cx.io.set_owner(conn, Owner::Downstream(key.raw()));
-        if let Some(first) = [config.idle_timeout, config.max_connection_duration].into_iter().flatten().min()
-        {
+        let idle = config.idle_timeout.map(|limit| now + limit);
+        if let Some(first) = idle.into_iter().chain(expires).min() {
             let connection = self.connections.get_mut(key).expect("just inserted");
-            connection.alarm.by(now + first, alarm(key), cx.reactor);
+            connection.alarm.by(first, alarm(key), cx.reactor);
         }
         let stats = &config.stats;
         cx.stats.inc(stats.downstream_cx_total);
         cx.stats.move_gauge(stats.downstream_cx_active, 1);
-        if !cx.io.input(conn).is_empty() {
-            cx.reactor.defer(resume(key));
-        }
     }
 
     /// Reads and parses until there is nothing more, somebody is slow, or others must have their turn.
@@ -156,12 +169,24 @@ impl Http {
                     budget = budget.saturating_sub(n);
                     let stats = &self.managers[connection.manager.0 as usize].config.stats;
                     cx.stats.add(stats.downstream_cx_rx_bytes_total, n as u64);
+                    if connection.info.is_guarded() && !self.admit(key, upstream, cx) {
+                        return;
+                    }
                 }
                 Read::Empty => return cx.io.rest(connection.conn),
                 Read::Eof if self.is_tunnel(key) => return self.on_tunnel_end(key, upstream, cx),
                 Read::Eof | Read::Failed => return self.on_remote_close(key, upstream, cx),
             }
         }
+    }
+
+    /// Whether the network filters before this one let through what has been read; if not the connection is closed.
+    pub(super) fn admit(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) -> bool {
+        let Some(connection) = self.connections.get_mut(key) else { return false };
+        let Err(denial) = connection.info.admit(cx) else { return true };
+        self.end_all(key, &Cause::Stopped, upstream, cx);
+        self.close(key, denial.delay.map_or(Close::Now, Close::After), cx);
+        false
     }
 
     fn is_tunnel(&self, key: DownstreamKey) -> bool {
@@ -257,7 +282,7 @@ impl Http {
         connection.alarm.rang();
         let config = &self.managers[connection.manager.0 as usize].config;
         let now = cx.reactor.now();
-        let mut expires = config.max_connection_duration.map(|limit| connection.opened + limit);
+        let mut expires = connection.expires;
         if connection.drained_by.is_none() && expires.is_some_and(|expires| now >= expires) {
             cx.stats.inc(config.stats.downstream_cx_max_duration_reached);
             connection.codec.set_close();
@@ -278,21 +303,30 @@ impl Http {
                 return self.refuse_connection(key, Cause::HeadersTimeout, upstream, cx);
             }
             let mut limit = config.idle_timeout;
-            if self.draining {
+            let flushing = connection.is_flushing();
+            if flushing {
+                limit = None;
+            } else if self.draining {
                 limit = Some(limit.map_or(DRAIN_GRACE, |limit| limit.min(DRAIN_GRACE)));
             }
-            let idle = limit.map(|limit| connection.idle_since + limit);
+            let mut idle = limit.map(|limit| connection.idle_since + limit);
             if idle.is_some_and(|deadline| now >= deadline) {
-                let stats = &config.stats;
-                cx.stats.inc(if self.draining {
-                    stats.downstream_cx_drain_close
-                } else {
-                    stats.downstream_cx_idle_timeout
-                });
-                return self.close_idle(key, cx);
+                if self.draining {
+                    cx.stats.inc(config.stats.downstream_cx_drain_close);
+                    return self.close_idle(key, cx);
+                }
+                // A request that is already on its way still gets its answer.
+                if connection.drained_by.is_none() {
+                    cx.stats.inc(config.stats.downstream_cx_idle_timeout);
+                    connection.codec.set_close();
+                    connection.drained_by = Some(now + config.drain_timeout);
+                    expires = connection.drained_by;
+                    Self::begin_drain(connection, key, now + config.drain_timeout, cx);
+                }
+                idle = None;
             }
-            if connection.drained_by.is_some_and(|deadline| now >= deadline) {
-                return self.close(key, Close::Flush, cx);
+            if !flushing && connection.drained_by.is_some_and(|deadline| now >= deadline) {
+                return self.close_idle(key, cx);
             }
             head.into_iter().chain(idle).min()
         };
@@ -352,8 +386,8 @@ impl Http {
             if let Some(timeout) = config.idle_timeout {
                 connection.alarm.by(connection.idle_since + timeout, alarm(key), cx.reactor);
             }
-            if let Some(limit) = config.max_connection_duration {
-                connection.alarm.by(connection.opened + limit, alarm(key), cx.reactor);
+            if let Some(expires) = connection.expires {
+                connection.alarm.by(expires, alarm(key), cx.reactor);
             }
             if !cx.io.input(conn).is_empty() || cx.io.may_read(conn) {
                 cx.reactor.defer(resume(key));

@@ -52,7 +52,8 @@ pub(super) struct Stream {
     pub(super) moved: Time,
     pub(super) request_bytes: u64,
     pub(super) response_bytes: u64,
-    pub(super) response_header_bytes: u64,
+    /// Bytes of what the codec adds to the response's headers.
+    pub(super) about_connection: u8,
     pub(super) wire_received: u64,
     pub(super) wire_sent: u64,
     pub(super) request_end_at: Option<Time>,
@@ -92,7 +93,7 @@ impl Stream {
             moved: now,
             request_bytes: 0,
             response_bytes: 0,
-            response_header_bytes: 0,
+            about_connection: 0,
             wire_received: 0,
             wire_sent: 0,
             request_end_at: None,
@@ -147,7 +148,7 @@ impl Stream {
                 received: self.request_bytes,
                 sent: self.response_bytes,
                 request_headers: self.request_header_bytes(),
-                response_headers: self.response_header_bytes,
+                response_headers: self.response_header_bytes(),
                 downstream_wire_received: self.wire_received,
                 downstream_wire_sent: self.wire_sent,
                 ..router.bytes
@@ -160,6 +161,15 @@ impl Stream {
     fn request_header_bytes(&self) -> u64 {
         let about_connection = if self.asks_upgrade { b"connectionUpgrade".len() } else { 0 };
         (self.request.headers.byte_size() + about_connection) as u64
+    }
+
+    /// As Envoy counts: with `:status`.
+    fn response_header_bytes(&self) -> u64 {
+        if !self.response_started {
+            return 0;
+        }
+        let size = self.response.headers.byte_size() + b":status200".len();
+        (size + usize::from(self.about_connection)) as u64
     }
 
     /// Where the request comes from.
@@ -175,11 +185,13 @@ pub(super) fn origin<'a>(
     manager: &'a Manager,
 ) -> Origin<'a> {
     let downstream = Downstream {
-        local: Some(connection.provenance.local()),
-        direct_remote: Some(&connection.provenance.peer),
-        remote: client.or(Some(connection.provenance.remote())),
+        local: Some(connection.info.provenance.local()),
+        direct_remote: Some(&connection.info.provenance.peer),
+        remote: client.or(Some(connection.info.provenance.remote())),
         connection_id: connection.id,
         filter_chain: &manager.filter_chain,
+        server_name: connection.info.provenance.server_name(),
+        filter_state: connection.info.filter_state(),
     };
     Origin { start, stream_id, downstream }
 }
@@ -215,7 +227,8 @@ impl Http {
             stream.end_request(stream.started);
         }
         count_underscores(&stream.request, config, cx);
-        if let Some(cause) = header_rules::check(&mut stream.request, config, Some(server.provenance.local()))
+        if let Some(cause) =
+            header_rules::check(&mut stream.request, config, Some(server.info.provenance.local()))
         {
             return self.refuse(key, cause, upstream, cx);
         }
@@ -239,7 +252,8 @@ impl Http {
             }
         }
         stream.asks_upgrade = upgrade.is_some() && stream.request.method != Method::Connect;
-        let ends = Ends { local: Some(server.provenance.local()), peer: server.provenance.remote() };
+        let ends =
+            Ends { local: Some(server.info.provenance.local()), peer: server.info.provenance.remote() };
         let client =
             header_rules::prepare_request(&mut stream.request, upgrade.is_some(), ends, config, cx.rng);
         stream.client = client.address.map(with_port_zero);

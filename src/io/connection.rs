@@ -8,6 +8,7 @@ use super::transport::Transport;
 use nuncio_codec::{Buffer, Watermarks};
 use nuncio_reactor::{Address, ConnectOptions, Keepalive, RawKey, Readiness, Slab, Socket, Time, slab_key};
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 slab_key! {
@@ -26,8 +27,10 @@ const LINGER_LIMIT: usize = 1 << 20;
 pub struct Enrolment {
     /// The listener, by its place on this worker.
     pub listener: u32,
-    /// When its network filters began.
-    pub since: Time,
+    /// When its network filters began, if they have.
+    pub since: Option<Time>,
+    /// It counts for the limit of the process.
+    pub global: bool,
 }
 
 /// Who is told about a connection, in the layers above.
@@ -37,6 +40,12 @@ pub enum Owner {
     Downstream(RawKey),
     /// An upstream HTTP connection.
     Upstream(RawKey),
+    /// An upstream connection of a TCP session while it is being made.
+    Line(RawKey),
+    /// The downstream connection of a TCP session.
+    Session(RawKey),
+    /// The upstream connection of a TCP session.
+    SessionUpstream(RawKey),
     /// A downstream connection whose listener filters run.
     Arrival(RawKey),
     /// It is only being closed.
@@ -79,6 +88,9 @@ pub enum Close {
     /// When all output is written and the peer has closed too: input is read and thrown away meanwhile, so
     /// that the last output is not destroyed by a reset.
     Linger,
+    /// After this time, during which nothing is read; at once if the peer ends it. Output that was not written is
+    /// lost.
+    After(Duration),
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -89,6 +101,8 @@ enum Phase {
     /// Flushing, then lingering.
     FlushingToLinger,
     Lingering,
+    /// Left open for a while, to keep somebody waiting.
+    Held,
     Dead,
 }
 
@@ -122,6 +136,8 @@ struct Connection {
     /// Its number in the process.
     id: u64,
     enrolment: Option<Enrolment>,
+    /// When something of the output was last taken.
+    written_at: Time,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -262,6 +278,48 @@ impl Io {
         }
     }
 
+    /// A connection is another listener's from now on.
+    pub fn re_enrol(&mut self, key: ConnKey, listener: u32) {
+        if let Some(enrolment) = self.connections.get_mut(key).and_then(|found| found.enrolment.as_mut()) {
+            enrolment.listener = listener;
+        }
+    }
+
+    /// The network filters of a connection begin.
+    pub fn begin_service(&mut self, key: ConnKey, now: Time) {
+        if let Some(enrolment) = self.connections.get_mut(key).and_then(|found| found.enrolment.as_mut()) {
+            enrolment.since = Some(now);
+        }
+    }
+
+    /// Changes the high watermark of a connection's output, in bytes, 0 for none.
+    pub fn set_limit(&mut self, key: ConnKey, limit: u32) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.marks = Watermarks::new(limit as usize);
+            connection.marks.update(connection.output.len());
+        }
+    }
+
+    /// Where a connection wanted to go before the kernel redirected it to this machine.
+    pub fn original_destination(&self, key: ConnKey) -> Option<SocketAddr> {
+        match &self.connections.get(key)?.transport {
+            Transport::Raw(socket) => socket.original_destination(),
+            #[cfg(test)]
+            Transport::Memory(_) => None,
+        }
+    }
+
+    /// Gives the owner of a connection a task to look at it, if there may be something to read: for a new owner, since
+    /// the news has gone to the one before.
+    pub fn rouse(&mut self, key: ConnKey, reactor: &mut Reactor) {
+        if let Some(connection) = self.connections.get(key)
+            && (connection.readable || !connection.input.is_empty())
+            && let Some(task) = Task::resume(connection.owner)
+        {
+            reactor.defer(task);
+        }
+    }
+
     /// The enrolment of a connection that [`Self::reap`] has freed.
     pub fn next_gone(&mut self) -> Option<Enrolment> {
         self.gone.pop()
@@ -303,8 +361,9 @@ impl Io {
                 self.discard(key);
                 None
             }
-            Phase::Flushing | Phase::FlushingToLinger => {
-                if ready.is_error() {
+            Phase::Flushing | Phase::FlushingToLinger | Phase::Held => {
+                let gone = connection.phase == Phase::Held && ready.is_read_closed();
+                if ready.is_error() || gone {
                     self.bury(key);
                 }
                 None
@@ -366,6 +425,25 @@ impl Io {
         &mut connection.output
     }
 
+    /// Moves everything that was read from one connection to the output of another; says how much that was.
+    ///
+    /// # Panics
+    /// If one of them is gone; their owner keeps the keys only while it owns them.
+    #[inline]
+    pub fn forward(&mut self, from: ConnKey, to: ConnKey) -> usize {
+        let mut moved = std::mem::take(self.input(from));
+        let n = moved.len();
+        if n > 0 {
+            self.output(to).move_all(&mut moved);
+        }
+        n
+    }
+
+    /// Whether our sending side is shut down, as [`Self::finish`] has asked for.
+    pub fn is_finished(&self, key: ConnKey) -> bool {
+        self.connections.get(key).is_some_and(|connection| connection.finish == Finish::Done)
+    }
+
     /// Both buffers of a connection at once: what was read, and what will be written.
     ///
     /// # Panics
@@ -385,6 +463,11 @@ impl Io {
         if let Some(connection) = self.connections.get_mut(key) {
             connection.marks = Watermarks::new(limit);
         }
+    }
+
+    /// When the peer has last taken something of the output.
+    pub fn written_at(&self, key: ConnKey) -> Time {
+        self.connections.get(key).map_or(Time::ZERO, |connection| connection.written_at)
     }
 
     /// Bytes that wait to be written.
@@ -436,6 +519,13 @@ impl Io {
                 connection.transport.reset_on_close();
                 self.bury(key);
             }
+            Close::After(delay) => {
+                connection.phase = Phase::Held;
+                connection.output.clear();
+                connection.patience = delay;
+                connection.unsent_before = 0;
+                reactor.arm(delay, Task::close(key));
+            }
             Close::Flush if connection.output.is_empty() => self.bury(key),
             Close::Flush | Close::Linger => {
                 connection.phase =
@@ -474,10 +564,14 @@ impl Io {
         for key in flushing.drain(..) {
             let Some(connection) = self.connections.get_mut(key) else { continue };
             connection.dirty = false;
-            if matches!(connection.phase, Phase::Dead | Phase::Connecting) {
+            if matches!(connection.phase, Phase::Dead | Phase::Connecting | Phase::Held) {
                 continue;
             }
+            let before = connection.output.len();
             connection.write();
+            if connection.output.len() < before {
+                connection.written_at = reactor.now();
+            }
             connection.marks.update(connection.output.len());
             let drained = connection.backed_up && !connection.marks.is_above();
             let empty = connection.output.is_empty();
@@ -497,7 +591,8 @@ impl Io {
                     connection.backed_up &= !drained;
                     // A connection that cannot be shut down any more is broken, which reading will show.
                     let broken = connection.transport.shutdown_write().is_err();
-                    if (drained || broken)
+                    let awaited = matches!(connection.owner, Owner::Session(_) | Owner::SessionUpstream(_));
+                    if (drained || broken || awaited)
                         && let Some(task) = Task::resume(connection.owner)
                     {
                         reactor.defer(task);
@@ -585,6 +680,7 @@ impl Connection {
             unsent_before: 0,
             id: 0,
             enrolment: None,
+            written_at: Time::ZERO,
         }
     }
 

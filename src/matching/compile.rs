@@ -9,7 +9,8 @@ use crate::api::envoy::r#type::matcher::v3 as usual;
 use crate::api::xds::core::v3::TypedExtensionConfig;
 use crate::api::xds::r#type::matcher::v3 as proto;
 use crate::config::{Cx, is};
-use crate::{http, router};
+use crate::network::Cidr;
+use crate::router;
 use prost::Name;
 use prost_types::Any;
 use proto::matcher::matcher_list::{Predicate as ProtoPredicate, predicate};
@@ -221,7 +222,7 @@ fn ranges<A>(proto: &proto::IpMatcher, action: Action<'_, A>, cx: &mut Cx<'_>) -
         }
         for range in cx.each("ranges", &matcher.ranges, |cx, range| {
             let (address_prefix, prefix_len) = (range.address_prefix.clone(), range.prefix_len);
-            let cidr = http::compile::cidr(&CidrRange { address_prefix, prefix_len }, cx)?;
+            let cidr = Cidr::compile(&CidrRange { address_prefix, prefix_len }, cx)?;
             Some((prefix_len.unwrap_or(0), cidr))
         }) {
             ranges.push((range.0, (range.1, at)));

@@ -5,7 +5,7 @@
 
 pub mod compile;
 
-use crate::http::config::Cidr;
+use crate::network::Cidr;
 use crate::router::config::StringMatch;
 use std::collections::HashMap;
 use std::fmt;

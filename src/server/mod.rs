@@ -3,10 +3,13 @@
 pub mod compile;
 mod engine;
 pub mod flags;
+mod limits;
 mod logging;
 mod run;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod simulation_tcp;
 pub mod snapshot;
 mod worker;
 

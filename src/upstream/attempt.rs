@@ -2,7 +2,7 @@
 
 use super::config::{ClusterId, Priority};
 use super::pool::Place;
-use nuncio_codec::{Buffer, HeaderMap, ResponseHead, Version, h2};
+use nuncio_codec::{Buffer, HeaderMap, RequestHead, ResponseHead, Version, h2};
 use nuncio_reactor::{Address, RawKey, slab_key};
 use std::borrow::Cow;
 
@@ -57,11 +57,20 @@ pub enum Failure {
     },
 }
 
+/// Whoever began an attempt: which layer, and its key there.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Requester {
+    /// A request of the HTTP connection manager.
+    Stream(RawKey),
+    /// A TCP session that goes through a tunnel.
+    Session(RawKey),
+}
+
 /// Something that happened to an attempt.
 #[derive(Debug)]
 pub struct Event {
     /// Whoever began it.
-    pub requester: RawKey,
+    pub requester: Requester,
     /// Which attempt.
     pub attempt: AttemptKey,
     /// What.
@@ -109,7 +118,7 @@ pub struct Ask {
     /// The caller is internal.
     pub internal: bool,
     /// Whoever is told what happens.
-    pub requester: RawKey,
+    pub requester: Requester,
     /// Only a connection will do that has never been used.
     pub fresh: bool,
     /// The response's reader takes bytes that are not in memory.
@@ -134,7 +143,7 @@ pub struct Peer {
 /// One try of a request.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    pub(super) requester: RawKey,
+    pub(super) requester: Requester,
     pub(super) cluster: u32,
     pub(super) place: Place,
     /// Its caller is internal.
@@ -162,4 +171,15 @@ pub(super) struct OfStream {
     pub(super) tunnel: bool,
     /// The protocol that an HTTP/1 client wants to upgrade to.
     pub(super) upgrade: Option<Box<[u8]>>,
+    /// What must wait until the upstream has said whether it takes extended CONNECT.
+    pub(super) parked: Option<Box<Parked>>,
+}
+
+/// A request that waits for the upstream's SETTINGS.
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub(super) head: RequestHead,
+    /// What the client has sent ahead, and whether that is all.
+    pub(super) data: Buffer,
+    pub(super) end: bool,
 }

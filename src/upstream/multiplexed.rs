@@ -4,10 +4,10 @@
 //! finds it. A slow reader of a response holds back that stream's window only; an attempt that is given up resets its
 //! stream and leaves the connection to the others.
 
-use super::attempt::{Attempt, AttemptKey, Event, Failure, What};
+use super::attempt::{Attempt, AttemptKey, Event, Failure, Parked, What};
 use super::client::{Carrier, ClientKey, State, Trunk};
 use super::http2::{self, Vigil, Watch};
-use super::manager::{By, Upstream, alarm};
+use super::manager::{By, Cluster, Upstream, alarm};
 use crate::io::{Close, Cx, Owner, Read, Task};
 use nuncio_codec::h2::{self, Code, OpenError, ResponseEvent};
 use nuncio_codec::{Buffer, HeaderId, HeaderMap, Method, RequestHead, ResponseHead};
@@ -23,7 +23,9 @@ impl Upstream {
     /// A connection has been made on which HTTP/2 is spoken.
     pub(super) fn begin_h2(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
         let Some(client) = self.clients.get_mut(key) else { return };
-        let config = &self.clusters[client.cluster as usize].config.http2;
+        let Cluster { config, pools, .. } = &self.clusters[client.cluster as usize];
+        let assumed = pools[client.place.host as usize][client.place.lane()].assumed;
+        let config = &config.http2;
         let now = cx.reactor.now();
         // Below the codec's own, so that whatever stops it is noticed here.
         cx.io.set_output_limit(client.conn, config.settings.output_limit / 2);
@@ -37,6 +39,7 @@ impl Upstream {
             unopened: Vec::new(),
             attached: 0,
             settled: false,
+            assumed,
             vigil,
             idle_since: now,
         }));
@@ -51,22 +54,36 @@ impl Upstream {
         end: bool,
         cx: &mut Cx<'_>,
     ) -> u64 {
-        let Some(client) = self.clients.get_mut(key) else { return 0 };
-        let (cluster, conn) = (client.cluster, client.conn);
-        let Carrier::H2(trunk) = &mut client.carrier else { return 0 };
-        let Some(state) = self.attempts.get_mut(attempt) else { return 0 };
-        trunk.unopened.retain(|unopened| *unopened != attempt);
-        let output = cx.io.output(conn);
-        let before = output.len();
-        let upgrade = to_connect(head);
-        let (head, end) = match &upgrade {
-            Some((head, protocol)) => {
-                state.stream.upgrade = Some(protocol.clone());
-                // The tunnel is open until one side ends it.
-                (head, false)
-            }
-            None => (head, end),
+        let Some((client, state)) = self.clients.get_mut(key).zip(self.attempts.get_mut(attempt)) else {
+            return 0;
         };
+        let Carrier::H2(trunk) = &mut client.carrier else { return 0 };
+        let Some((head, protocol)) = to_connect(head) else { return self.open(attempt, key, head, end, cx) };
+        state.stream.upgrade = Some(protocol);
+        if !trunk.settled {
+            state.stream.parked = Some(Box::new(Parked { head, data: Buffer::new(), end: false }));
+            return 0;
+        }
+        // The tunnel is open until one side ends it.
+        self.open(attempt, key, &head, false, cx)
+    }
+
+    fn open(
+        &mut self,
+        attempt: AttemptKey,
+        key: ClientKey,
+        head: &RequestHead,
+        end: bool,
+        cx: &mut Cx<'_>,
+    ) -> u64 {
+        let Some((client, state)) = self.clients.get_mut(key).zip(self.attempts.get_mut(attempt)) else {
+            return 0;
+        };
+        let Carrier::H2(trunk) = &mut client.carrier else { return 0 };
+        let cluster = client.cluster;
+        trunk.unopened.retain(|unopened| *unopened != attempt);
+        let output = cx.io.output(client.conn);
+        let before = output.len();
         state.stream.tunnel = head.method == Method::Connect;
         state.stream.request_end = end;
         match trunk.codec.open(head, end, attempt.raw().to_bits(), output) {
@@ -84,9 +101,24 @@ impl Upstream {
             }
         }
         let sent = (output.len() - before) as u64;
-        cx.stats.add(self.clusters[cluster as usize].config.stats.upstream_cx_tx_bytes_total, sent);
-        cx.stats.move_gauge(self.clusters[cluster as usize].config.http2_stats.streams_active, 1);
+        let config = &self.clusters[cluster as usize].config;
+        cx.stats.add(config.stats.upstream_cx_tx_bytes_total, sent);
+        cx.stats.move_gauge(config.http2_stats.streams_active, 1);
         sent
+    }
+
+    /// The upstream's SETTINGS are there: what waited for them can go.
+    fn open_parked(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
+        let Some((trunk, _)) = self.trunk(key) else { return };
+        for attempt in trunk.unopened.clone() {
+            let Some(state) = self.attempts.get_mut(attempt) else { continue };
+            let Some(mut parked) = state.stream.parked.take() else { continue };
+            self.open(attempt, key, &parked.head, false, cx);
+            if !parked.data.is_empty() || parked.end {
+                self.send_on_stream(attempt, key, &mut parked.data, parked.end, cx);
+                self.tell(attempt, What::Drained, 0);
+            }
+        }
     }
 
     /// Sends a piece of the body; says whether the caller may send more, and how many bytes went out.
@@ -103,8 +135,13 @@ impl Upstream {
             return (true, 0);
         };
         let (Carrier::H2(trunk), Some(id)) = (&mut client.carrier, state.stream.id) else {
-            data.clear();
-            return (true, 0);
+            let Some(parked) = &mut state.stream.parked else {
+                data.clear();
+                return (true, 0);
+            };
+            parked.data.move_all(data);
+            parked.end |= end;
+            return (false, 0);
         };
         let stats = &self.clusters[client.cluster as usize].config.stats;
         let output = cx.io.output(client.conn);
@@ -364,7 +401,13 @@ impl Upstream {
             ResponseEvent::Settings => {
                 if let Some((trunk, ..)) = self.trunk(key) {
                     trunk.settled = true;
+                    let streams = trunk.codec.peer().max_concurrent_streams;
+                    if let Some(client) = self.clients.get(key) {
+                        let (cluster, place) = (client.cluster, client.place);
+                        self.pool(cluster, place).learn(streams);
+                    }
                 }
+                self.open_parked(key, cx);
                 self.after_settings(key, cx);
             }
             ResponseEvent::SettingsAck => {

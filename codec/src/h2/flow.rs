@@ -85,10 +85,22 @@ impl ReceiveWindow {
         n
     }
 
-    /// The increment that the peer is to be told of, once it is worth a frame.
+    /// The increment that the peer is to be told of, once it is worth a frame: half of the window.
     #[inline]
     pub(super) fn update(&mut self) -> Option<u32> {
-        if self.credit == 0 || self.credit < self.size / 2 {
+        self.update_from(self.size / 2)
+    }
+
+    /// The same for a window that many share: what some of them hold may be held for long, so it is half of the rest
+    /// that counts.
+    #[inline]
+    pub(super) fn update_shared(&mut self) -> Option<u32> {
+        self.update_from(((self.size - self.held) / 2).max(self.size / 16))
+    }
+
+    #[inline]
+    fn update_from(&mut self, least: u32) -> Option<u32> {
+        if self.credit == 0 || self.credit < least {
             return None;
         }
         self.open += self.credit;
@@ -101,8 +113,8 @@ impl ReceiveWindow {
         self.held
     }
 
-    #[cfg(test)]
-    fn is_conserved(&self) -> bool {
+    /// Nothing was lost.
+    pub(super) fn is_conserved(&self) -> bool {
         self.open + self.held + self.credit == self.size
     }
 }

@@ -96,6 +96,10 @@ impl<S: Side> Connection<S> {
             Target::Idle => Err(Error::UnexpectedFrame),
             Target::Gone(how) => {
                 self.counters.headers_cb_no_stream += 1;
+                if self.is_left_out(id) {
+                    self.read(block, Kind::Nothing)?;
+                    return Ok(Step::On);
+                }
                 match how {
                     Some(Closed::Ended) => return Err(Error::StreamClosed),
                     Some(Closed::Skipped) => return Err(Error::StreamId),

@@ -159,7 +159,7 @@ impl<S: Side> Connection<S> {
     }
 
     /// Whether the stream was opened by a client that had not heard our GOAWAY: whatever comes for it is ignored.
-    fn is_left_out(&self, id: u32) -> bool {
+    pub(super) fn is_left_out(&self, id: u32) -> bool {
         S::SERVER && self.goaway_sent && id > self.last_taken
     }
 

@@ -10,7 +10,7 @@ use super::stream::{Receiving, Sending, Stream};
 use super::streams::Closed;
 use super::{Code, Connection, Sent, Side, StreamId};
 use crate::h1::{is_barred_from_trailers, is_connection_field, is_safe_value};
-use crate::{Buffer, HeaderId, HeaderMap, is_token};
+use crate::{Buffer, Header, HeaderId, HeaderMap, is_token};
 
 /// The largest DATA frame that is sent, whatever the peer takes: streams have their turns in time, and it is as much
 /// as lies together.
@@ -67,22 +67,29 @@ impl Outgoing<'_> {
             }
             Self::Trailers(headers) => headers,
         };
-        let trailers = matches!(self, Self::Trailers(_));
         for header in headers.iter() {
-            let value = match header.id {
-                id if is_connection_field(id) || (trailers && is_barred_from_trailers(id)) => continue,
-                HeaderId::HTTP2_SETTINGS => continue,
-                // Requests have `:authority`.
-                HeaderId::HOST if matches!(self, Self::Request(_)) => continue,
-                HeaderId::TE if !header.value.eq_ignore_ascii_case(b"trailers") => continue,
-                HeaderId::OTHER if !is_token(header.name) => continue,
-                _ => header.value.trim_ascii(),
-            };
-            if is_safe_value(value) {
+            if let Some(value) = self.value(&header) {
                 put(header.id, header.name, value, header.sensitive);
             }
         }
         at
+    }
+
+    /// The value with which a field goes out, if it may: not if it belongs to a connection of HTTP/1, or could be read
+    /// as something else than a field.
+    #[inline]
+    fn value<'a>(&self, header: &Header<'a>) -> Option<&'a [u8]> {
+        match header.id {
+            id if is_connection_field(id) => return None,
+            id if matches!(self, Self::Trailers(_)) && is_barred_from_trailers(id) => return None,
+            HeaderId::HTTP2_SETTINGS => return None,
+            // Requests have `:authority`.
+            HeaderId::HOST if matches!(self, Self::Request(_)) => return None,
+            HeaderId::TE if !header.value.eq_ignore_ascii_case(b"trailers") => return None,
+            HeaderId::OTHER if !is_token(header.name) => return None,
+            _ => {}
+        }
+        Some(header.value.trim_ascii()).filter(|value| is_safe_value(value))
     }
 }
 
@@ -190,10 +197,11 @@ impl<S: Side> Connection<S> {
     }
 
     fn write_trailers(&mut self, id: u32, trailers: &HeaderMap, out: &mut Buffer) {
-        if trailers.iter().all(|header| is_barred_from_trailers(header.id)) {
-            self.output.data(id, &mut Buffer::new(), 0, true, out);
+        let what = Outgoing::Trailers(trailers);
+        if trailers.iter().any(|header| what.value(&header).is_some()) {
+            self.send_block(id, true, what, out);
         } else {
-            self.send_block(id, true, Outgoing::Trailers(trailers), out);
+            self.output.data(id, &mut Buffer::new(), 0, true, out);
         }
     }
 
