@@ -148,7 +148,8 @@ fn comments(file: &FileDescriptor) -> Comments {
 /// All pages by name.
 fn pages() -> BTreeMap<String, String> {
     let mut packages: BTreeMap<String, Vec<FileDescriptor>> = BTreeMap::new();
-    for file in pool().files().filter(|file| file.package_name().starts_with("envoy.")) {
+    let ours = |name: &str| ["envoy.", "xds."].iter().any(|start| name.starts_with(start));
+    for file in pool().files().filter(|file| ours(file.package_name())) {
         packages.entry(file.package_name().to_owned()).or_default().push(file);
     }
     let mut pages = BTreeMap::new();
