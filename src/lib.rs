@@ -15,4 +15,5 @@ pub mod router;
 pub mod server;
 pub mod stats;
 pub mod stream_info;
+pub mod tls;
 pub mod upstream;

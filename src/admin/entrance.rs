@@ -2,7 +2,7 @@
 
 use super::config::AdminConfig;
 use crate::http::config::{HcmConfig, Terminal};
-use crate::listener::config::{FilterChain, ListenerConfig, NetworkTerminal};
+use crate::listener::config::{FilterChain, ListenerConfig, NetworkTerminal, TransportSocket};
 use crate::router::config::RouteConfig;
 use crate::server::snapshot::Snapshot;
 use crate::stats::{Http1Stats, HttpStats, ListenerStats, Registry};
@@ -21,7 +21,12 @@ pub fn listener(config: &AdminConfig, snapshot: &Snapshot) -> Arc<ListenerConfig
         reuse_port: false,
         backlog: None,
         buffer_limit: 1 << 20,
-        filter_chain: FilterChain { name: String::new(), terminal: NetworkTerminal::Http(Arc::new(hcm)) },
+        filter_chain: FilterChain {
+            name: String::new(),
+            terminal: NetworkTerminal::Http(Arc::new(hcm)),
+            transport: TransportSocket::Raw,
+            handshake_timeout: None,
+        },
         stats: snapshot.admin_listener_stats.clone(),
     })
 }

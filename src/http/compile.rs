@@ -206,7 +206,8 @@ fn header_value(field: &str, text: &str, cx: &mut Cx<'_>) -> Option<Box<[u8]>> {
     (!text.is_empty()).then(|| text.as_bytes().into())
 }
 
-fn cidr(range: &CidrRange, cx: &mut Cx<'_>) -> Option<Cidr> {
+/// `envoy.config.core.v3.CidrRange`.
+pub(crate) fn cidr(range: &CidrRange, cx: &mut Cx<'_>) -> Option<Cidr> {
     let text = cx.text("address_prefix", &range.address_prefix)?;
     let Ok(address) = text.parse::<IpAddr>() else {
         cx.error_at("address_prefix", format!("`{text}` is not an IP address"));

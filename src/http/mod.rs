@@ -20,12 +20,14 @@ mod stream;
 use crate::access_log::{Log, Logger};
 use crate::io::{Cx, Discourage, Notice, Task, Wake};
 use crate::stats::ListenerStats;
+use crate::tls::ServerTls;
 use crate::upstream::{Event, Upstream};
 use config::HcmConfig;
 use nuncio_reactor::{Address, RawKey, Slab, SlabKey, Time};
 use server_connection::{DownstreamKey, ServerConnection};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use stream::{Stream, StreamKey};
 
 /// A connection manager in [`Http`]; one for each HTTP filter chain.
@@ -44,10 +46,14 @@ struct Manager {
     local: Option<Address>,
     /// Name of the filter chain.
     filter_chain: String,
+    /// Its connections have TLS.
+    tls: Option<ServerTls>,
+    /// How long a TLS handshake may take.
+    handshake_timeout: Option<Duration>,
 }
 
 /// What a connection manager must know of the listener whose connections it gets.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub struct Entrance<'a> {
     /// Where the listener counts.
     pub stats: &'a ListenerStats,
@@ -57,6 +63,10 @@ pub struct Entrance<'a> {
     pub local: &'a Address,
     /// Name of the filter chain.
     pub filter_chain: &'a str,
+    /// TLS of its connections.
+    pub tls: Option<ServerTls>,
+    /// How long a TLS handshake may take.
+    pub handshake_timeout: Option<Duration>,
 }
 
 /// Whether connections to this address have local addresses that differ from it.
@@ -117,6 +127,8 @@ impl Http {
             logs,
             local: Some(entrance.local).filter(|local| !is_wildcard(local)).cloned(),
             filter_chain: entrance.filter_chain.to_owned(),
+            tls: entrance.tls.clone(),
+            handshake_timeout: entrance.handshake_timeout,
         });
         ManagerId(self.managers.len() as u32 - 1)
     }

@@ -7,9 +7,11 @@ use super::stream::{Stream, StreamKey};
 use super::{Http, Manager, ManagerId};
 use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Owner, Read, Task, Wake};
 use crate::router::Cause;
+use crate::tls::TlsInfo;
 use crate::upstream::Upstream;
 use nuncio_codec::h1::{self, RequestEvent};
 use nuncio_reactor::{Address, SlabKey, Socket, Time, slab_key};
+use std::sync::Arc;
 use std::time::Duration;
 
 slab_key! {
@@ -45,6 +47,8 @@ pub(super) struct ServerConnection {
     /// The client has ended its half of a tunnel.
     ended: bool,
     pub(super) manager: ManagerId,
+    /// What is known of its TLS, once the handshake is done.
+    pub(super) tls: Option<Arc<TlsInfo>>,
     pub(super) codec: h1::Server,
     pub(super) stream: Option<StreamKey>,
     pub(super) alarm: Alarm,
@@ -71,13 +75,18 @@ impl Http {
         let limit = self.managers[manager.0 as usize].buffer_limit;
         // A socket that cannot be registered is closed by being dropped.
         if let Ok(conn) = cx.io.adopt(socket, Owner::Nobody, limit, cx.reactor) {
+            let Manager { tls, handshake_timeout, listener, .. } = &self.managers[manager.0 as usize];
+            if let Some(tls) = tls {
+                let late = listener.downstream_cx_transport_socket_connect_timeout;
+                cx.io.secure(conn, tls, (*handshake_timeout, late), cx.stats, cx.reactor);
+            }
             self.open(conn, peer, manager, cx);
         }
     }
 
     /// Starts HTTP on a connection.
     pub(crate) fn open(&mut self, conn: ConnKey, peer: Address, manager: ManagerId, cx: &mut Cx<'_>) {
-        let Manager { config, listener, local, .. } = &self.managers[manager.0 as usize];
+        let Manager { config, listener, local, tls, .. } = &self.managers[manager.0 as usize];
         let now = cx.reactor.now();
         let key = self.connections.insert(ServerConnection {
             conn,
@@ -90,6 +99,7 @@ impl Http {
             gone: false,
             ended: false,
             manager,
+            tls: None,
             codec: h1::Server::new(config.http1),
             stream: None,
             alarm: Alarm::default(),
@@ -109,6 +119,10 @@ impl Http {
         cx.stats.inc(stats.downstream_cx_http1_total);
         cx.stats.move_gauge(stats.downstream_cx_active, 1);
         cx.stats.move_gauge(stats.downstream_cx_http1_active, 1);
+        if tls.is_some() {
+            cx.stats.inc(stats.downstream_cx_ssl_total);
+            cx.stats.move_gauge(stats.downstream_cx_ssl_active, 1);
+        }
         cx.stats.inc(listener.downstream_cx_total);
         cx.stats.move_gauge(listener.downstream_cx_active, 1);
     }
@@ -116,6 +130,7 @@ impl Http {
     /// Reads and parses until there is nothing more, somebody is slow, or others must have their turn.
     pub(super) fn pump(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
         self.tell_drained(key, upstream, cx);
+        self.learn_tls(key, cx);
         let mut budget = READ_BUDGET;
         loop {
             self.parse(key, upstream, cx);
@@ -151,6 +166,16 @@ impl Http {
                 Read::Eof if self.is_tunnel(key) => return self.on_tunnel_end(key, upstream, cx),
                 Read::Eof | Read::Failed => return self.on_remote_close(key, upstream, cx),
             }
+        }
+    }
+
+    /// The handshake of TLS may be done now.
+    fn learn_tls(&mut self, key: DownstreamKey, cx: &Cx<'_>) {
+        if let Some(connection) = self.connections.get_mut(key)
+            && connection.tls.is_none()
+            && self.managers[connection.manager.0 as usize].tls.is_some()
+        {
+            connection.tls = cx.io.tls(connection.conn).cloned();
         }
     }
 
@@ -315,7 +340,7 @@ impl Http {
         let Some(mut connection) = self.connections.remove(key) else { return };
         debug_assert!(connection.stream.is_none(), "a stream ends before its connection");
         connection.alarm.stop(cx.reactor);
-        let Manager { config, listener, .. } = &self.managers[connection.manager.0 as usize];
+        let Manager { config, listener, tls, .. } = &self.managers[connection.manager.0 as usize];
         cx.io.close(connection.conn, how, config.delayed_close_timeout, cx.reactor);
         let stats = &config.stats;
         let lived = (cx.reactor.now() - connection.opened).as_millis() as u64;
@@ -327,6 +352,9 @@ impl Http {
         }
         cx.stats.move_gauge(stats.downstream_cx_active, -1);
         cx.stats.move_gauge(stats.downstream_cx_http1_active, -1);
+        if tls.is_some() {
+            cx.stats.move_gauge(stats.downstream_cx_ssl_active, -1);
+        }
         cx.stats.inc(listener.downstream_cx_destroy);
         cx.stats.move_gauge(listener.downstream_cx_active, -1);
     }

@@ -11,6 +11,7 @@ mod connection;
 pub(crate) mod memory;
 mod rng;
 mod task;
+mod tls;
 mod transport;
 
 pub use connection::{Close, ConnKey, Io, Notice, Owner, Read};

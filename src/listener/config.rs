@@ -3,7 +3,9 @@
 use crate::http::config::HcmConfig;
 use crate::stats::ListenerStats;
 use nuncio_reactor::Address;
+use crate::tls::config::ServerContext;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// `envoy.config.listener.v3.Listener`.
 #[derive(Debug)]
@@ -33,6 +35,19 @@ pub struct FilterChain {
     pub name: String,
     /// The network filter that ends the chain.
     pub terminal: NetworkTerminal,
+    /// `transport_socket`.
+    pub transport: TransportSocket,
+    /// `transport_socket_connect_timeout`: how long a TLS handshake may take. Default: unlimited.
+    pub handshake_timeout: Option<Duration>,
+}
+
+/// What carries the bytes of a filter chain's connections.
+#[derive(Clone, Debug)]
+pub enum TransportSocket {
+    /// `envoy.transport_sockets.raw_buffer`, and the default.
+    Raw,
+    /// `envoy.transport_sockets.tls`.
+    Tls(Arc<ServerContext>),
 }
 
 /// A terminal network filter.

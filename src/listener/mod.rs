@@ -8,7 +8,8 @@ pub mod config;
 
 use crate::http::{Entrance, ManagerId};
 use crate::io::{Cx, Layer, Reactor, Task, TokenKind, Wake};
-use config::{ListenerConfig, NetworkTerminal};
+use crate::tls::ServerTls;
+use config::{ListenerConfig, NetworkTerminal, TransportSocket};
 use nuncio_reactor::{Address, ListenOptions, RawKey, Slab, SlabKey, Socket, slab_key};
 use std::io;
 use std::sync::Arc;
@@ -96,6 +97,11 @@ pub fn entrance<'a>(config: &'a ListenerConfig, local: &'a Address) -> Entrance<
         buffer_limit: config.buffer_limit,
         local,
         filter_chain: &config.filter_chain.name,
+        tls: match &config.filter_chain.transport {
+            TransportSocket::Raw => None,
+            TransportSocket::Tls(context) => Some(ServerTls::new(context)),
+        },
+        handshake_timeout: config.filter_chain.handshake_timeout,
     }
 }
 

@@ -7,7 +7,7 @@
 
 use crate::access_log::Logger;
 use crate::http::Http;
-use crate::io::{Io, Layer, Mail, Notice, Owner, Reactor, Rng, Task, TokenKind};
+use crate::io::{Io, Layer, Mail, Notice, Owner, Reactor, Rng, Task, TokenKind, Wake};
 use crate::listener::{Accepted, Listeners};
 use crate::stats::Block;
 use crate::upstream::config::ClusterTable;
@@ -111,7 +111,7 @@ impl Engine {
         match token {
             TokenKind::Listener(key) => self.accept(key),
             TokenKind::Connection(key) => {
-                if let Some((owner, notice)) = self.io.on_ready(key, ready) {
+                if let Some((owner, notice)) = self.io.on_ready(key, ready, &mut self.reactor) {
                     self.on_socket(owner, notice);
                 }
             }
@@ -128,7 +128,15 @@ impl Engine {
 
     pub(super) fn on_task(&mut self, task: Task) {
         match task.layer {
-            Layer::Io => self.io.on_close_alarm(task.key, &mut self.reactor),
+            Layer::Io => {
+                let told = match task.wake {
+                    Wake::Alarm => self.io.on_close_alarm(task.key, &mut self.reactor),
+                    Wake::Resume => self.io.on_resume(task.key, &mut self.reactor),
+                };
+                if let Some((owner, notice)) = told {
+                    self.on_socket(owner, notice);
+                }
+            }
             Layer::Listener => self.accept(task.key),
             Layer::Downstream => self.http.on_task(task, &mut self.upstream, cx!(self)),
             Layer::Upstream => self.upstream.on_task(task, cx!(self)),

@@ -222,6 +222,7 @@ pub struct ListenerStats {
     pub downstream_cx_total: Counter,
     pub downstream_cx_destroy: Counter,
     pub downstream_cx_overflow: Counter,
+    pub downstream_cx_transport_socket_connect_timeout: Counter,
     pub no_filter_chain_match: Counter,
     /// Also shown for each worker, as `worker_<n>.downstream_cx_active`.
     pub downstream_cx_active: Gauge,
@@ -238,6 +239,8 @@ impl ListenerStats {
             downstream_cx_total: registry.counter(&name("downstream_cx_total")),
             downstream_cx_destroy: registry.counter(&name("downstream_cx_destroy")),
             downstream_cx_overflow: registry.counter(&name("downstream_cx_overflow")),
+            downstream_cx_transport_socket_connect_timeout: registry
+                .counter(&name("downstream_cx_transport_socket_connect_timeout")),
             no_filter_chain_match: registry.counter(&name("no_filter_chain_match")),
             downstream_cx_active: registry.gauge(&name("downstream_cx_active")),
             downstream_cx_length_ms: registry.histogram(&name("downstream_cx_length_ms"), Unit::Milliseconds),

@@ -167,6 +167,9 @@ impl Upstream {
             Notice::ConnectFailed(error) => {
                 self.on_connect_failed(key, Failure::ConnectFailed(reason("delayed", &error)), cx);
             }
+            Notice::TlsFailed(why) => {
+                self.on_connect_failed(key, Failure::ConnectFailed(String::from(why).into()), cx);
+            }
         }
     }
 

@@ -1,0 +1,120 @@
+//! Why a TLS connection could not be made: in Envoy's form, and which counter.
+//!
+//! The form is `TLS_error:|<number>:SSL routines:OPENSSL_internal:<REASON>:TLS_error_end`, with BoringSSL's numbers and
+//! reasons where there are such; rustls' own words stand where BoringSSL has a file name.
+
+use crate::stats::{Block, Counter};
+use crate::tls::{Rejection, TlsStats};
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
+
+/// BoringSSL's number of its library in error codes.
+const LIBRARY: u32 = 16 << 24;
+
+/// An error in Envoy's form.
+pub(super) fn text(error: &Error) -> String {
+    let (number, reason) = reason(error);
+    let words = words(error);
+    format!("TLS_error:|{}:SSL routines:OPENSSL_internal:{reason}:{words}:TLS_error_end", LIBRARY + number)
+}
+
+/// BoringSSL's number and name of an error.
+fn reason(error: &Error) -> (u32, &'static str) {
+    match error {
+        Error::InvalidCertificate(_) => (125, "CERTIFICATE_VERIFY_FAILED"),
+        Error::NoCertificatesPresented => (192, "PEER_DID_NOT_RETURN_A_CERTIFICATE"),
+        Error::InvalidMessage(
+            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+        ) => (247, "WRONG_VERSION_NUMBER"),
+        Error::InvalidMessage(_) => (137, "DECODE_ERROR"),
+        Error::DecryptError => (139, "DECRYPTION_FAILED_OR_BAD_RECORD_MAC"),
+        Error::PeerSentOversizedRecord => (136, "DATA_LENGTH_TOO_LONG"),
+        Error::NoApplicationProtocol => (307, "NO_APPLICATION_PROTOCOL"),
+        Error::PeerIncompatible(
+            PeerIncompatible::NoCipherSuitesInCommon | PeerIncompatible::NoKxGroupsInCommon,
+        ) => (184, "NO_SHARED_CIPHER"),
+        Error::PeerIncompatible(
+            PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled
+            | PeerIncompatible::SupportedVersionsExtensionRequired
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+            | PeerIncompatible::ServerDoesNotSupportTls12Or13,
+        ) => (240, "UNSUPPORTED_PROTOCOL"),
+        Error::AlertReceived(alert) => alert_reason(*alert),
+        Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
+            (241, "UNEXPECTED_MESSAGE")
+        }
+        _ => (199, "PROTOCOL_ERROR"),
+    }
+}
+
+fn alert_reason(alert: AlertDescription) -> (u32, &'static str) {
+    let name = match alert {
+        AlertDescription::UnexpectedMessage => "SSLV3_ALERT_UNEXPECTED_MESSAGE",
+        AlertDescription::BadRecordMac => "SSLV3_ALERT_BAD_RECORD_MAC",
+        AlertDescription::HandshakeFailure => "SSLV3_ALERT_HANDSHAKE_FAILURE",
+        AlertDescription::BadCertificate => "SSLV3_ALERT_BAD_CERTIFICATE",
+        AlertDescription::UnsupportedCertificate => "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+        AlertDescription::CertificateRevoked => "SSLV3_ALERT_CERTIFICATE_REVOKED",
+        AlertDescription::CertificateExpired => "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+        AlertDescription::CertificateUnknown => "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+        AlertDescription::IllegalParameter => "SSLV3_ALERT_ILLEGAL_PARAMETER",
+        AlertDescription::UnknownCA => "TLSV1_ALERT_UNKNOWN_CA",
+        AlertDescription::AccessDenied => "TLSV1_ALERT_ACCESS_DENIED",
+        AlertDescription::DecodeError => "TLSV1_ALERT_DECODE_ERROR",
+        AlertDescription::DecryptError => "TLSV1_ALERT_DECRYPT_ERROR",
+        AlertDescription::ProtocolVersion => "TLSV1_ALERT_PROTOCOL_VERSION",
+        AlertDescription::InsufficientSecurity => "TLSV1_ALERT_INSUFFICIENT_SECURITY",
+        AlertDescription::InternalError => "TLSV1_ALERT_INTERNAL_ERROR",
+        AlertDescription::UnrecognisedName => "TLSV1_ALERT_UNRECOGNIZED_NAME",
+        AlertDescription::CertificateRequired => "TLSV1_ALERT_CERTIFICATE_REQUIRED",
+        AlertDescription::NoApplicationProtocol => "TLSV1_ALERT_NO_APPLICATION_PROTOCOL",
+        _ => "TLSV1_ALERT",
+    };
+    // Numbers of alerts are theirs, from 1000 on.
+    (1000 + u32::from(u8::from(alert)), name)
+}
+
+/// What an error says more.
+fn words(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(certificate) => match certificate {
+            CertificateError::Expired => "verify cert failed: certificate has expired".to_owned(),
+            CertificateError::NotValidYet => "verify cert failed: certificate is not yet valid".to_owned(),
+            CertificateError::Revoked => "verify cert failed: certificate revoked".to_owned(),
+            CertificateError::UnknownIssuer => {
+                "verify cert failed: unable to get local issuer certificate".to_owned()
+            }
+            CertificateError::UnknownRevocationStatus => {
+                "verify cert failed: unable to get certificate CRL".to_owned()
+            }
+            CertificateError::ExpiredRevocationList => "verify cert failed: CRL has expired".to_owned(),
+            CertificateError::InvalidPurpose => "verify cert failed: unsupported certificate purpose".to_owned(),
+            CertificateError::Other(other) => format!("verify cert failed: {}", other.0),
+            other => format!("verify cert failed: {other}"),
+        },
+        other => other.to_string(),
+    }
+}
+
+/// Counts a failed handshake.
+pub(super) fn count(error: &Error, counters: &TlsStats, stats: &Block) {
+    stats.inc(counters.connection_error);
+    if let Some(more) = verification(error, counters) {
+        stats.inc(more);
+    }
+}
+
+fn verification(error: &Error, counters: &TlsStats) -> Option<Counter> {
+    match error {
+        Error::NoCertificatesPresented => Some(counters.fail_verify_no_cert),
+        Error::InvalidCertificate(CertificateError::Other(other)) => {
+            Some(match other.0.downcast_ref::<Rejection>() {
+                Some(Rejection::Names) => counters.fail_verify_san,
+                Some(Rejection::Pins) => counters.fail_verify_cert_hash,
+                None => counters.fail_verify_error,
+            })
+        }
+        Error::InvalidCertificate(_) => Some(counters.fail_verify_error),
+        _ => None,
+    }
+}

@@ -1,0 +1,129 @@
+//! One step of a handshake: what rustls makes of the records that have come, and what it wants to send.
+//!
+//! Nothing here reads or writes a socket, and no step waits; all cryptography of a handshake happens within these calls.
+
+use nuncio_codec::Buffer;
+use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
+use rustls::{CommonState, Error};
+
+/// Either side of a handshake.
+pub(super) trait Handshaker {
+    type Data;
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
+    fn common(&self) -> &CommonState;
+}
+
+impl Handshaker for UnbufferedServerConnection {
+    type Data = ServerConnectionData;
+
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(incoming)
+    }
+
+    fn common(&self) -> &CommonState {
+        self
+    }
+}
+
+impl Handshaker for UnbufferedClientConnection {
+    type Data = ClientConnectionData;
+
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(incoming)
+    }
+
+    fn common(&self) -> &CommonState {
+        self
+    }
+}
+
+/// Where a handshake stands after a step.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// More must come.
+    Blocked,
+    /// It is done.
+    Done,
+    /// It has failed; what is to be sent tells the peer why.
+    Failed(Error),
+}
+
+/// What a step has brought.
+#[derive(Debug)]
+pub(super) struct Stepped {
+    /// How much of what had come is used up.
+    pub(super) used: usize,
+    pub(super) step: Step,
+    /// The peer has closed in order.
+    pub(super) ended: bool,
+}
+
+/// Goes on with a handshake as far as `incoming` allows. What is to be sent is appended to `outgoing`; data that came
+/// right behind the handshake is appended to `early`.
+pub(super) fn step<H: Handshaker>(
+    handshaker: &mut H,
+    incoming: &mut [u8],
+    outgoing: &mut Buffer,
+    early: &mut Buffer,
+) -> Stepped {
+    let mut stepped = Stepped { used: 0, step: Step::Blocked, ended: false };
+    loop {
+        let UnbufferedStatus { discard, state } = handshaker.process(&mut incoming[stepped.used..]);
+        match state {
+            Ok(ConnectionState::EncodeTlsData(data)) => encode(data, outgoing),
+            Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
+            Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                while let Some(Ok(record)) = traffic.next_record() {
+                    early.append(record.payload);
+                }
+            }
+            Ok(ConnectionState::BlockedHandshake) => {
+                stepped.used += discard;
+                return stepped;
+            }
+            Ok(ConnectionState::WriteTraffic(_)) => {
+                stepped.used += discard;
+                stepped.step = Step::Done;
+                return stepped;
+            }
+            Ok(ConnectionState::PeerClosed) => stepped.ended = true,
+            // Nothing of these comes: early data is not accepted, and we close only later.
+            Ok(_) => {
+                stepped.step = Step::Failed(Error::General("unexpected state of a handshake".to_owned()));
+                return stepped;
+            }
+            Err(error) => {
+                stepped.used += discard;
+                farewell(handshaker, outgoing);
+                stepped.step = Step::Failed(error);
+                return stepped;
+            }
+        }
+        stepped.used += discard;
+        if stepped.ended && handshaker.common().is_handshaking() {
+            stepped.step = Step::Failed(Error::HandshakeNotComplete);
+            return stepped;
+        }
+    }
+}
+
+fn encode<D>(mut data: EncodeTlsData<'_, D>, outgoing: &mut Buffer) {
+    // The size is told only to who offers too little.
+    if let Err(EncodeError::InsufficientSize(needed)) = data.encode(&mut []) {
+        let written = outgoing.append_with(needed.required_size, |room| data.encode(room));
+        debug_assert!(written.is_ok(), "there is as much room as was asked for");
+    }
+}
+
+/// After a failure: the alert that rustls has made of it.
+fn farewell<H: Handshaker>(handshaker: &mut H, outgoing: &mut Buffer) {
+    loop {
+        match handshaker.process(&mut []).state {
+            Ok(ConnectionState::EncodeTlsData(data)) => encode(data, outgoing),
+            Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
+            _ => return,
+        }
+    }
+}

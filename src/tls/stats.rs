@@ -1,0 +1,95 @@
+//! The statistics of TLS contexts, under Envoy's names.
+
+use super::params::{CIPHERS, GROUPS, SIGNATURES, VERSIONS, place};
+use crate::stats::{Block, Counter, Registry};
+use rustls::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme};
+
+/// `listener.<address>.ssl.` or `cluster.<name>.ssl.`.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the fields carry the names that Envoy documents")]
+pub struct TlsStats {
+    pub connection_error: Counter,
+    pub handshake: Counter,
+    pub session_reused: Counter,
+    pub no_certificate: Counter,
+    pub fail_verify_no_cert: Counter,
+    pub fail_verify_error: Counter,
+    pub fail_verify_san: Counter,
+    pub fail_verify_cert_hash: Counter,
+    pub ocsp_staple_failed: Counter,
+    pub ocsp_staple_omitted: Counter,
+    pub ocsp_staple_responses: Counter,
+    pub ocsp_staple_requests: Counter,
+    ciphers: [Counter; CIPHERS.len()],
+    versions: [Counter; VERSIONS.len()],
+    curves: [Counter; GROUPS.len()],
+    sigalgs: [Counter; SIGNATURES.len()],
+}
+
+/// What was negotiated.
+#[derive(Copy, Clone, Debug)]
+pub struct Negotiated {
+    /// The version.
+    pub version: ProtocolVersion,
+    /// The cipher suite.
+    pub cipher: CipherSuite,
+    /// The group of the key exchange, if there was one.
+    pub group: Option<NamedGroup>,
+    /// How the peer has signed, if it has.
+    pub signature: Option<SignatureScheme>,
+}
+
+impl TlsStats {
+    /// Registers every name below `prefix`, which ends with `ssl.`.
+    pub fn register(registry: &mut Registry, prefix: &str) -> Self {
+        let mut counter = |name: &str| registry.counter(&format!("{prefix}{name}"));
+        let connection_error = counter("connection_error");
+        let handshake = counter("handshake");
+        let session_reused = counter("session_reused");
+        let no_certificate = counter("no_certificate");
+        let fail_verify_no_cert = counter("fail_verify_no_cert");
+        let fail_verify_error = counter("fail_verify_error");
+        let fail_verify_san = counter("fail_verify_san");
+        let fail_verify_cert_hash = counter("fail_verify_cert_hash");
+        let ocsp_staple_failed = counter("ocsp_staple_failed");
+        let ocsp_staple_omitted = counter("ocsp_staple_omitted");
+        let ocsp_staple_responses = counter("ocsp_staple_responses");
+        let ocsp_staple_requests = counter("ocsp_staple_requests");
+        let mut sparse = |kind: &str, name: &str| registry.sparse_counter(&format!("{prefix}{kind}.{name}"));
+        Self {
+            connection_error,
+            handshake,
+            session_reused,
+            no_certificate,
+            fail_verify_no_cert,
+            fail_verify_error,
+            fail_verify_san,
+            fail_verify_cert_hash,
+            ocsp_staple_failed,
+            ocsp_staple_omitted,
+            ocsp_staple_responses,
+            ocsp_staple_requests,
+            ciphers: CIPHERS.map(|(_, name)| sparse("ciphers", name)),
+            versions: VERSIONS.map(|(_, name)| sparse("versions", name)),
+            curves: GROUPS.map(|(_, name, _)| sparse("curves", name)),
+            sigalgs: SIGNATURES.map(|(_, name)| sparse("sigalgs", name)),
+        }
+    }
+
+    /// Counts what a handshake has agreed on.
+    pub fn count(&self, negotiated: &Negotiated, stats: &Block) {
+        let Negotiated { version, cipher, group, signature } = negotiated;
+        if let Some(at) = place(&CIPHERS, cipher) {
+            stats.inc(self.ciphers[at]);
+        }
+        if let Some(at) = place(&VERSIONS, version) {
+            stats.inc(self.versions[at]);
+        }
+        if let Some(at) = group.and_then(|group| GROUPS.iter().position(|(known, ..)| *known == group)) {
+            stats.inc(self.curves[at]);
+        }
+        if let Some(at) = signature.and_then(|scheme| place(&SIGNATURES, &scheme)) {
+            stats.inc(self.sigalgs[at]);
+        }
+    }
+}
