@@ -571,7 +571,7 @@ impl Exchange {
                 Step::Wait
             }
             Begin::Refused { failure, host } => {
-                self.peer = host.map(|host| Peer { host, local: None, connection: None });
+                self.peer = host.map(|host| Peer { host, local: None, connection: None, tls: None });
                 self.refuse(failure, upstream, cx)
             }
         }

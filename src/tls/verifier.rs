@@ -3,7 +3,7 @@
 //! Without trusted authorities nothing is checked but what is pinned, as in Envoy: then a certificate only proves that
 //! its key is known to the peer. Runs on workers, in the middle of handshakes, and never blocks.
 
-use super::certificate::Facts;
+use super::certificate::{Facts, Names};
 use super::config::nameless;
 use super::san::{SanMatch, dns_matches};
 use super::trace;
@@ -60,20 +60,23 @@ pub(super) struct Authorities {
 }
 
 /// Why a certificate is refused, apart from what webpki says.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Rejection {
-    /// No name fits.
-    Names,
+    /// None of these names fits.
+    Names(Names),
     /// No pin fits.
     Pins,
 }
 
 impl fmt::Display for Rejection {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Names => "no subject alternative name of the certificate fits",
-            Self::Pins => "neither the hash of the certificate nor that of its key is one of those that are pinned",
-        })
+        match self {
+            Self::Names(Names { dns, uri, email, ip }) => {
+                let all: Vec<_> = [dns, uri, email, ip].into_iter().flatten().map(String::as_str).collect();
+                write!(out, "SAN matcher, certificate SANs are [{}]", all.join(", "))
+            }
+            Self::Pins => out.write_str("cert hash and spki"),
+        }
     }
 }
 
@@ -114,10 +117,10 @@ impl Verifier {
         if let Some(name) = server_name
             && !is_named(&facts, &name.to_str())
         {
-            return Err(Rejection::Names.into());
+            return Err(Rejection::Names(facts.names).into());
         }
         if !self.names.is_empty() && !self.names.iter().any(|name| name.matches(&facts.names)) {
-            return Err(Rejection::Names.into());
+            return Err(Rejection::Names(facts.names).into());
         }
         if self.is_pinned() && !self.fits_pin(leaf) {
             return Err(Rejection::Pins.into());

@@ -1,9 +1,11 @@
 //! An attempt: one try of a request on one host; and what can happen to it.
 
 use super::config::{ClusterId, Priority};
+use crate::tls::TlsInfo;
 use nuncio_codec::{Buffer, HeaderMap, ResponseHead};
 use nuncio_reactor::{Address, RawKey, slab_key};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 slab_key! {
     /// An attempt in [`super::Upstream`].
@@ -118,6 +120,8 @@ pub struct Peer {
     pub local: Option<Address>,
     /// The connection's number in the process.
     pub connection: Option<u64>,
+    /// What is known of its TLS.
+    pub tls: Option<Arc<TlsInfo>>,
 }
 
 /// One try of a request.

@@ -3,8 +3,10 @@
 use super::attempt::{AttemptKey, Failure};
 use super::config::Priority;
 use crate::io::{Alarm, ConnKey};
+use crate::tls::TlsInfo;
 use nuncio_codec::h1;
 use nuncio_reactor::{Address, Time, slab_key};
+use std::sync::Arc;
 
 slab_key! {
     /// An upstream connection in [`super::Upstream`].
@@ -31,6 +33,8 @@ pub(super) struct Client {
     pub(super) priority: Priority,
     /// This end's address.
     pub(super) local: Option<Address>,
+    /// What is known of its TLS.
+    pub(super) tls: Option<Arc<TlsInfo>>,
     pub(super) state: State,
     pub(super) codec: h1::Client,
     pub(super) alarm: Alarm,

@@ -1,5 +1,6 @@
 //! The validated form of a cluster: what the cluster manager runs on.
 
+use crate::tls::config::ClientContext;
 use crate::stats::{BreakerStats, CallerStats, ClusterStats, HostStats};
 use nuncio_codec::h1;
 use nuncio_reactor::{Address, Keepalive};
@@ -53,6 +54,8 @@ pub struct ClusterConfig {
     pub max_stream_duration: Option<Duration>,
     /// TCP keep-alive probes. Default off.
     pub keepalive: Option<Keepalive>,
+    /// `transport_socket`, if it is TLS.
+    pub tls: Option<Arc<ClientContext>>,
     /// Where this cluster counts.
     pub stats: ClusterStats,
     /// The same for external and internal callers alone.

@@ -314,7 +314,10 @@ impl Upstream {
         let Some(client) = self.clients.get_mut(key) else { return };
         let terminated = client.terminated();
         let started = client.codec.response_started();
+        // Where only the end of the connection ends a body, TLS tells whether that end is the upstream's.
+        let cut = cx.io.is_truncated(client.conn) && !client.codec.in_tunnel();
         let failure = match client.codec.finish() {
+            Ok(Some(_)) if cut => Failure::Terminated { reused: false },
             Ok(Some(event)) => {
                 // The end of the connection is the end of the response; of a tunnel it is only one half.
                 self.on_response(key, event, (0, By::Them), cx);

@@ -9,8 +9,9 @@ use super::client::{Client, ClientKey, State};
 use super::config::{ClusterConfig, ClusterId, ClusterTable, Priority};
 use super::lb::Balancer;
 use super::pool::{Pool, Waiting};
-use crate::io::{Alarm, Close, Cx, Layer, Notice, Owner, Rng, Task, Wake};
+use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Notice, Owner, Rng, Task, Wake};
 use crate::stats::{ClusterStats, HostStats};
+use crate::tls::ClientTls;
 use nuncio_codec::h1;
 use nuncio_reactor::{RawKey, Slab, SlabKey};
 use std::borrow::Cow;
@@ -33,6 +34,7 @@ pub struct Upstream {
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) config: Arc<ClusterConfig>,
+    tls: Option<ClientTls>,
     balancer: Balancer,
     /// One for each host and priority.
     pub(super) pools: Box<[[Pool; 2]]>,
@@ -56,6 +58,7 @@ impl Upstream {
             .iter()
             .map(|config| Cluster {
                 config: Arc::clone(config),
+                tls: config.tls.as_deref().map(ClientTls::new),
                 balancer: Balancer::new(config, rng),
                 pools: config.hosts.iter().map(|_| Default::default()).collect(),
             })
@@ -124,6 +127,7 @@ impl Upstream {
         Some(Peer {
             host: attempt.host,
             local: client.and_then(|client| client.local.clone()),
+            tls: client.and_then(|client| client.tls.clone()),
             connection: client.map(|client| cx.io.id(client.conn)),
         })
     }
@@ -190,6 +194,7 @@ impl Upstream {
         cx.stats.record(config.stats.upstream_cx_connect_ms, millis(now - client.since));
         client.state = State::Idle { deadline: None };
         client.local = cx.io.local_address(client.conn);
+        client.tls = cx.io.tls(client.conn).cloned();
         client.expires = config.max_connection_duration.map(|limit| now + limit);
         if let Some(expires) = client.expires {
             client.alarm.by(expires, alarm(key), cx.reactor);
@@ -354,7 +359,7 @@ impl Upstream {
         cx: &mut Cx<'_>,
     ) -> Result<(), Failure> {
         let shared = &self.shared.0[cluster as usize].breakers[priority as usize];
-        let Cluster { config, pools, .. } = &mut self.clusters[cluster as usize];
+        let Cluster { config, tls, pools, .. } = &mut self.clusters[cluster as usize];
         let pool = &mut pools[host as usize][priority as usize];
         if !pool.wants_connection() {
             return Ok(());
@@ -370,21 +375,15 @@ impl Upstream {
         cx.stats.inc(config.stats.upstream_cx_total);
         let of_host = &config.hosts[host as usize].stats;
         cx.stats.inc(of_host.cx_total);
-        let address = &config.hosts[host as usize].address;
-        let conn =
-            match cx.io.connect(address, config.keepalive, Owner::Nobody, config.buffer_limit, cx.reactor) {
-                Ok(conn) => conn,
-                Err(error) => {
-                    shared.connections.leave();
-                    cx.stats.inc(config.stats.upstream_cx_connect_fail);
-                    cx.stats.inc(of_host.cx_connect_fail);
-                    return if pool.total > 0 {
-                        Ok(())
-                    } else {
-                        Err(Failure::ConnectFailed(reason("immediate", &error)))
-                    };
-                }
-            };
+        let conn = match connect(config, host, tls.as_mut(), cx) {
+            Ok(conn) => conn,
+            Err(failure) => {
+                shared.connections.leave();
+                cx.stats.inc(config.stats.upstream_cx_connect_fail);
+                cx.stats.inc(of_host.cx_connect_fail);
+                return if pool.total > 0 { Ok(()) } else { Err(failure) };
+            }
+        };
         let deadline = cx.reactor.now() + config.connect_timeout;
         let key = self.clients.insert(Client {
             conn,
@@ -392,6 +391,7 @@ impl Upstream {
             host,
             priority,
             local: None,
+            tls: None,
             state: State::Connecting { deadline },
             codec: h1::Client::new(config.http1),
             alarm: Alarm::default(),
@@ -469,6 +469,27 @@ impl Upstream {
     pub(super) fn host_stats(&self, cluster: u32, host: u32) -> &HostStats {
         &self.clusters[cluster as usize].config.hosts[host as usize].stats
     }
+}
+
+/// Starts to make a connection to a host.
+fn connect(
+    config: &ClusterConfig,
+    host: u32,
+    tls: Option<&mut ClientTls>,
+    cx: &mut Cx<'_>,
+) -> Result<ConnKey, Failure> {
+    let host = &config.hosts[host as usize];
+    let conn =
+        cx.io.connect(&host.address, config.keepalive, Owner::Nobody, config.buffer_limit, cx.reactor);
+    let conn = conn.map_err(|error| Failure::ConnectFailed(reason("immediate", &error)))?;
+    if let Some(tls) = tls {
+        let name = tls.server_name(&host.hostname);
+        if let Err(why) = cx.io.secure_client(conn, tls, name, cx.stats) {
+            cx.io.close(conn, Close::Now, None, cx.reactor);
+            return Err(Failure::ConnectFailed(why.into()));
+        }
+    }
+    Ok(conn)
 }
 
 /// Whole milliseconds, as histograms count.

@@ -1,7 +1,7 @@
 //! Why a TLS connection could not be made: in Envoy's form, and which counter.
 //!
 //! The form is `TLS_error:|<number>:SSL routines:OPENSSL_internal:<REASON>:TLS_error_end`, with BoringSSL's numbers and
-//! reasons where there are such; rustls' own words stand where BoringSSL has a file name.
+//! reasons where there are such.
 
 use crate::stats::{Block, Counter};
 use crate::tls::{Rejection, TlsStats};
@@ -13,8 +13,11 @@ const LIBRARY: u32 = 16 << 24;
 /// An error in Envoy's form.
 pub(super) fn text(error: &Error) -> String {
     let (number, reason) = reason(error);
-    let words = words(error);
-    format!("TLS_error:|{}:SSL routines:OPENSSL_internal:{reason}:{words}:TLS_error_end", LIBRARY + number)
+    let (bar, words) = match error {
+        Error::InvalidCertificate(error) => (":verify cert failed: ", verification_words(error)),
+        _ => ("", String::new()),
+    };
+    format!("TLS_error:|{}:SSL routines:OPENSSL_internal:{reason}{bar}{words}:TLS_error_end", LIBRARY + number)
 }
 
 /// BoringSSL's number and name of an error.
@@ -74,34 +77,29 @@ fn alert_reason(alert: AlertDescription) -> (u32, &'static str) {
     (1000 + u32::from(u8::from(alert)), name)
 }
 
-/// What an error says more.
-fn words(error: &Error) -> String {
-    match error {
-        Error::InvalidCertificate(certificate) => match certificate {
-            CertificateError::Expired => "verify cert failed: certificate has expired".to_owned(),
-            CertificateError::NotValidYet => "verify cert failed: certificate is not yet valid".to_owned(),
-            CertificateError::Revoked => "verify cert failed: certificate revoked".to_owned(),
-            CertificateError::UnknownIssuer => {
-                "verify cert failed: unable to get local issuer certificate".to_owned()
-            }
-            CertificateError::UnknownRevocationStatus => {
-                "verify cert failed: unable to get certificate CRL".to_owned()
-            }
-            CertificateError::ExpiredRevocationList => "verify cert failed: CRL has expired".to_owned(),
-            CertificateError::InvalidPurpose => "verify cert failed: unsupported certificate purpose".to_owned(),
-            CertificateError::Other(other) => format!("verify cert failed: {}", other.0),
-            other => format!("verify cert failed: {other}"),
+/// What is wrong with a certificate.
+fn verification_words(error: &CertificateError) -> String {
+    let words = match error {
+        CertificateError::Expired => "certificate has expired",
+        CertificateError::NotValidYet => "certificate is not yet valid",
+        CertificateError::Revoked => "certificate revoked",
+        CertificateError::UnknownIssuer => "unable to get local issuer certificate",
+        CertificateError::UnknownRevocationStatus => "unable to get certificate CRL",
+        CertificateError::ExpiredRevocationList => "CRL has expired",
+        CertificateError::BadSignature => "certificate signature failure",
+        CertificateError::InvalidPurpose => "unsupported certificate purpose",
+        CertificateError::Other(other) => match other.0.downcast_ref::<Rejection>() {
+            Some(rejection) => return rejection.to_string(),
+            None => &other.0.to_string(),
         },
-        other => other.to_string(),
-    }
+        other => &other.to_string(),
+    };
+    format!("X509_verify_cert: certificate verification error at depth 0: {words}")
 }
 
-/// Counts a failed handshake.
+/// Counts a failed handshake: as in Envoy, certificates that are refused are no errors of the connection.
 pub(super) fn count(error: &Error, counters: &TlsStats, stats: &Block) {
-    stats.inc(counters.connection_error);
-    if let Some(more) = verification(error, counters) {
-        stats.inc(more);
-    }
+    stats.inc(verification(error, counters).unwrap_or(counters.connection_error));
 }
 
 fn verification(error: &Error, counters: &TlsStats) -> Option<Counter> {
@@ -109,7 +107,7 @@ fn verification(error: &Error, counters: &TlsStats) -> Option<Counter> {
         Error::NoCertificatesPresented => Some(counters.fail_verify_no_cert),
         Error::InvalidCertificate(CertificateError::Other(other)) => {
             Some(match other.0.downcast_ref::<Rejection>() {
-                Some(Rejection::Names) => counters.fail_verify_san,
+                Some(Rejection::Names(_)) => counters.fail_verify_san,
                 Some(Rejection::Pins) => counters.fail_verify_cert_hash,
                 None => counters.fail_verify_error,
             })
