@@ -3,6 +3,7 @@
 //! A view is put together on demand from the state of the connection manager and the router, and borrows all of it;
 //! nothing here is kept while a request runs.
 
+use crate::tls::TlsInfo;
 use nuncio_codec::{HeaderMap, RequestHead, ResponseHead};
 use nuncio_reactor::Address;
 use std::fmt;
@@ -166,6 +167,8 @@ pub struct Downstream<'a> {
     pub connection_id: u64,
     /// Name of the filter chain; may be empty.
     pub filter_chain: &'a str,
+    /// Its TLS.
+    pub tls: Option<&'a TlsInfo>,
 }
 
 /// The route of a stream.
@@ -196,4 +199,6 @@ pub struct UpstreamInfo<'a> {
     pub transport_failure: &'a str,
     /// The protocol that is spoken with it; `None` before there is a connection.
     pub protocol: Option<nuncio_codec::Version>,
+    /// TLS of the connection to it.
+    pub tls: Option<&'a TlsInfo>,
 }

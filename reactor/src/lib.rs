@@ -4,6 +4,7 @@
 //!   threads, signals. One [`Reactor::turn`] is one wait; what happened comes back as plain values in a batch.
 //! - [`Slab`]: storage whose keys carry a generation, so that a stale event cannot reach a new connection.
 //! - [`Wheel`]: timers with O(1) arming and cancelling; [`Alarm`]: one timer for many deadlines that seldom come.
+//! - [`Watcher`]: folders in which something is written or moved.
 //! - [`Socket`], [`Address`]: stream sockets that never block, one system call for each method.
 //!
 //! Nothing here calls back, locks (but for the mailbox's queue) or allocates in steady state. All `unsafe` is in
@@ -52,6 +53,7 @@ mod signals;
 mod slab;
 mod sys;
 mod time;
+mod watch;
 mod wheel;
 
 pub use alarm::Alarm;
@@ -63,4 +65,5 @@ pub use net::{
 pub use reactor::{Event, Options, Reactor, Readiness, Token};
 pub use slab::{RawKey, Slab, SlabKey};
 pub use time::{Clock, Time};
+pub use watch::Watcher;
 pub use wheel::{TimerKey, Wheel};

@@ -72,6 +72,7 @@ fn full(with: impl FnOnce(&StreamInfo<'_>)) {
             remote: Some(&client),
             connection_id: 12,
             filter_chain: "chain",
+            tls: None,
         },
         route: Some(RouteInfo { name: "r", virtual_host: "v" }),
         upstream: Some(UpstreamInfo {
@@ -83,6 +84,7 @@ fn full(with: impl FnOnce(&StreamInfo<'_>)) {
             attempts: 2,
             transport_failure: "delayed connect error: 111",
             protocol: Some(Version::Http11),
+            tls: None,
         }),
     });
 }
@@ -109,6 +111,7 @@ fn empty(with: impl FnOnce(&StreamInfo<'_>)) {
             remote: None,
             connection_id: 0,
             filter_chain: "",
+            tls: None,
         },
         route: None,
         upstream: None,

@@ -1,5 +1,6 @@
 //! The validated form of an HTTP connection manager.
 
+pub use super::client_cert::{ClientCert, ClientCertDetail, ClientCertMode};
 pub use super::reply_rules::ReplyRules;
 use crate::access_log::config::AccessLogConfig;
 use crate::router::config::{RouteConfig, StringMatch};
@@ -51,6 +52,8 @@ pub struct HcmConfig {
     pub scheme: Option<&'static [u8]>,
     /// Who the client is, and what is told of it.
     pub forwarding: Forwarding,
+    /// What is told of the client's certificate.
+    pub client_cert: ClientCert,
     /// `via`.
     pub via: Option<Box<[u8]>>,
     /// What is done about `x-request-id`.
@@ -113,6 +116,7 @@ impl HcmConfig {
             server_header: ServerHeader::default(),
             scheme: None,
             forwarding: Forwarding::default(),
+            client_cert: ClientCert::default(),
             via: None,
             request_id: RequestId::default(),
             user_agent: None,

@@ -4,6 +4,7 @@
 //! `server_connection`; a request's life is in `stream`; everything that ends it goes through one function
 //! there. What happens upstream comes in by [`Http::on_upstream`].
 
+mod client_cert;
 pub mod compile;
 pub mod config;
 mod date;

@@ -166,6 +166,7 @@ pub(super) fn origin<'a>(
         remote: client.or(Some(&connection.peer)),
         connection_id: connection.id,
         filter_chain: &manager.filter_chain,
+        tls: connection.tls.as_deref(),
     };
     Origin { start, stream_id, downstream }
 }
@@ -220,7 +221,12 @@ impl Http {
             }
         }
         stream.asks_upgrade = upgrade.is_some() && stream.request.method != Method::Connect;
-        let ends = Ends { local: server.local(manager), peer: &server.peer };
+        let ends = Ends {
+            local: server.local(manager),
+            peer: &server.peer,
+            secure: manager.tls.is_some(),
+            tls: server.tls.as_deref(),
+        };
         let client =
             header_rules::prepare_request(&mut stream.request, upgrade.is_some(), ends, config, cx.rng);
         stream.client = client.address.map(with_port_zero);

@@ -113,9 +113,12 @@ pub enum TokenKind {
     Connection(ConnKey),
     /// A listening socket.
     Listener(RawKey),
+    /// Something of the server itself.
+    Server(RawKey),
 }
 
 const LISTENER: u64 = 1 << 60;
+const SERVER: u64 = 1 << 61;
 
 impl TokenKind {
     /// As the reactor carries it.
@@ -123,12 +126,17 @@ impl TokenKind {
         Token(match self {
             Self::Connection(key) => key.raw().to_bits(),
             Self::Listener(key) => key.to_bits() | LISTENER,
+            Self::Server(key) => key.to_bits() | SERVER,
         })
     }
 
     /// From what the reactor gave back.
     pub fn of(token: Token) -> Self {
         let key = RawKey::from_bits(token.0 & (LISTENER - 1));
-        if token.0 & LISTENER != 0 { Self::Listener(key) } else { Self::Connection(ConnKey::from_raw(key)) }
+        match token.0 & (LISTENER | SERVER) {
+            0 => Self::Connection(ConnKey::from_raw(key)),
+            LISTENER => Self::Listener(key),
+            _ => Self::Server(key),
+        }
     }
 }

@@ -367,6 +367,7 @@ impl Exchange {
                 attempts: self.attempts,
                 transport_failure: self.transport_failure.as_deref().unwrap_or_default(),
                 protocol: peer.and_then(|peer| peer.connection).map(|_| Version::Http11),
+                tls: peer.and_then(|peer| peer.tls.as_deref()),
             }),
         }
     }

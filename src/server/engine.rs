@@ -38,6 +38,8 @@ pub(super) enum Outside {
     Signal(i32),
     /// A time that was asked for with [`Layer::Server`].
     Alarm(RawKey),
+    /// A source of the server's own has something to tell.
+    Ready(RawKey),
 }
 
 /// Layers and the layers below them, borrowed apart.
@@ -85,7 +87,10 @@ impl Engine {
         self.reactor.turn(&mut batch)?;
         for event in batch.drain(..) {
             match event {
-                Event::Io { token, ready } => self.on_io(TokenKind::of(token), ready),
+                Event::Io { token, ready } => match TokenKind::of(token) {
+                    TokenKind::Server(key) => outside.push(Outside::Ready(key)),
+                    token => self.on_io(token, ready),
+                },
                 Event::Timer(task) | Event::Deferred(task) => match task.layer {
                     Layer::Server => outside.push(Outside::Alarm(task.key)),
                     _ => self.on_task(task),
@@ -110,6 +115,7 @@ impl Engine {
     pub(super) fn on_io(&mut self, token: TokenKind, ready: Readiness) {
         match token {
             TokenKind::Listener(key) => self.accept(key),
+            TokenKind::Server(_) => {}
             TokenKind::Connection(key) => {
                 if let Some((owner, notice)) = self.io.on_ready(key, ready, &mut self.reactor) {
                     self.on_socket(owner, notice);

@@ -80,6 +80,20 @@ impl Certificate {
         hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, &self.der).as_ref())
     }
 
+    /// Appends the PEM form, encoded for URLs as Envoy does it.
+    pub fn write_url_pem(&self, out: &mut Vec<u8>) {
+        for byte in self.pem().bytes() {
+            match byte {
+                b'\n' => out.extend_from_slice(b"%0A"),
+                b' ' => out.extend_from_slice(b"%20"),
+                b'+' => out.extend_from_slice(b"%2B"),
+                b'/' => out.extend_from_slice(b"%2F"),
+                b'=' => out.extend_from_slice(b"%3D"),
+                other => out.push(other),
+            }
+        }
+    }
+
     /// As PEM.
     pub fn pem(&self) -> String {
         let text = STANDARD.encode(&self.der);

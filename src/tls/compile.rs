@@ -53,12 +53,13 @@ pub fn server(proto: &DownstreamTlsContext, scope: &str, cx: &mut Cx<'_>) -> Opt
         _ => Some(Arc::new(TicketKeys::automatic())),
     };
     let settings = server_settings(proto, keys.as_ref(), cx)?;
+    let with = [true, !settings.common.authorities.is_empty()];
     Some(ServerContext {
         name: scope.trim_end_matches('.').to_owned(),
         proto: proto.clone(),
         keys,
         settings: Arc::new(Shared::new(settings)),
-        stats: TlsStats::register(cx.registry, &format!("{scope}ssl.")),
+        stats: TlsStats::register(cx.registry, &format!("{scope}ssl."), with),
     })
 }
 
@@ -70,12 +71,13 @@ pub fn client(
     cx: &mut Cx<'_>,
 ) -> Option<ClientContext> {
     let settings = client_settings(proto, options, cx)?;
+    let with = [settings.identity.is_some(), !settings.common.authorities.is_empty()];
     Some(ClientContext {
         name: scope.trim_end_matches('.').to_owned(),
         proto: proto.clone(),
         options,
         settings: Arc::new(Shared::new(settings)),
-        stats: TlsStats::register(cx.registry, &format!("{scope}ssl.")),
+        stats: TlsStats::register(cx.registry, &format!("{scope}ssl."), with),
     })
 }
 

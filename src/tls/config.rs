@@ -15,11 +15,11 @@ use super::trace::Trace;
 use crate::api::envoy::extensions::transport_sockets::tls::v3::{DownstreamTlsContext, UpstreamTlsContext};
 use crate::config::{Cx, Diagnostics};
 use crate::http::config::Cidr;
-use crate::stats::Registry;
+use crate::stats::{Block, Registry};
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
-use rustls::{ClientConfig, CommonState, Error, HandshakeKind, ServerConfig};
+use rustls::{ClientConfig, CommonState, Error, HandshakeKind, ProtocolVersion, ServerConfig};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -121,12 +121,23 @@ impl CommonSettings {
         within(&ranges.local, local) && within(&ranges.remote, remote)
     }
 
+    fn show_expiry(&self, identity: Option<&Arc<Identity>>, counters: &TlsStats, stats: &Block) {
+        let ours = identity.map(|identity| identity.leaf.facts().not_after);
+        let theirs = self.authorities.first().map(|(_, certificate)| certificate.facts().not_after);
+        for (gauge, ends) in counters.expiration.iter().zip([ours, theirs]) {
+            if let (Some(gauge), Some(ends)) = (gauge, ends) {
+                stats.set_gauge(*gauge, ends.max(0) as u64);
+            }
+        }
+    }
+
     /// What a handshake has agreed on.
     fn info(
         &self,
         common: &CommonState,
         trace: Trace,
         (server_name, local): (Box<str>, Option<Arc<Identity>>),
+        session_id: &[u8],
     ) -> (TlsInfo, Option<Negotiated>) {
         let (version, suite) = (common.protocol_version(), common.negotiated_cipher_suite());
         let negotiated = version.zip(suite).map(|(version, suite)| Negotiated {
@@ -135,6 +146,7 @@ impl CommonSettings {
             group: common.negotiated_key_exchange_group().map(|group| group.name()),
             signature: trace.signature,
         });
+        let session_id = if version == Some(ProtocolVersion::TLSv1_2) { session_id } else { &[] };
         let version = VERSIONS.iter().find(|(known, _)| Some(*known) == version);
         let cipher = CIPHERS.iter().find(|(known, _)| Some(*known) == suite.map(|suite| suite.suite()));
         let peer = common.peer_certificates().unwrap_or_default();
@@ -142,6 +154,7 @@ impl CommonSettings {
             version: version.map_or("", |(_, name)| name),
             cipher: cipher.map_or("", |(_, name)| name),
             alpn: common.alpn_protocol().map(Alpn::of),
+            session_id: session_id.into(),
             server_name,
             resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),
             peer: peer.iter().cloned().map(Certificate::new).collect(),
@@ -192,6 +205,12 @@ impl ServerContext {
         &self.name
     }
 
+    /// Shows when certificates expire.
+    pub fn show_expiry(&self, stats: &Block) {
+        let settings = self.settings();
+        settings.common.show_expiry(settings.identities().first(), &self.stats, stats);
+    }
+
     /// Reads everything again.
     ///
     /// # Errors
@@ -217,6 +236,12 @@ impl ClientContext {
     /// Whose it is.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Shows when certificates expire.
+    pub fn show_expiry(&self, stats: &Block) {
+        let settings = self.settings();
+        settings.common.show_expiry(settings.identity(), &self.stats, stats);
     }
 
     /// Reads everything again.
@@ -306,9 +331,10 @@ impl ServerStart {
         common: &CommonState,
         trace: Trace,
         server_name: Box<str>,
+        session_id: &[u8],
     ) -> (TlsInfo, Option<Negotiated>) {
         let local = trace.identity.and_then(|at| self.settings.identities.list().get(at)).map(Arc::clone);
-        self.settings.common.info(common, trace, (server_name, local))
+        self.settings.common.info(common, trace, (server_name, local), session_id)
     }
 }
 
@@ -353,9 +379,15 @@ impl ClientStart {
     }
 
     /// What the handshake has agreed on.
-    pub(crate) fn info(&self, common: &CommonState, trace: Trace) -> (TlsInfo, Option<Negotiated>) {
+    pub(crate) fn info(
+        &self,
+        common: &CommonState,
+        trace: Trace,
+        session_id: &[u8],
+    ) -> (TlsInfo, Option<Negotiated>) {
         let server_name = self.name.as_ref().map(|name| name.to_str().into()).unwrap_or_default();
-        self.settings.common.info(common, trace, (server_name, self.settings.identity.clone()))
+        let local = self.settings.identity.clone();
+        self.settings.common.info(common, trace, (server_name, local), session_id)
     }
 }
 

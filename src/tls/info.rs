@@ -13,6 +13,8 @@ pub struct TlsInfo {
     pub cipher: &'static str,
     /// The protocol that was agreed on, if one was.
     pub alpn: Option<Alpn>,
+    /// The session's number in TLS 1.2; empty in TLS 1.3, which has none.
+    pub session_id: Box<[u8]>,
     /// The server name that was asked for; empty if none was.
     pub server_name: Box<str>,
     /// An earlier session was resumed.

@@ -1,7 +1,7 @@
 //! The statistics of TLS contexts, under Envoy's names.
 
 use super::params::{CIPHERS, GROUPS, SIGNATURES, VERSIONS, place};
-use crate::stats::{Block, Counter, Registry};
+use crate::stats::{Block, Counter, Gauge, Registry};
 use rustls::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme};
 
 /// `listener.<address>.ssl.` or `cluster.<name>.ssl.`.
@@ -20,6 +20,8 @@ pub struct TlsStats {
     pub ocsp_staple_omitted: Counter,
     pub ocsp_staple_responses: Counter,
     pub ocsp_staple_requests: Counter,
+    /// Since 1970, in seconds: our certificate's end, and that of the authority's.
+    pub(super) expiration: [Option<Gauge>; 2],
     ciphers: [Counter; CIPHERS.len()],
     versions: [Counter; VERSIONS.len()],
     curves: [Counter; GROUPS.len()],
@@ -40,8 +42,16 @@ pub struct Negotiated {
 }
 
 impl TlsStats {
-    /// Registers every name below `prefix`, which ends with `ssl.`.
-    pub fn register(registry: &mut Registry, prefix: &str) -> Self {
+    /// Registers every name below `prefix`, which ends with `ssl.`; `with` says whether we have a certificate, and
+    /// whether there is an authority.
+    pub fn register(registry: &mut Registry, prefix: &str, with: [bool; 2]) -> Self {
+        // As Envoy calls certificates that come with the configuration.
+        let names = ["unnamed_cert_e3b0c442", "unnamed_ca_cert_e3b0c442"];
+        let mut expiration = [None; 2];
+        for (at, name) in names.into_iter().enumerate().filter(|(at, _)| with[*at]) {
+            let name = format!("{prefix}certificate.{name}.expiration_unix_time_seconds");
+            expiration[at] = Some(registry.gauge(&name));
+        }
         let mut counter = |name: &str| registry.counter(&format!("{prefix}{name}"));
         let connection_error = counter("connection_error");
         let handshake = counter("handshake");
@@ -69,6 +79,7 @@ impl TlsStats {
             ocsp_staple_omitted,
             ocsp_staple_responses,
             ocsp_staple_requests,
+            expiration,
             ciphers: CIPHERS.map(|(_, name)| sparse("ciphers", name)),
             versions: VERSIONS.map(|(_, name)| sparse("versions", name)),
             curves: GROUPS.map(|(_, name, _)| sparse("curves", name)),

@@ -123,6 +123,17 @@ fn server_name(body: &[u8]) -> Option<String> {
     fits.then(|| name.to_ascii_lowercase())
 }
 
+/// The session's number in the ServerHello that a server's first record begins with.
+pub(super) fn session_id(record: &[u8]) -> Option<&[u8]> {
+    let (header, message) = record.split_at_checked(HEADER)?;
+    let (kind, body) = message.split_at_checked(4)?;
+    if header[0] != 22 || kind[0] != 2 {
+        return None;
+    }
+    let (id, _) = prefixed(body.get(2 + 32..)?, 1)?;
+    (id.len() <= 32).then_some(id)
+}
+
 /// What is behind a length of so many bytes, and the rest.
 fn prefixed(bytes: &[u8], width: usize) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_at_checked(width)?;

@@ -3,7 +3,7 @@
 use super::super::transport::Transport;
 use super::failure;
 use super::handshake::{Handshaker, Step, Stepped, step};
-use super::hello::{Hello, Peek, peek};
+use super::hello::{Hello, Peek, peek, session_id};
 use super::record::{self, Broken, HEADER, Kind, MOST_OVERHEAD, MOST_PLAIN, Opener, Sealer};
 use crate::stats::Block;
 use crate::tls::config::{ClientStart, ServerStart};
@@ -65,6 +65,8 @@ pub(in super::super) struct Session {
     info: Option<Arc<TlsInfo>>,
     /// Bytes received for the handshake.
     received: usize,
+    /// What the ServerHello says.
+    session_id: Vec<u8>,
     /// A part of a message after the handshake.
     message: Vec<u8>,
     /// Records in a row that carried nothing.
@@ -157,6 +159,7 @@ impl Session {
             counters,
             info: None,
             received: 0,
+            session_id: Vec::new(),
             message: Vec::new(),
             empty: 0,
             ended: false,
@@ -308,6 +311,9 @@ impl Session {
             Stage::Server(handshake) => {
                 trace::begin(handshake.hello.wants_ocsp);
                 let stepped = step(&mut handshake.connection, bytes, &mut self.outgoing, early);
+                if let Some(id) = session_id(self.outgoing.front()) {
+                    self.session_id = id.to_vec();
+                }
                 let seen = trace::take();
                 handshake.trace.add(seen);
                 if let Some(staple) = seen.staple {
@@ -321,6 +327,9 @@ impl Session {
             }
             Stage::Client(handshake) => {
                 trace::begin(false);
+                if let Some(id) = session_id(bytes) {
+                    self.session_id = id.to_vec();
+                }
                 let stepped = step(&mut handshake.connection, bytes, &mut self.outgoing, early);
                 handshake.trace.add(trace::take());
                 stepped
@@ -352,14 +361,19 @@ impl Session {
             match std::mem::replace(&mut self.stage, Stage::Broken) {
                 Stage::Server(handshake) => {
                     let ServerHandshake { connection, start, trace, hello } = *handshake;
-                    let (info, negotiated) = start.info(connection.common(), trace, hello.server_name.into());
+                    let (info, negotiated) = start.info(
+                        connection.common(),
+                        trace,
+                        hello.server_name.into(),
+                        &self.session_id,
+                    );
                     let version = connection.common().protocol_version();
                     let (secrets, kernel) = connection.dangerous_into_kernel_connection()?;
                     (info, negotiated, (version, secrets, Rustls::Server(kernel)))
                 }
                 Stage::Client(handshake) => {
                     let ClientHandshake { connection, start, trace } = *handshake;
-                    let (info, negotiated) = start.info(connection.common(), trace);
+                    let (info, negotiated) = start.info(connection.common(), trace, &self.session_id);
                     let version = connection.common().protocol_version();
                     let (secrets, kernel) = connection.dangerous_into_kernel_connection()?;
                     (info, negotiated, (version, secrets, Rustls::Client(kernel)))
@@ -382,6 +396,7 @@ impl Session {
             self.counters.count(&negotiated, stats);
         }
         self.info = Some(Arc::new(info));
+        self.session_id = Vec::new();
         Ok(())
     }
 
