@@ -24,7 +24,7 @@ mod verifier;
 
 pub use certificate::{Certificate, Facts, Names};
 pub use config::{ClientTls, ServerTls};
-pub use info::TlsInfo;
+pub use info::{Alpn, TlsInfo};
 pub use material::{Files, Identity};
 pub use stats::{Negotiated, TlsStats};
 pub(crate) use verifier::Rejection;

@@ -69,61 +69,58 @@ pub(super) fn step<H: Handshaker>(
     early: &mut Buffer,
 ) -> Stepped {
     let mut stepped = Stepped { used: 0, step: Step::Blocked, ended: false };
+    let mut failed = None;
     loop {
         let UnbufferedStatus { discard, state } = handshaker.process(&mut incoming[stepped.used..]);
+        stepped.used += discard;
         match state {
-            Ok(ConnectionState::EncodeTlsData(data)) => encode(data, outgoing),
+            Ok(ConnectionState::EncodeTlsData(data)) => {
+                let alert = encode(data, outgoing);
+                // Asked on, rustls would go on with what has come.
+                if alert && failed.is_some() {
+                    break;
+                }
+            }
             Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
+            // It is gone round once more after a failure, for the alert that rustls has made of it.
+            Err(error) if failed.is_none() => failed = Some(error),
+            _ if failed.is_some() => break,
             Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                 while let Some(Ok(record)) = traffic.next_record() {
                     early.append(record.payload);
                 }
             }
-            Ok(ConnectionState::BlockedHandshake) => {
-                stepped.used += discard;
-                return stepped;
-            }
+            Ok(ConnectionState::BlockedHandshake) => return stepped,
             Ok(ConnectionState::WriteTraffic(_)) => {
-                stepped.used += discard;
                 stepped.step = Step::Done;
                 return stepped;
             }
-            Ok(ConnectionState::PeerClosed) => stepped.ended = true,
+            Ok(ConnectionState::PeerClosed) => {
+                stepped.ended = true;
+                if handshaker.common().is_handshaking() {
+                    failed = Some(Error::HandshakeNotComplete);
+                }
+            }
             // Nothing of these comes: early data is not accepted, and we close only later.
-            Ok(_) => {
-                stepped.step = Step::Failed(Error::General("unexpected state of a handshake".to_owned()));
-                return stepped;
+            Ok(_) | Err(_) => {
+                failed = Some(Error::General("unexpected state of a handshake".to_owned()));
             }
-            Err(error) => {
-                stepped.used += discard;
-                farewell(handshaker, outgoing);
-                stepped.step = Step::Failed(error);
-                return stepped;
-            }
-        }
-        stepped.used += discard;
-        if stepped.ended && handshaker.common().is_handshaking() {
-            stepped.step = Step::Failed(Error::HandshakeNotComplete);
-            return stepped;
         }
     }
+    stepped.step = Step::Failed(failed.unwrap_or(Error::HandshakeNotComplete));
+    stepped
 }
 
-fn encode<D>(mut data: EncodeTlsData<'_, D>, outgoing: &mut Buffer) {
+/// Appends a record that is to be sent. Says whether it may be an alert, in plaintext or encrypted.
+fn encode<D>(mut data: EncodeTlsData<'_, D>, outgoing: &mut Buffer) -> bool {
     // The size is told only to who offers too little.
-    if let Err(EncodeError::InsufficientSize(needed)) = data.encode(&mut []) {
-        let written = outgoing.append_with(needed.required_size, |room| data.encode(room));
-        debug_assert!(written.is_ok(), "there is as much room as was asked for");
-    }
-}
-
-/// After a failure: the alert that rustls has made of it.
-fn farewell<H: Handshaker>(handshaker: &mut H, outgoing: &mut Buffer) {
-    loop {
-        match handshaker.process(&mut []).state {
-            Ok(ConnectionState::EncodeTlsData(data)) => encode(data, outgoing),
-            Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
-            _ => return,
-        }
-    }
+    let Err(EncodeError::InsufficientSize(needed)) = data.encode(&mut []) else { return false };
+    let mut kind = 0;
+    let written = outgoing.append_with(needed.required_size, |room| {
+        let written = data.encode(room);
+        kind = room[0];
+        written
+    });
+    debug_assert!(written.is_ok(), "there is as much room as was asked for");
+    kind == 21 || (kind == 23 && needed.required_size < 32)
 }

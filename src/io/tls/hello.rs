@@ -204,7 +204,7 @@ mod tests {
             assert_eq!(peek(bytes), Peek::Nonsense, "{bytes:?}");
         }
         let mut message = hello(&[alpn(&["h2"])]);
-        message[36 + 4] = 0xff;
+        message[4 + 34] = 0xff;
         assert_eq!(peek(&records(&message, 16_000)), Peek::Nonsense);
     }
 

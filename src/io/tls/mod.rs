@@ -12,4 +12,7 @@ mod hello;
 mod record;
 mod session;
 
+#[cfg(test)]
+mod tests;
+
 pub(super) use session::{Progress, Scratch, Session};

@@ -103,6 +103,8 @@ struct Keys {
     iv: [u8; 12],
     /// Number of the next record.
     sequence: u64,
+    /// How many records may be sealed.
+    limit: u64,
     form: Form,
 }
 
@@ -125,6 +127,7 @@ impl Keys {
             key: LessSafeKey::new(UnboundKey::new(algorithm, key).ok()?),
             iv: iv.as_ref().try_into().ok()?,
             sequence,
+            limit: if algorithm == &CHACHA20_POLY1305 { u64::MAX } else { GCM_LIMIT },
             form,
         })
     }
@@ -260,8 +263,13 @@ impl Sealer {
 
     /// Whether the key has sealed as much as it may.
     pub(super) fn is_worn(&self) -> bool {
-        self.0.key.algorithm() != &CHACHA20_POLY1305 && self.0.sequence >= GCM_LIMIT
-            || self.0.sequence == u64::MAX
+        self.0.sequence >= self.0.limit
+    }
+
+    /// Lets the key seal only so many records.
+    #[cfg(test)]
+    pub(super) fn set_limit(&mut self, limit: u64) {
+        self.0.limit = limit;
     }
 
     /// Where the content of a record lies.

@@ -695,13 +695,18 @@ impl Open {
             return None;
         }
         let sealed = self.sealer.seal(Kind::Handshake, &[24, 0, 0, 1, 0], out)?;
+        self.change_sealer()?;
+        Some(sealed)
+    }
+
+    fn change_sealer(&mut self) -> Option<()> {
         let secrets = match &mut self.rustls {
             Rustls::Server(kernel) => kernel.update_tx_secret(),
             Rustls::Client(kernel) => kernel.update_tx_secret(),
         };
         let (sequence, secrets) = secrets.ok()?;
         self.sealer = Sealer::new(ProtocolVersion::TLSv1_3, sequence, &secrets)?;
-        Some(sealed)
+        Some(())
     }
 
     fn append(&mut self, kind: Kind, content: &[u8], outgoing: &mut Buffer) {
@@ -726,4 +731,35 @@ fn receive(transport: &Transport, room: &mut [u8]) -> io::Result<usize> {
 fn words(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+impl Session {
+    /// Lets our key seal only so many records.
+    pub(super) fn set_limit(&mut self, limit: u64) {
+        if let Stage::Open(open) = &mut self.stage {
+            open.sealer.set_limit(limit);
+        }
+    }
+
+    /// Has the peer ask for new keys.
+    pub(super) fn ask_for_update(&mut self) {
+        if let Stage::Open(open) = &mut self.stage {
+            // Asking is telling too: our own keys change with it.
+            open.append(Kind::Handshake, &[24, 0, 0, 1, 1], &mut self.outgoing);
+            open.change_sealer().expect("TLS 1.3");
+        }
+    }
+
+    /// Sends something that is not data.
+    pub(super) fn send_control(&mut self, kind: Kind, content: &[u8]) {
+        if let Stage::Open(open) = &mut self.stage {
+            open.append(kind, content, &mut self.outgoing);
+        }
+    }
+
+    /// Whether it holds memory for anything but itself.
+    pub(super) fn is_lean(&self) -> bool {
+        self.incoming.is_empty() && self.outgoing.is_empty() && self.message.capacity() == 0
+    }
 }
