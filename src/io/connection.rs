@@ -289,8 +289,7 @@ impl Io {
         }
         connection.session = Some(Box::new(Session::server(tls, incoming)));
         connection.phase = Phase::Securing;
-        connection.handshake_limit =
-            limit.map(|limit| (reactor.arm(limit, Task::close(key)), Some(late)));
+        connection.handshake_limit = limit.map(|limit| (reactor.arm(limit, Task::close(key)), Some(late)));
     }
 
     /// Has TLS begin, as a client, as soon as a connection that is being made is there. [`Notice::Connected`] comes when
@@ -388,13 +387,15 @@ impl Io {
         };
         self.handshakes = left;
         let Tls { scratch, stats } = self.tls.as_mut()?;
-        let Connection { session: Some(session), transport, readable, input, failed, .. } = connection else {
+        let Connection { session: Some(session), transport, readable, peer_finished, failed, .. } =
+            connection
+        else {
             return None;
         };
         let progress = if *failed {
             Progress::Failed
         } else {
-            session.handshake(transport, readable, input, || transport.ends(), (scratch, stats))
+            session.handshake(transport, (readable, *peer_finished), || transport.ends(), (scratch, stats))
         };
         let news = session.has_news();
         if session.wants_to_send() && !connection.dirty {
@@ -410,7 +411,10 @@ impl Io {
         connection.phase = Phase::Open;
         if progress == Progress::Done {
             connection.readable |= news;
-            return Some((connection.owner, if connection.client { Notice::Connected } else { Notice::Ready }));
+            return Some((
+                connection.owner,
+                if connection.client { Notice::Connected } else { Notice::Ready },
+            ));
         }
         connection.failed = true;
         let notice = if connection.client {
@@ -425,7 +429,8 @@ impl Io {
     /// A connection that was put off has its turn.
     pub fn on_resume(&mut self, key: RawKey, reactor: &mut Reactor) -> Option<(Owner, Notice)> {
         let key = SlabKey::from_raw(key);
-        let securing = self.connections.get(key).is_some_and(|connection| connection.phase == Phase::Securing);
+        let securing =
+            self.connections.get(key).is_some_and(|connection| connection.phase == Phase::Securing);
         if securing { self.shake_hands(key, reactor) } else { None }
     }
 
@@ -711,7 +716,8 @@ impl Connection {
 
     /// Reads through TLS.
     fn read_session(&mut self, tls: &mut Tls) -> Read {
-        let Self { session: Some(session), transport, readable, peer_finished, input, failed, .. } = self else {
+        let Self { session: Some(session), transport, readable, peer_finished, input, failed, .. } = self
+        else {
             return Read::Failed;
         };
         loop {

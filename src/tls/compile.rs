@@ -5,8 +5,8 @@
 
 use super::certificate::{Certificate, Facts};
 use super::config::{
-    ClientContext, ClientOptions, ClientSettings, CommonSettings, KeyLogRanges, ServerContext, ServerSettings,
-    Variants,
+    ClientContext, ClientOptions, ClientSettings, CommonSettings, KeyLogRanges, ServerContext,
+    ServerSettings, Variants,
 };
 use super::key_log::KeyLogFile;
 use super::material::{self, Files, Identity};
@@ -24,7 +24,8 @@ use crate::api::envoy::extensions::transport_sockets::tls::v3::downstream_tls_co
 };
 use crate::api::envoy::extensions::transport_sockets::tls::v3::tls_parameters::TlsProtocol;
 use crate::api::envoy::extensions::transport_sockets::tls::v3::{
-    CommonTlsContext, DownstreamTlsContext, TlsKeyLog, TlsParameters, TlsSessionTicketKeys, UpstreamTlsContext,
+    CommonTlsContext, DownstreamTlsContext, TlsKeyLog, TlsParameters, TlsSessionTicketKeys,
+    UpstreamTlsContext,
 };
 use crate::config::Cx;
 use ::aws_lc_rs::digest;
@@ -95,7 +96,10 @@ pub(super) fn server_settings(
         cx.field("common_tls_context", |cx| self::common(common, mandatory, false, TlsProtocol::TlSv13, cx))?;
     if common.tls_certificates.is_empty() {
         cx.field("common_tls_context", |cx| {
-            cx.missing(&["tls_certificates"], "`tls_certificates` is required: a listener needs a certificate");
+            cx.missing(
+                &["tls_certificates"],
+                "`tls_certificates` is required: a listener needs a certificate",
+            );
         });
     }
     let policy = match proto.ocsp_staple_policy() {
@@ -137,7 +141,8 @@ pub(super) fn server_settings(
         None => {}
     }
     config.alpn_protocols = settings.alpn.clone();
-    let configs = Variants::of(config, key_log, |config| &mut config.alpn_protocols, |config| &mut config.key_log);
+    let configs =
+        Variants::of(config, key_log, |config| &mut config.alpn_protocols, |config| &mut config.key_log);
     Some(ServerSettings { configs, identities, common: settings })
 }
 
@@ -153,8 +158,8 @@ pub(super) fn client_settings(
     let nothing = CommonTlsContext::default();
     let common = proto.common_tls_context.as_ref().unwrap_or(&nothing);
     let match_server_name = options.match_server_name || proto.auto_sni_san_validation;
-    let Common { provider, versions, mut identities, verifier, settings, key_log } =
-        cx.field("common_tls_context", |cx| {
+    let Common { provider, versions, mut identities, verifier, settings, key_log } = cx
+        .field("common_tls_context", |cx| {
             self::common(common, false, match_server_name, TlsProtocol::TlSv12, cx)
         })?;
     if common.tls_certificates.len() > 1 {
@@ -204,7 +209,8 @@ pub(super) fn client_settings(
         most => Resumption::store(Arc::new(Sessions::new(most as usize))),
     };
     config.alpn_protocols = settings.alpn.clone();
-    let configs = Variants::of(config, key_log, |config| &mut config.alpn_protocols, |config| &mut config.key_log);
+    let configs =
+        Variants::of(config, key_log, |config| &mut config.alpn_protocols, |config| &mut config.key_log);
     let auto_host_sni = proto.auto_host_sni;
     Some(ClientSettings { configs, identity, server_name, auto_host_sni, common: settings })
 }
@@ -295,9 +301,11 @@ fn parameters(
     if most < least {
         cx.error_at("tls_maximum_protocol_version", "it is older than `tls_minimum_protocol_version`");
     }
-    let known = [(TlsProtocol::TlSv13, &rustls::version::TLS13), (TlsProtocol::TlSv12, &rustls::version::TLS12)];
+    let known =
+        [(TlsProtocol::TlSv13, &rustls::version::TLS13), (TlsProtocol::TlSv12, &rustls::version::TLS12)];
     let within = |version: TlsProtocol| least <= version && version <= most;
-    let versions = known.into_iter().filter(|(version, _)| within(*version)).map(|(_, version)| version).collect();
+    let versions =
+        known.into_iter().filter(|(version, _)| within(*version)).map(|(_, version)| version).collect();
     let mut provider = aws_lc_rs::default_provider();
     let mut suites = TLS13_SUITES.to_vec();
     let listed = cx.each("cipher_suites", &proto.cipher_suites, |cx, text| cipher_suites(text, cx));
@@ -350,7 +358,10 @@ fn ticket_keys(proto: &TlsSessionTicketKeys, cx: &mut Cx<'_>) -> Option<TicketKe
     let keys = cx.each("keys", &proto.keys, |cx, source| {
         let bytes = files.read(source, cx)?;
         let key = <[u8; KEY_LENGTH]>::try_from(&bytes[..]).map_err(|_| {
-            cx.error(format!("a key has {KEY_LENGTH} bytes (openssl rand {KEY_LENGTH}), this one has {}", bytes.len()));
+            cx.error(format!(
+                "a key has {KEY_LENGTH} bytes (openssl rand {KEY_LENGTH}), this one has {}",
+                bytes.len()
+            ));
         });
         key.ok()
     });
@@ -359,10 +370,12 @@ fn ticket_keys(proto: &TlsSessionTicketKeys, cx: &mut Cx<'_>) -> Option<TicketKe
 
 fn key_log(proto: &TlsKeyLog, cx: &mut Cx<'_>) -> Option<(KeyLogRanges, Arc<KeyLogFile>)> {
     let path = cx.text("path", &proto.path)?;
-    let local = cx
-        .each("local_address_range", &proto.local_address_range, |cx, range| crate::http::compile::cidr(range, cx));
-    let remote = cx
-        .each("remote_address_range", &proto.remote_address_range, |cx, range| crate::http::compile::cidr(range, cx));
+    let local = cx.each("local_address_range", &proto.local_address_range, |cx, range| {
+        crate::http::compile::cidr(range, cx)
+    });
+    let remote = cx.each("remote_address_range", &proto.remote_address_range, |cx, range| {
+        crate::http::compile::cidr(range, cx)
+    });
     match KeyLogFile::open(path) {
         Ok(file) => Some((KeyLogRanges { local, remote }, Arc::new(file))),
         Err(error) => {
@@ -391,7 +404,11 @@ fn check_staples(identities: &[Arc<Identity>], policy: OcspPolicy, cx: &mut Cx<'
 
 /// What tells the sessions of a context from those of others: who we are and what is demanded of clients. New
 /// certificates with the same names leave it as it is.
-fn context(proto: &DownstreamTlsContext, identities: &[Arc<Identity>], settings: &CommonSettings) -> [u8; 32] {
+fn context(
+    proto: &DownstreamTlsContext,
+    identities: &[Arc<Identity>],
+    settings: &CommonSettings,
+) -> [u8; 32] {
     let mut hash = digest::Context::new(&digest::SHA256);
     let mut add = |bytes: &[u8]| {
         hash.update(&(bytes.len() as u64).to_be_bytes());
@@ -422,6 +439,9 @@ fn context(proto: &DownstreamTlsContext, identities: &[Arc<Identity>], settings:
 }
 
 /// Certificates for `/certs`, with where they come from.
-pub(super) fn listed(path: &str, certificates: &[rustls::pki_types::CertificateDer<'static>]) -> Vec<(String, Certificate)> {
+pub(super) fn listed(
+    path: &str,
+    certificates: &[rustls::pki_types::CertificateDer<'static>],
+) -> Vec<(String, Certificate)> {
     certificates.iter().map(|der| (path.to_owned(), Certificate::new(der.clone()))).collect()
 }

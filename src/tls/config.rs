@@ -116,7 +116,8 @@ impl CommonSettings {
         let Some(ranges) = &self.key_log else { return false };
         let [local, remote] = ends();
         let within = |ranges: &[Cidr], address: Option<IpAddr>| {
-            ranges.is_empty() || address.is_some_and(|address| ranges.iter().any(|range| range.contains(address)))
+            ranges.is_empty()
+                || address.is_some_and(|address| ranges.iter().any(|range| range.contains(address)))
         };
         within(&ranges.local, local) && within(&ranges.remote, remote)
     }

@@ -7,11 +7,11 @@ use super::certificate::Certificate;
 use crate::api::envoy::config::core::v3::{DataSource, WatchedDirectory, data_source::Specifier};
 use crate::api::envoy::extensions::transport_sockets::tls::v3::TlsCertificate;
 use crate::config::{Cx, watched_data};
+use rustls::SignatureAlgorithm;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use rustls::SignatureAlgorithm;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -142,11 +142,11 @@ fn pem_error(error: &rustls::pki_types::pem::Error) -> String {
 pub(super) fn identity(proto: &TlsCertificate, files: &mut Files, cx: &mut Cx<'_>) -> Option<Identity> {
     cx.field("watched_directory", |cx| files.watch(proto.watched_directory.as_ref(), cx));
     let chain = cx.required("certificate_chain", &proto.certificate_chain);
-    let chain =
-        chain.and_then(|source| cx.field("certificate_chain", |cx| certificates(source, files, cx)));
+    let chain = chain.and_then(|source| cx.field("certificate_chain", |cx| certificates(source, files, cx)));
     let key = cx.required("private_key", &proto.private_key);
     let key = key.and_then(|source| cx.field("private_key", |cx| private_key(source, files, cx)));
-    let ocsp = proto.ocsp_staple.as_ref().and_then(|source| cx.field("ocsp_staple", |cx| ocsp(source, files, cx)));
+    let ocsp =
+        proto.ocsp_staple.as_ref().and_then(|source| cx.field("ocsp_staple", |cx| ocsp(source, files, cx)));
     let (chain, key) = (chain?, key?);
     let (key_path, path) = (origin(proto.private_key.as_ref()), origin(proto.certificate_chain.as_ref()));
     let mut certified = CertifiedKey::new(chain.clone(), key);
@@ -162,7 +162,10 @@ pub(super) fn identity(proto: &TlsCertificate, files: &mut Files, cx: &mut Cx<'_
             return None;
         }
         Err(error) => {
-            cx.error_at("certificate_chain", format!("the first certificate in {path} cannot be used: {error}"));
+            cx.error_at(
+                "certificate_chain",
+                format!("the first certificate in {path} cannot be used: {error}"),
+            );
             return None;
         }
     }
@@ -203,7 +206,9 @@ fn private_key(
     let key = match PrivateKeyDer::from_pem_slice(&pem) {
         Ok(key) => key,
         Err(rustls::pki_types::pem::Error::NoItemsFound) => {
-            cx.error(format!("there is no private key in {from}: it must be in PEM, as PKCS#8, PKCS#1 or SEC1"));
+            cx.error(format!(
+                "there is no private key in {from}: it must be in PEM, as PKCS#8, PKCS#1 or SEC1"
+            ));
             return None;
         }
         Err(error) => {

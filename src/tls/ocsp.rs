@@ -42,9 +42,9 @@ fn basic(rest: &[u8]) -> Option<Result<Option<i64>, &'static str>> {
     let (rest, _certificate) = Any::from_der(&single.content).ok()?;
     let (rest, _status) = Any::from_der(rest).ok()?;
     let (rest, _this_update) = GeneralizedTime::from_der(rest).ok()?;
-    let next_update = Header::from_der(rest).ok().filter(|(_, header)| {
-        header.class() == Class::ContextSpecific && header.tag().0 == 0
-    });
+    let next_update = Header::from_der(rest)
+        .ok()
+        .filter(|(_, header)| header.class() == Class::ContextSpecific && header.tag().0 == 0);
     let Some((inside, _)) = next_update else { return Some(Ok(None)) };
     let (_, time) = GeneralizedTime::from_der(inside).ok()?;
     Some(Ok(Some(time.utc_datetime().ok()?.unix_timestamp())))

@@ -1,12 +1,15 @@
 //! Versions, cipher suites and groups: what they are called in configuration, logs and statistics.
 
-use rustls::crypto::aws_lc_rs::{cipher_suite as suites, kx_group as groups};
 use rustls::crypto::SupportedKxGroup;
+use rustls::crypto::aws_lc_rs::{cipher_suite as suites, kx_group as groups};
 use rustls::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme, SupportedCipherSuite};
 
 /// The suites of TLS 1.3, which are not configured.
-pub(super) const TLS13_SUITES: [SupportedCipherSuite; 3] =
-    [suites::TLS13_AES_128_GCM_SHA256, suites::TLS13_AES_256_GCM_SHA384, suites::TLS13_CHACHA20_POLY1305_SHA256];
+pub(super) const TLS13_SUITES: [SupportedCipherSuite; 3] = [
+    suites::TLS13_AES_128_GCM_SHA256,
+    suites::TLS13_AES_256_GCM_SHA384,
+    suites::TLS13_CHACHA20_POLY1305_SHA256,
+];
 
 /// The suites of TLS 1.2 by the names that BoringSSL and OpenSSL give them, and the standard's; in the order in which
 /// they are used when none are configured.

@@ -79,7 +79,11 @@ impl Identities {
     pub fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme], ocsp: bool, now: i64) -> usize {
         let elliptic = schemes.iter().any(|scheme| is_elliptic(*scheme));
         let fits = |at: usize| {
-            if ocsp && self.staple(at, now) == Staple::Missing { Fit::No } else { self.fits(at, schemes, elliptic) }
+            if ocsp && self.staple(at, now) == Staple::Missing {
+                Fit::No
+            } else {
+                self.fits(at, schemes, elliptic)
+            }
         };
         if let Some(name) = name {
             let exact = self.exact.get(name).and_then(|found| best(found.iter().copied(), &fits));

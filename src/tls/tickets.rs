@@ -194,7 +194,10 @@ mod tests {
     use super::*;
 
     fn tickets(keys: &Arc<TicketKeys>, context: u8) -> Tickets {
-        Tickets { clock: || 1_000_000, ..Tickets::new(Arc::clone(keys), [context; 32], Duration::from_secs(60)) }
+        Tickets {
+            clock: || 1_000_000,
+            ..Tickets::new(Arc::clone(keys), [context; 32], Duration::from_secs(60))
+        }
     }
 
     fn configured(seeds: &[u8]) -> Arc<TicketKeys> {
@@ -233,11 +236,9 @@ mod tests {
         let keys = configured(&[1]);
         let ticket = tickets(&keys, 0).encrypt(b"session").expect("a ticket");
         assert_eq!(tickets(&keys, 1).decrypt(&ticket), None);
-        for (clock, there) in [
-            ((|| 1_000_060) as fn() -> i64, true),
-            (|| 1_000_061, false),
-            (|| 999_999, false),
-        ] {
+        for (clock, there) in
+            [((|| 1_000_060) as fn() -> i64, true), (|| 1_000_061, false), (|| 999_999, false)]
+        {
             let later = Tickets { clock, ..tickets(&keys, 0) };
             assert_eq!(later.decrypt(&ticket).is_some(), there);
         }

@@ -69,9 +69,10 @@ pub(super) fn verifier(
         }
     }
     let with_authorities = proto.trusted_ca.is_some() || proto.system_root_certs.is_some();
-    let mut names = cx.each("match_typed_subject_alt_names", &proto.match_typed_subject_alt_names, |cx, matcher| {
-        typed_name(matcher, cx)
-    });
+    let mut names =
+        cx.each("match_typed_subject_alt_names", &proto.match_typed_subject_alt_names, |cx, matcher| {
+            typed_name(matcher, cx)
+        });
     names.extend(cx.each("match_subject_alt_names", &proto.match_subject_alt_names, |cx, matcher| {
         Some(SanMatch { kind: None, test: string_match(matcher, cx)? })
     }));
@@ -115,7 +116,10 @@ fn authorities(trusted: Vec<CertificateDer<'static>>, cx: &mut Cx<'_>) -> Author
         match anchor_from_trusted_cert(certificate) {
             Ok(anchor) => anchors.push(anchor.to_owned()),
             Err(error) => {
-                cx.error_at("trusted_ca", format!("a certificate in it cannot be used as an authority: {error}"));
+                cx.error_at(
+                    "trusted_ca",
+                    format!("a certificate in it cannot be used as an authority: {error}"),
+                );
             }
         }
     }

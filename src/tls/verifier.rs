@@ -143,7 +143,8 @@ impl Verifier {
             return if self.allow_expired || (facts.not_before..=facts.not_after).contains(&seconds) {
                 Ok(())
             } else {
-                let at = |seconds: i64| UnixTime::since_unix_epoch(Duration::from_secs(seconds.max(0) as u64));
+                let at =
+                    |seconds: i64| UnixTime::since_unix_epoch(Duration::from_secs(seconds.max(0) as u64));
                 Err(webpki::Error::CertExpired { time: now, not_after: at(facts.not_after) })
             };
         }
@@ -153,7 +154,11 @@ impl Verifier {
         // Each round can move the time into the life of one more certificate of the path.
         for _ in 0..8 {
             let revocation = RevocationOptionsBuilder::new(&lists).ok().map(|options| {
-                let depth = if self.leaf_only { RevocationCheckDepth::EndEntity } else { RevocationCheckDepth::Chain };
+                let depth = if self.leaf_only {
+                    RevocationCheckDepth::EndEntity
+                } else {
+                    RevocationCheckDepth::Chain
+                };
                 let expiration =
                     if self.allow_expired { ExpirationPolicy::Ignore } else { ExpirationPolicy::Enforce };
                 let options = options.with_depth(depth).with_status_policy(UnknownStatusPolicy::Deny);

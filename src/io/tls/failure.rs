@@ -17,7 +17,10 @@ pub(super) fn text(error: &Error) -> String {
         Error::InvalidCertificate(error) => (":verify cert failed: ", verification_words(error)),
         _ => ("", String::new()),
     };
-    format!("TLS_error:|{}:SSL routines:OPENSSL_internal:{reason}{bar}{words}:TLS_error_end", LIBRARY + number)
+    format!(
+        "TLS_error:|{}:SSL routines:OPENSSL_internal:{reason}{bar}{words}:TLS_error_end",
+        LIBRARY + number
+    )
 }
 
 /// BoringSSL's number and name of an error.

@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads or writes a socket, and no step waits; all cryptography of a handshake happens within these calls.
 
+use super::record::{self, HEADER};
 use nuncio_codec::Buffer;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
@@ -56,22 +57,17 @@ pub(super) struct Stepped {
     /// How much of what had come is used up.
     pub(super) used: usize,
     pub(super) step: Step,
-    /// The peer has closed in order.
-    pub(super) ended: bool,
 }
 
-/// Goes on with a handshake as far as `incoming` allows. What is to be sent is appended to `outgoing`; data that came
-/// right behind the handshake is appended to `early`.
-pub(super) fn step<H: Handshaker>(
-    handshaker: &mut H,
-    incoming: &mut [u8],
-    outgoing: &mut Buffer,
-    early: &mut Buffer,
-) -> Stepped {
-    let mut stepped = Stepped { used: 0, step: Step::Blocked, ended: false };
+/// Goes on with a handshake as far as `incoming` allows. What is to be sent is appended to `outgoing`.
+///
+/// rustls gets one record more at a time: it would go on with what comes behind the handshake, and that is ours.
+pub(super) fn step<H: Handshaker>(handshaker: &mut H, incoming: &mut [u8], outgoing: &mut Buffer) -> Stepped {
+    let mut stepped = Stepped { used: 0, step: Step::Blocked };
     let mut failed = None;
+    let mut end = next_record(incoming, 0).unwrap_or(0);
     loop {
-        let UnbufferedStatus { discard, state } = handshaker.process(&mut incoming[stepped.used..]);
+        let UnbufferedStatus { discard, state } = handshaker.process(&mut incoming[stepped.used..end]);
         stepped.used += discard;
         match state {
             Ok(ConnectionState::EncodeTlsData(data)) => {
@@ -85,23 +81,16 @@ pub(super) fn step<H: Handshaker>(
             // It is gone round once more after a failure, for the alert that rustls has made of it.
             Err(error) if failed.is_none() => failed = Some(error),
             _ if failed.is_some() => break,
-            Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                while let Some(Ok(record)) = traffic.next_record() {
-                    early.append(record.payload);
-                }
-            }
-            Ok(ConnectionState::BlockedHandshake) => return stepped,
+            Ok(ConnectionState::BlockedHandshake) => match next_record(incoming, end) {
+                Some(next) => end = next,
+                None => return stepped,
+            },
             Ok(ConnectionState::WriteTraffic(_)) => {
                 stepped.step = Step::Done;
                 return stepped;
             }
-            Ok(ConnectionState::PeerClosed) => {
-                stepped.ended = true;
-                if handshaker.common().is_handshaking() {
-                    failed = Some(Error::HandshakeNotComplete);
-                }
-            }
-            // Nothing of these comes: early data is not accepted, and we close only later.
+            Ok(ConnectionState::PeerClosed) => failed = Some(Error::HandshakeNotComplete),
+            // Nothing of these comes: early data is not accepted, and other data is not shown to it.
             Ok(_) | Err(_) => {
                 failed = Some(Error::General("unexpected state of a handshake".to_owned()));
             }
@@ -109,6 +98,16 @@ pub(super) fn step<H: Handshaker>(
     }
     stepped.step = Step::Failed(failed.unwrap_or(Error::HandshakeNotComplete));
     stepped
+}
+
+/// Where the record ends that begins at `from`, if it has come whole. rustls is to say what is wrong with what cannot
+/// be a record.
+fn next_record(incoming: &[u8], from: usize) -> Option<usize> {
+    let rest = incoming.get(from..).filter(|rest| !rest.is_empty())?;
+    match record::length(rest) {
+        Ok(length) => length.map(|length| from + HEADER + length).filter(|end| *end <= incoming.len()),
+        Err(_) => Some(incoming.len()),
+    }
 }
 
 /// Appends a record that is to be sent. Says whether it may be an alert, in plaintext or encrypted.

@@ -175,7 +175,8 @@ mod tests {
     #[test]
     fn what_is_asked_for_is_found_in_one_record_or_many() {
         let name = sized(2, &[&[0][..], &sized(2, b"A.Test")].concat());
-        let message = hello(&[(0, name), (5, vec![1, 0, 0, 0, 0]), alpn(&["h2", "http/1.1"]), (0xaaaa, vec![])]);
+        let message =
+            hello(&[(0, name), (5, vec![1, 0, 0, 0, 0]), alpn(&["h2", "http/1.1"]), (0xaaaa, vec![])]);
         for most in [1, 3, 40, 16_000] {
             let bytes = records(&message, most);
             for end in 0..bytes.len() {

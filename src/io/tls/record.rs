@@ -286,7 +286,14 @@ impl Sealer {
         let nonce = Nonce::assume_unique_for_key(nonce);
         self.0
             .key
-            .seal_out_of_place_scatter(nonce, Aad::from(additional.bytes()), plain, content, extra.bytes(), rest)
+            .seal_out_of_place_scatter(
+                nonce,
+                Aad::from(additional.bytes()),
+                plain,
+                content,
+                extra.bytes(),
+                rest,
+            )
             .ok()?;
         self.0.sequence += 1;
         Some(total)
@@ -326,7 +333,8 @@ impl Sealer {
         }
         let nonce = self.0.nonce();
         let tls13 = self.0.form == Form::Tls13;
-        let extra = if tls13 { Short { bytes: [kind.byte()], length: 1 } } else { Short { bytes: [0], length: 0 } };
+        let extra =
+            if tls13 { Short { bytes: [kind.byte()], length: 1 } } else { Short { bytes: [0], length: 0 } };
         let total = self.content() + length + usize::from(extra.length) + TAG;
         let outer = if tls13 { Kind::Data.byte() } else { kind.byte() };
         let [high, low] = ((total - HEADER) as u16).to_be_bytes();

@@ -223,8 +223,7 @@ impl Session {
     pub(in super::super) fn handshake(
         &mut self,
         transport: &Transport,
-        readable: &mut bool,
-        early: &mut Buffer,
+        (readable, peer_finished): (&mut bool, bool),
         ends: impl Fn() -> [Option<IpAddr>; 2],
         (scratch, stats): (&mut Scratch, &Block),
     ) -> Progress {
@@ -236,7 +235,8 @@ impl Session {
                 match receive(transport, &mut scratch.incoming[have..]) {
                     Ok(0) => finished = true,
                     Ok(n) => {
-                        *readable = n == scratch.incoming.len() - have;
+                        // An end that was announced must still be fetched.
+                        *readable = n == scratch.incoming.len() - have || peer_finished;
                         have += n;
                         self.received += n;
                     }
@@ -249,7 +249,7 @@ impl Session {
             } else if !fresh && !matches!(self.stage, Stage::Client(_)) {
                 return Progress::Pending;
             }
-            let progress = self.advance(&mut scratch.incoming[..have], early, &ends, stats);
+            let progress = self.advance(&mut scratch.incoming[..have], &ends, stats);
             if progress != Progress::Pending {
                 return progress;
             }
@@ -281,7 +281,6 @@ impl Session {
     fn advance(
         &mut self,
         bytes: &mut [u8],
-        early: &mut Buffer,
         ends: &impl Fn() -> [Option<IpAddr>; 2],
         stats: &Block,
     ) -> Progress {
@@ -310,7 +309,7 @@ impl Session {
         let stepped = match &mut self.stage {
             Stage::Server(handshake) => {
                 trace::begin(handshake.hello.wants_ocsp);
-                let stepped = step(&mut handshake.connection, bytes, &mut self.outgoing, early);
+                let stepped = step(&mut handshake.connection, bytes, &mut self.outgoing);
                 if let Some(id) = session_id(self.outgoing.front()) {
                     self.session_id = id.to_vec();
                 }
@@ -330,14 +329,13 @@ impl Session {
                 if let Some(id) = session_id(bytes) {
                     self.session_id = id.to_vec();
                 }
-                let stepped = step(&mut handshake.connection, bytes, &mut self.outgoing, early);
+                let stepped = step(&mut handshake.connection, bytes, &mut self.outgoing);
                 handshake.trace.add(trace::take());
                 stepped
             }
             _ => return Progress::Failed,
         };
-        let Stepped { used, step, ended } = stepped;
-        self.ended |= ended;
+        let Stepped { used, step } = stepped;
         self.keep(&bytes[used..]);
         match step {
             Step::Blocked => Progress::Pending,
@@ -361,12 +359,8 @@ impl Session {
             match std::mem::replace(&mut self.stage, Stage::Broken) {
                 Stage::Server(handshake) => {
                     let ServerHandshake { connection, start, trace, hello } = *handshake;
-                    let (info, negotiated) = start.info(
-                        connection.common(),
-                        trace,
-                        hello.server_name.into(),
-                        &self.session_id,
-                    );
+                    let (info, negotiated) =
+                        start.info(connection.common(), trace, hello.server_name.into(), &self.session_id);
                     let version = connection.common().protocol_version();
                     let (secrets, kernel) = connection.dangerous_into_kernel_connection()?;
                     (info, negotiated, (version, secrets, Rustls::Server(kernel)))
@@ -664,7 +658,12 @@ impl Session {
 
     /// At the end of the connection: tells the peer, if that can be done at once. With `orderly` the end is the end of
     /// what we had to say.
-    pub(in super::super) fn bid_farewell(&mut self, transport: &Transport, orderly: bool, scratch: &mut Scratch) {
+    pub(in super::super) fn bid_farewell(
+        &mut self,
+        transport: &Transport,
+        orderly: bool,
+        scratch: &mut Scratch,
+    ) {
         let last = orderly && self.outgoing.is_empty() && self.owes_farewell();
         if last || !self.is_open() {
             // Nobody is left to do anything about a failure.
@@ -712,9 +711,8 @@ impl Open {
     fn append(&mut self, kind: Kind, content: &[u8], outgoing: &mut Buffer) {
         let sealer = &mut self.sealer;
         // A key that seals no more leaves nothing to say.
-        let _ = outgoing.append_with(content.len() + MOST_OVERHEAD, |room| {
-            sealer.seal(kind, content, room).ok_or(())
-        });
+        let _ = outgoing
+            .append_with(content.len() + MOST_OVERHEAD, |room| sealer.seal(kind, content, room).ok_or(()));
     }
 }
 

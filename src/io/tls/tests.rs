@@ -146,7 +146,7 @@ impl Side {
         if !self.done && !self.failed {
             let mut readable = true;
             let progress =
-                self.session.handshake(&self.transport, &mut readable, &mut self.input, || [None, None], parts);
+                self.session.handshake(&self.transport, (&mut readable, false), || [None, None], parts);
             self.done = progress == Progress::Done;
             self.failed = progress == Progress::Failed;
         } else if !self.failed && !self.ended {
@@ -197,7 +197,11 @@ impl Pair {
 
     fn shake_hands(mut self) -> Self {
         self.settle();
-        assert!(self.sides.iter().all(|side| side.done && !side.failed), "{:?}", self.sides.map(|side| side.session.failure().map(str::to_owned)));
+        assert!(
+            self.sides.iter().all(|side| side.done && !side.failed),
+            "{:?}",
+            self.sides.map(|side| side.session.failure().map(str::to_owned))
+        );
         self
     }
 }
@@ -210,9 +214,24 @@ fn bytes(n: usize) -> Vec<u8> {
 fn every_version_and_suite_carries_bytes_both_ways() {
     for (version, suite, name, cipher) in [
         (TlsProtocol::TlSv13, None, "TLSv1.3", "TLS_AES_128_GCM_SHA256"),
-        (TlsProtocol::TlSv12, Some("ECDHE-ECDSA-AES128-GCM-SHA256"), "TLSv1.2", "ECDHE-ECDSA-AES128-GCM-SHA256"),
-        (TlsProtocol::TlSv12, Some("ECDHE-ECDSA-AES256-GCM-SHA384"), "TLSv1.2", "ECDHE-ECDSA-AES256-GCM-SHA384"),
-        (TlsProtocol::TlSv12, Some("ECDHE-ECDSA-CHACHA20-POLY1305"), "TLSv1.2", "ECDHE-ECDSA-CHACHA20-POLY1305"),
+        (
+            TlsProtocol::TlSv12,
+            Some("ECDHE-ECDSA-AES128-GCM-SHA256"),
+            "TLSv1.2",
+            "ECDHE-ECDSA-AES128-GCM-SHA256",
+        ),
+        (
+            TlsProtocol::TlSv12,
+            Some("ECDHE-ECDSA-AES256-GCM-SHA384"),
+            "TLSv1.2",
+            "ECDHE-ECDSA-AES256-GCM-SHA384",
+        ),
+        (
+            TlsProtocol::TlSv12,
+            Some("ECDHE-ECDSA-CHACHA20-POLY1305"),
+            "TLSv1.2",
+            "ECDHE-ECDSA-CHACHA20-POLY1305",
+        ),
     ] {
         let world = World::new(version, suite);
         let mut pair = world.pair(1 << 20).shake_hands();
@@ -394,7 +413,11 @@ fn a_wrong_server_is_refused() {
     let mut pair = Pair {
         sides: [
             Side::new(session, 1 << 20, world.stats.clone()),
-            Side::new(Session::server(&ServerTls::new(&server.server), Buffer::new()), 1 << 20, server.stats.clone()),
+            Side::new(
+                Session::server(&ServerTls::new(&server.server), Buffer::new()),
+                1 << 20,
+                server.stats.clone(),
+            ),
         ],
     };
     pair.settle();

@@ -1,0 +1,13 @@
+//! TLS end to end: the binary with real clients and servers on real sockets.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod certs;
+mod client;
+mod config;
+mod downstream;
+mod hostile;
+mod peers;
+mod reload;
+mod upstream;
