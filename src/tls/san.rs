@@ -5,7 +5,7 @@ use crate::router::config::{StringMatch, StringPattern};
 
 /// `SubjectAltNameMatcher`, or an entry of the deprecated `match_subject_alt_names`.
 #[derive(Debug)]
-pub struct SanMatch {
+pub(super) struct SanMatch {
     /// Which names; `None` for all kinds.
     pub kind: Option<SanKind>,
     /// The condition.
@@ -14,7 +14,7 @@ pub struct SanMatch {
 
 /// Kinds of alternative names.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum SanKind {
+pub(super) enum SanKind {
     /// DNS names.
     Dns,
     /// URIs.
@@ -27,7 +27,7 @@ pub enum SanKind {
 
 impl SanMatch {
     /// Whether one of the names fits.
-    pub fn matches(&self, names: &Names) -> bool {
+    pub(super) fn matches(&self, names: &Names) -> bool {
         let exact = match &self.test.pattern {
             StringPattern::Exact(text) => std::str::from_utf8(text).ok(),
             _ => None,

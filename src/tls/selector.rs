@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// `DownstreamTlsContext.ocsp_staple_policy`.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
-pub enum OcspPolicy {
+pub(super) enum OcspPolicy {
     /// A response that is old is left out.
     #[default]
     Lenient,
@@ -26,7 +26,7 @@ pub enum OcspPolicy {
 
 /// The certificates of a listener.
 #[derive(Debug)]
-pub struct Identities {
+pub(super) struct Identities {
     list: Vec<Arc<Identity>>,
     /// The same without their OCSP responses, for when these are old; `None` where there is none.
     bare: Vec<Option<Arc<CertifiedKey>>>,
@@ -40,7 +40,7 @@ pub struct Identities {
 
 impl Identities {
     /// Arranges certificates; at least one.
-    pub fn new(list: Vec<Arc<Identity>>, full_scan: bool, policy: OcspPolicy) -> Self {
+    pub(super) fn new(list: Vec<Arc<Identity>>, full_scan: bool, policy: OcspPolicy) -> Self {
         let mut exact: HashMap<Box<str>, Vec<usize>> = HashMap::new();
         let mut wildcards: HashMap<Box<str>, Vec<usize>> = HashMap::new();
         for (at, identity) in list.iter().enumerate() {
@@ -70,13 +70,13 @@ impl Identities {
     }
 
     /// All of them.
-    pub fn list(&self) -> &[Arc<Identity>] {
+    pub(super) fn list(&self) -> &[Arc<Identity>] {
         &self.list
     }
 
     /// The place of the certificate for a client that asks for `name`, can verify `schemes`, and may want an OCSP
     /// response.
-    pub fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme], ocsp: bool, now: i64) -> usize {
+    pub(super) fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme], ocsp: bool, now: i64) -> usize {
         let elliptic = schemes.iter().any(|scheme| is_elliptic(*scheme));
         let fits = |at: usize| {
             if ocsp && self.staple(at, now) == Staple::Missing {

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Sessions of one cluster.
 #[derive(Debug)]
-pub struct Sessions {
+pub(super) struct Sessions {
     most: usize,
     kept: Mutex<Kept>,
 }
@@ -26,7 +26,7 @@ struct Kept {
 
 impl Sessions {
     /// Keeps up to `most`.
-    pub fn new(most: usize) -> Self {
+    pub(super) fn new(most: usize) -> Self {
         Self { most, kept: Mutex::default() }
     }
 

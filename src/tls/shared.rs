@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The place where the main thread puts the current value.
 #[derive(Debug)]
-pub struct Shared<T> {
+pub(super) struct Shared<T> {
     version: AtomicU64,
     current: Mutex<Arc<T>>,
 }
 
 /// A worker's view of a [`Shared`] value.
 #[derive(Debug)]
-pub struct View<T> {
+pub(super) struct View<T> {
     shared: Arc<Shared<T>>,
     version: u64,
     seen: Arc<T>,
@@ -23,18 +23,18 @@ pub struct View<T> {
 
 impl<T> Shared<T> {
     /// With a first value.
-    pub fn new(value: T) -> Self {
+    pub(super) fn new(value: T) -> Self {
         Self { version: AtomicU64::new(0), current: Mutex::new(Arc::new(value)) }
     }
 
     /// The current value.
-    pub fn get(&self) -> Arc<T> {
+    pub(super) fn get(&self) -> Arc<T> {
         // Nothing that holds the lock can panic half way.
         Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Replaces it.
-    pub fn set(&self, value: T) {
+    pub(super) fn set(&self, value: T) {
         let value = Arc::new(value);
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         *current = value;
@@ -44,7 +44,7 @@ impl<T> Shared<T> {
 
 impl<T> View<T> {
     /// Of a shared value.
-    pub fn new(shared: &Arc<Shared<T>>) -> Self {
+    pub(super) fn new(shared: &Arc<Shared<T>>) -> Self {
         // The number first: at worst the value is newer than it says, and is fetched a second time.
         let version = shared.version.load(Ordering::Acquire);
         Self { shared: Arc::clone(shared), version, seen: shared.get() }
@@ -52,7 +52,7 @@ impl<T> View<T> {
 
     /// The current value.
     #[inline]
-    pub fn current(&mut self) -> &Arc<T> {
+    pub(super) fn current(&mut self) -> &Arc<T> {
         let version = self.shared.version.load(Ordering::Acquire);
         if version != self.version {
             self.version = version;

@@ -25,7 +25,7 @@ const TAG: usize = 32;
 const TIME: usize = 8;
 
 /// Makes and takes tickets for one context.
-pub struct Tickets {
+pub(super) struct Tickets {
     keys: Arc<TicketKeys>,
     /// What tells this context from others.
     context: [u8; 32],
@@ -34,7 +34,7 @@ pub struct Tickets {
 }
 
 /// Keys, by themselves.
-pub struct TicketKeys {
+pub(super) struct TicketKeys {
     ring: RwLock<Ring>,
     /// They are made and changed here.
     automatic: bool,
@@ -83,14 +83,14 @@ impl Key {
 
 impl TicketKeys {
     /// Keys of the configuration; `None` if there is none.
-    pub fn configured(keys: &[[u8; KEY_LENGTH]]) -> Option<Self> {
+    pub(super) fn configured(keys: &[[u8; KEY_LENGTH]]) -> Option<Self> {
         let keys: Vec<_> = keys.iter().filter_map(Key::new).map(Arc::new).collect();
         (!keys.is_empty())
             .then(|| Self { ring: RwLock::new(Ring { keys, until: i64::MAX }), automatic: false })
     }
 
     /// Keys that are made here, and changed from time to time.
-    pub fn automatic() -> Self {
+    pub(super) fn automatic() -> Self {
         Self { ring: RwLock::new(Ring { keys: Vec::new(), until: 0 }), automatic: true }
     }
 
@@ -118,7 +118,7 @@ impl TicketKeys {
 
 impl Tickets {
     /// For a context, with a lifetime in whole seconds.
-    pub fn new(keys: Arc<TicketKeys>, context: [u8; 32], lifetime: Duration) -> Self {
+    pub(super) fn new(keys: Arc<TicketKeys>, context: [u8; 32], lifetime: Duration) -> Self {
         Self { keys, context, lifetime, clock: super::material::now }
     }
 

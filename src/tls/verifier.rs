@@ -25,7 +25,7 @@ use webpki::{
 
 /// `CertificateValidationContext`.
 #[derive(Debug)]
-pub struct Verifier {
+pub(super) struct Verifier {
     /// Trusted authorities; `None` if there is no telling.
     pub(super) authorities: Option<Authorities>,
     /// Revocation lists; nothing is looked up if there are none.

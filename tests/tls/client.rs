@@ -135,7 +135,6 @@ pub struct Client {
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,
-    pub head: String,
     pub body: Vec<u8>,
 }
 
@@ -160,7 +159,7 @@ impl Client {
             self.fill()?;
         }
         let body = self.rest.drain(..length).collect();
-        Ok(Response { status: head[9..12].parse().expect("a status"), head, body })
+        Ok(Response { status: head[9..12].parse().expect("a status"), body })
     }
 
     pub fn until(&mut self, mark: &[u8]) -> io::Result<Vec<u8>> {

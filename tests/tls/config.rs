@@ -17,8 +17,6 @@ pub struct Listener {
     pub chain: Vec<String>,
     /// More of the connection manager.
     pub hcm: Vec<String>,
-    /// Routes; everything goes to `up` without any.
-    pub routes: Vec<String>,
     /// Clusters: name, address, more in one line each.
     pub clusters: Vec<(String, SocketAddr, Vec<String>)>,
 }
@@ -57,11 +55,6 @@ impl Listener {
         self
     }
 
-    pub fn route(mut self, line: impl Into<String>) -> Self {
-        self.routes.push(line.into());
-        self
-    }
-
     pub fn cluster(mut self, name: &str, address: SocketAddr, more: &[&str]) -> Self {
         let more = more.iter().map(|line| (*line).to_owned()).collect();
         self.clusters.push((name.to_owned(), address, more));
@@ -74,11 +67,11 @@ impl Listener {
         };
         let direct =
             "- {match: {prefix: \"/\"}, direct_response: {status: 200, body: {inline_string: \"hello\"}}}";
-        let routes = match (&self.routes[..], &self.clusters[..]) {
-            ([], []) => vec![direct.to_owned()],
-            ([], _) => vec!["- {match: {prefix: \"/\"}, route: {cluster: up, timeout: 0s}}".to_owned()],
-            (routes, _) => routes.to_vec(),
-        };
+        let routes = vec![if self.clusters.is_empty() {
+            direct.to_owned()
+        } else {
+            "- {match: {prefix: \"/\"}, route: {cluster: up, timeout: 0s}}".to_owned()
+        }];
         let certificates: Vec<_> = self
             .certificates
             .iter()

@@ -1,5 +1,7 @@
 //! TLS end to end: the binary with real clients and servers on real sockets.
 
+#![allow(missing_docs, unreachable_pub, reason = "a test binary")]
+
 #[path = "../support/mod.rs"]
 mod support;
 
