@@ -11,6 +11,7 @@ pub mod formatter;
 pub mod http;
 pub mod io;
 pub mod listener;
+pub mod network;
 pub mod router;
 pub mod server;
 pub mod stats;

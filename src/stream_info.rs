@@ -28,11 +28,13 @@ pub enum Flag {
     UpstreamMaxStreamDurationReached,
     NoClusterFound,
     DurationTimeout,
+    UpstreamRemoteReset,
+    DownstreamRemoteReset,
 }
 
 impl Flag {
     /// All but `None`.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::NoHealthyUpstream,
         Self::UpstreamRequestTimeout,
         Self::LocalReset,
@@ -47,6 +49,8 @@ impl Flag {
         Self::UpstreamMaxStreamDurationReached,
         Self::NoClusterFound,
         Self::DurationTimeout,
+        Self::UpstreamRemoteReset,
+        Self::DownstreamRemoteReset,
     ];
 
     /// The short name (`%RESPONSE_FLAGS%`) and the long one (`%RESPONSE_FLAGS_LONG%`).
@@ -67,6 +71,8 @@ impl Flag {
             Self::UpstreamMaxStreamDurationReached => ("UMSDR", "UpstreamMaxStreamDurationReached"),
             Self::NoClusterFound => ("NC", "NoClusterFound"),
             Self::DurationTimeout => ("DT", "DurationTimeout"),
+            Self::UpstreamRemoteReset => ("UR", "UpstreamRemoteReset"),
+            Self::DownstreamRemoteReset => ("DR", "DownstreamRemoteReset"),
         }
     }
 }

@@ -174,7 +174,7 @@ fn the_configuration_chooses_tags_names_and_buckets() {
 #[test]
 fn counters_can_be_reset() {
     let proxy = used("");
-    assert_eq!(get(&proxy, "/reset_counters").status, 400);
+    assert_eq!(get(&proxy, "/reset_counters").status, 405);
     assert_eq!(proxy.stat("http.test.rq_total"), 1);
     let response = Client::connect(proxy.admin()).post("/reset_counters");
     assert_eq!((response.status, response.text().as_str()), (200, "OK\n"));

@@ -46,8 +46,10 @@
 
 mod alarm;
 mod cpus;
+mod listen;
 mod mailbox;
 mod net;
+mod pipe;
 mod reactor;
 mod signals;
 mod slab;
@@ -58,10 +60,10 @@ mod wheel;
 
 pub use alarm::Alarm;
 pub use cpus::cpus_available;
+pub use listen::{ListenOptions, Moment, RawOption};
 pub use mailbox::Sender;
-pub use net::{
-    Address, ConnectOptions, InvalidAddress, Keepalive, ListenOptions, Socket, UnixAddress, own_address,
-};
+pub use net::{Address, ConnectOptions, InvalidAddress, Keepalive, Socket, UnixAddress, own_address};
+pub use pipe::Pipe;
 pub use reactor::{Event, Options, Reactor, Readiness, Token};
 pub use slab::{RawKey, Slab, SlabKey};
 pub use time::{Clock, Time};

@@ -82,6 +82,75 @@ pub(crate) fn read(fd: &impl AsRawFd, room: &mut [u8]) -> io::Result<usize> {
     check_size(unsafe { libc::read(fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len()) })
 }
 
+/// setsockopt(2).
+pub(crate) fn set_option(
+    socket: &impl AsRawFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: &[u8],
+) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(value.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: the pointer and length describe memory that is borrowed for the call, which only reads it.
+    check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, value.as_ptr().cast(), length) })
+        .map(drop)
+}
+
+/// getsockopt(2): how many bytes of the value there are.
+#[cfg(test)]
+pub(crate) fn option(
+    socket: &impl AsRawFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: &mut [u8],
+) -> io::Result<usize> {
+    let mut length = libc::socklen_t::try_from(value.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: the pointer and length describe memory that is borrowed mutably for the call.
+    check(unsafe {
+        libc::getsockopt(socket.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut length)
+    })?;
+    Ok(length as usize)
+}
+
+/// getsockopt(2) for an option whose value is an IP address.
+pub(crate) fn address_option(
+    socket: &impl AsRawFd,
+    level: libc::c_int,
+    name: libc::c_int,
+) -> io::Result<std::net::SocketAddr> {
+    // SAFETY: `try_init` gives storage and length that getsockopt may fill, and the address is used only if it
+    // succeeds.
+    let ((), address) = unsafe {
+        SockAddr::try_init(|storage, length| {
+            check(libc::getsockopt(socket.as_raw_fd(), level, name, storage.cast(), length)).map(drop)
+        })
+    }?;
+    address.as_socket().ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// pipe2(2): the end to read from and the end to write to, non-blocking and close-on-exec.
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [0; 2];
+    // SAFETY: the pointer is to two descriptors' room; what pipe2 returns is open and owned by nobody else.
+    unsafe {
+        check(libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK | libc::O_CLOEXEC))?;
+        Ok((OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])))
+    }
+}
+
+/// fcntl(2), F_SETPIPE_SZ.
+pub(crate) fn set_pipe_size(pipe: &OwnedFd, size: usize) -> io::Result<()> {
+    // SAFETY: the call takes a descriptor and a number.
+    check(unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETPIPE_SZ, size as libc::c_int) }).map(drop)
+}
+
+/// splice(2) between a socket and a pipe, without blocking. `more`: further bytes will follow at once.
+pub(crate) fn splice(from: &impl AsRawFd, to: &impl AsRawFd, most: usize, more: bool) -> io::Result<usize> {
+    let nowhere = std::ptr::null_mut();
+    let flags = libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK | if more { libc::SPLICE_F_MORE } else { 0 };
+    // SAFETY: null offsets are what sockets and pipes want; no other pointers are passed.
+    check_size(unsafe { libc::splice(from.as_raw_fd(), nowhere, to.as_raw_fd(), nowhere, most, flags) })
+}
+
 /// Blocks signals in this thread and gives a descriptor that they can be read from.
 pub(crate) fn signalfd(signals: &[i32]) -> io::Result<OwnedFd> {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();

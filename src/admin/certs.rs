@@ -1,7 +1,6 @@
 //! `/certs`: the certificates in use, ours and those of authorities, of each TLS context.
 
 use super::{Query, Reply, View};
-use crate::listener::config::TransportSocket;
 use crate::tls::{Certificate, Identity};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -12,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(super) fn certs(view: &View<'_>, _: &Query) -> Reply {
     let mut contexts = Vec::new();
     for listener in &view.snapshot.listeners {
-        if let TransportSocket::Tls(context) = &listener.filter_chain.transport {
+        for context in listener.tls() {
             let settings = context.settings();
             contexts.push(entry(settings.identities(), settings.authorities()));
         }
@@ -20,7 +19,8 @@ pub(super) fn certs(view: &View<'_>, _: &Query) -> Reply {
     for cluster in &view.snapshot.clusters.clusters {
         if let Some(context) = &cluster.tls {
             let settings = context.settings();
-            contexts.push(entry(settings.identity().map_or(&[], std::slice::from_ref), settings.authorities()));
+            contexts
+                .push(entry(settings.identity().map_or(&[], std::slice::from_ref), settings.authorities()));
         }
     }
     Reply::json(&json!({"certificates": contexts}))
@@ -38,11 +38,14 @@ fn details(path: &str, certificate: &Certificate) -> Value {
     let facts = certificate.facts();
     let names = &facts.names;
     let kinds = [("dns", &names.dns), ("uri", &names.uri), ("ip_address", &names.ip)];
-    let names: Vec<_> =
-        kinds.into_iter().flat_map(|(kind, names)| names.iter().map(move |name| json!({kind: name}))).collect();
+    let names: Vec<_> = kinds
+        .into_iter()
+        .flat_map(|(kind, names)| names.iter().map(move |name| json!({kind: name})))
+        .collect();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
     let days = (facts.not_after - now).max(0) / 86400;
-    let time = |seconds: i64| Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default();
+    let time =
+        |seconds: i64| Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default();
     json!({
         "path": path,
         "serial_number": facts.serial,

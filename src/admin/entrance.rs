@@ -1,11 +1,11 @@
 //! How requests come to the admin interface: a listener of its own on the main thread.
 
 use super::config::AdminConfig;
-use crate::http::config::{HcmConfig, Terminal};
-use crate::listener::config::{FilterChain, ListenerConfig, NetworkTerminal, TransportSocket};
+use crate::http::config::{HcmConfig, HcmStats, Terminal};
+use crate::listener::config::{FilterChain, ListenerConfig, NetworkTerminal};
 use crate::router::config::RouteConfig;
 use crate::server::snapshot::Snapshot;
-use crate::stats::{Http1Stats, HttpStats, ListenerStats, Registry};
+use crate::stats::{Http1Stats, Http2Stats, HttpStats, ListenerHttpStats, ListenerStats, Registry};
 use nuncio_reactor::Address;
 use std::sync::Arc;
 
@@ -14,21 +14,11 @@ pub fn listener(config: &AdminConfig, snapshot: &Snapshot) -> Arc<ListenerConfig
     let stats = snapshot.admin_stats.clone();
     let mut hcm = HcmConfig::new("admin", stats, Arc::new(RouteConfig::empty()), Terminal::Admin);
     hcm.access_log = config.access_log.clone();
-    Arc::new(ListenerConfig {
-        name: "admin".to_owned(),
-        address: config.address.clone(),
-        mode: None,
-        reuse_port: false,
-        backlog: None,
-        buffer_limit: 1 << 20,
-        filter_chain: FilterChain {
-            name: String::new(),
-            terminal: NetworkTerminal::Http(Arc::new(hcm)),
-            transport: TransportSocket::Raw,
-            handshake_timeout: None,
-        },
-        stats: snapshot.admin_listener_stats.clone(),
-    })
+    let chain = FilterChain::plain(NetworkTerminal::Http(Arc::new(hcm)));
+    let stats = snapshot.admin_listener_stats.clone();
+    let mut listener = ListenerConfig::plain("admin", config.address.clone(), chain, stats);
+    listener.ignores_global_limit = config.ignores_global_limit;
+    Arc::new(listener)
 }
 
 /// Whether only this machine can reach the address.
@@ -40,7 +30,7 @@ pub fn is_private(address: &Address) -> bool {
 }
 
 /// Registers the statistics of the admin listener.
-pub fn register(registry: &mut Registry) -> ((HttpStats, Http1Stats), ListenerStats) {
+pub fn register(registry: &mut Registry) -> (HcmStats, ListenerStats) {
     // A listener may have the same `stat_prefix`, and then a router.
     let alone = !registry.contains("http.admin.rq_total");
     let http = HttpStats::register(registry, "http.admin.");
@@ -58,5 +48,7 @@ pub fn register(registry: &mut Registry) -> ((HttpStats, Http1Stats), ListenerSt
         registry.hide(&format!("http.admin.{name}"));
     }
     let codec = Http1Stats::register(registry, "http1.");
-    ((http, codec), ListenerStats::register(registry, "listener.admin.", "admin"))
+    let http2 = Http2Stats::register(registry, "http2.");
+    let at_listener = ListenerHttpStats::register(registry, "listener.admin.http.admin.");
+    ((http, codec, http2, at_listener), ListenerStats::of_listener(registry, "listener.admin."))
 }

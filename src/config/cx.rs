@@ -4,6 +4,7 @@
 //! errors, and never says the same thing twice: what could not be read is not missing.
 
 use super::diagnostics::Diagnostics;
+use super::runtime::Runtime;
 use crate::stats::Registry;
 use crate::upstream::config::ClusterTable;
 use prost::{Message, Name};
@@ -22,6 +23,10 @@ pub struct Cx<'a> {
     pub registry: &'a mut Registry,
     /// `node.id` and `node.cluster`.
     pub node: (String, String),
+    /// How the statistics of the listener begin that is being compiled: `listener.<address>.`.
+    pub listener_scope: String,
+    /// Values for keys.
+    pub runtime: Runtime,
     /// Clusters that routes may name.
     pub clusters: ClusterTable,
     /// Names of the clusters that are wrong in themselves: naming one is no further error. An empty name stands
@@ -37,6 +42,8 @@ impl<'a> Cx<'a> {
             path: String::new(),
             registry,
             node: (String::new(), String::new()),
+            listener_scope: String::new(),
+            runtime: Runtime::default(),
             clusters: ClusterTable::default(),
             broken_clusters: Vec::new(),
         }

@@ -179,7 +179,7 @@ const OPERATORS: &[(&str, &str, &str)] = &[
     ("%STREAM_ID%", "some-id", "-"),
     ("%FILTER_CHAIN_NAME%", "chain", "-"),
     ("%ACCESS_LOG_TYPE%", "DownstreamEnd", "DownstreamEnd"),
-    ("%LOCAL_REPLY_BODY%", "body", "-"),
+    ("%LOCAL_REPLY_BODY%", "body", ""),
     ("%GRPC_STATUS% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS_NUMBER%", "Unavailable UNAVAILABLE 14", "- - -"),
     ("%DOWNSTREAM_TLS_VERSION% %DYNAMIC_METADATA(a:b)%", "- -", "- -"),
     ("100%% %PROTOCOL%", "100% HTTP/1.1", "100% HTTP/1.0"),

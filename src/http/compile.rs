@@ -1,37 +1,41 @@
 //! `HttpConnectionManager` to [`HcmConfig`].
 
 use super::config::{
-    Cidr, ClientCert, ClientCertDetail, ClientCertMode, CodecType, EscapedSlashes, Forwarding, HcmConfig, HostPort, PathRules, ReplyRules, RequestId,
-    RouterConfig, ServerHeader, Terminal, Underscores, UserAgent,
+    Cidr, ClientCert, ClientCertDetail, ClientCertMode, CodecType, EscapedSlashes, Forwarding, HcmConfig,
+    HostPort, PathRules, ReplyRules, RequestId, RouterConfig, ServerHeader, Terminal, Underscores, UserAgent,
 };
 use crate::access_log;
+use crate::api::envoy::config::core::v3::HttpProtocolOptions;
 use crate::api::envoy::config::core::v3::http_protocol_options::HeadersWithUnderscoresAction;
 use crate::api::envoy::config::core::v3::scheme_header_transformation::Transformation;
-use crate::api::envoy::config::core::v3::{CidrRange, HttpProtocolOptions};
 use crate::api::envoy::extensions::filters::http::router::v3::Router;
 use crate::api::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager, HttpFilter, http_connection_manager, http_filter::ConfigType,
 };
 use crate::config::Cx;
 use crate::router;
-use crate::stats::{Http1Stats, HttpStats};
+use crate::stats::{Http1Stats, Http2Stats, HttpStats, ListenerHttpStats};
 use crate::upstream;
 use http_connection_manager::{
-    ForwardClientCertDetails, PathWithEscapedSlashesAction, RouteSpecifier, ServerHeaderTransformation, StripPortMode,
+    ForwardClientCertDetails, PathWithEscapedSlashesAction, RouteSpecifier, ServerHeaderTransformation,
+    StripPortMode,
 };
 use nuncio_codec::h1::ServerSettings;
-use nuncio_codec::is_field_value;
+use nuncio_codec::{h2, is_field_value};
 use prost::Name;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Compiles a connection manager.
 pub fn hcm(proto: &HttpConnectionManager, cx: &mut Cx<'_>) -> Option<HcmConfig> {
     let prefix = cx.text("stat_prefix", &proto.stat_prefix).unwrap_or("invalid");
-    let stats = HttpStats::register(cx.registry, &format!("http.{}.", prefix.replace(':', "_")));
+    let prefix = prefix.replace(':', "_");
+    let stats = HttpStats::register(cx.registry, &format!("http.{prefix}."));
+    let at_listener =
+        ListenerHttpStats::register(cx.registry, &format!("{}http.{prefix}.", cx.listener_scope));
     let codec = match proto.codec_type() {
         http_connection_manager::CodecType::Auto => CodecType::Auto,
         http_connection_manager::CodecType::Http1 => CodecType::Http1,
+        http_connection_manager::CodecType::Http2 => CodecType::Http2,
     };
     let routes = match &proto.route_specifier {
         None => {
@@ -45,10 +49,25 @@ pub fn hcm(proto: &HttpConnectionManager, cx: &mut Cx<'_>) -> Option<HcmConfig> 
     let router = filters(&proto.http_filters, cx);
     let http1 = http1(proto, cx);
     let common = proto.common_http_protocol_options.unwrap_or_default();
-    let stats = (stats, Http1Stats::register(cx.registry, "http1."));
+    let codecs = (Http1Stats::register(cx.registry, "http1."), Http2Stats::register(cx.registry, "http2."));
+    let stats = (stats, codecs.0, codecs.1, at_listener);
     let mut config = HcmConfig::new(&proto.stat_prefix, stats, Arc::new(routes?), Terminal::Router(router?));
     config.codec = codec;
     config.http1 = http1;
+    config.http2 = cx.field("http2_protocol_options", |cx| {
+        let base = h2::Settings {
+            max_headers_bytes: http1.max_headers_bytes,
+            max_headers_count: http1.max_headers_count,
+            ..h2::Settings::default()
+        };
+        let options = proto.http2_protocol_options.clone().unwrap_or_default();
+        upstream::http2::http2(
+            &options,
+            base,
+            proto.stream_error_on_invalid_http_message.unwrap_or(false),
+            cx,
+        )
+    });
     timeouts(&mut config, proto, &common, cx);
     headers(&mut config, proto, &common, cx);
     upgrades(&mut config, proto, cx);
@@ -79,6 +98,12 @@ fn timeouts(
         config.idle_timeout = cx.limit("idle_timeout", common.idle_timeout.as_ref(), config.idle_timeout);
         config.max_connection_duration =
             cx.limit("max_connection_duration", common.max_connection_duration.as_ref(), None);
+        if let Some(jitter) = &common.max_connection_duration_jitter {
+            if !(0.0..=100.0).contains(&jitter.value) {
+                cx.error_at("max_connection_duration_jitter", "a percentage is from 0 to 100");
+            }
+            config.max_connection_duration_jitter = jitter.value.clamp(0.0, 100.0) / 100.0;
+        }
         config.max_stream_duration =
             cx.limit("max_stream_duration", common.max_stream_duration.as_ref(), None);
         config.max_requests_per_connection = common.max_requests_per_connection.filter(|limit| *limit > 0);
@@ -124,7 +149,7 @@ fn headers(
         ipv4_as_mapped_ipv6: proto.represent_ipv4_remote_address_as_ipv4_mapped_ipv6,
         internal_unix: internal.unix_sockets,
         internal: cx.field("internal_address_config", |cx| {
-            cx.each("cidr_ranges", &internal.cidr_ranges, |cx, range| cidr(range, cx))
+            cx.each("cidr_ranges", &internal.cidr_ranges, |cx, range| Cidr::compile(range, cx))
         }),
         own_address: nuncio_reactor::own_address(),
     };
@@ -226,21 +251,6 @@ fn header_value(field: &str, text: &str, cx: &mut Cx<'_>) -> Option<Box<[u8]>> {
         cx.error_at(field, "there must be no control characters in the value of a header");
     }
     (!text.is_empty()).then(|| text.as_bytes().into())
-}
-
-/// `envoy.config.core.v3.CidrRange`.
-pub(crate) fn cidr(range: &CidrRange, cx: &mut Cx<'_>) -> Option<Cidr> {
-    let text = cx.text("address_prefix", &range.address_prefix)?;
-    let Ok(address) = text.parse::<IpAddr>() else {
-        cx.error_at("address_prefix", format!("`{text}` is not an IP address"));
-        return None;
-    };
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    let bits = range.prefix_len.unwrap_or(0);
-    if bits > most {
-        cx.error_at("prefix_len", format!("{bits} is out of range: 0 to {most}"));
-    }
-    Some(Cidr::new(address, bits.min(most) as u8))
 }
 
 /// The router must be there, and last; no other filter is supported.

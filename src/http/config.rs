@@ -3,8 +3,10 @@
 pub use super::client_cert::{ClientCert, ClientCertDetail, ClientCertMode};
 pub use super::reply_rules::ReplyRules;
 use crate::access_log::config::AccessLogConfig;
+pub use crate::network::Cidr;
 use crate::router::config::{RouteConfig, StringMatch};
-use crate::stats::{Http1Stats, HttpStats};
+use crate::stats::{Http1Stats, Http2Stats, HttpStats, ListenerHttpStats};
+use crate::upstream::http2::Http2Config;
 use nuncio_codec::h1;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -22,6 +24,8 @@ pub struct HcmConfig {
     /// HTTP/1 limits and spelling (`http_protocol_options`, `max_request_headers_kb`,
     /// `common_http_protocol_options.max_headers_count`).
     pub http1: h1::ServerSettings,
+    /// The same of HTTP/2 (`http2_protocol_options` and the limits on heads).
+    pub http2: Http2Config,
     /// The routes.
     pub routes: Arc<RouteConfig>,
     /// The last filter.
@@ -40,6 +44,8 @@ pub struct HcmConfig {
     pub max_stream_duration: Option<Duration>,
     /// A connection is drained after this. Default: unlimited.
     pub max_connection_duration: Option<Duration>,
+    /// Up to which part of it is added at random.
+    pub max_connection_duration_jitter: f64,
     /// How long a connection that is drained for its age is left open without a request. Default 5 s.
     pub drain_timeout: Duration,
     /// The last response on a connection. Default: unlimited.
@@ -87,13 +93,20 @@ pub struct HcmConfig {
     pub stats: HttpStats,
     /// `http1.`, which all connection managers share.
     pub codec_stats: Http1Stats,
+    /// `http2.`, the same.
+    pub http2_stats: Http2Stats,
+    /// Where its answers count at the listener.
+    pub listener_stats: ListenerHttpStats,
 }
+
+/// Where a connection manager counts: for itself, for each codec, and at its listener.
+pub type HcmStats = (HttpStats, Http1Stats, Http2Stats, ListenerHttpStats);
 
 impl HcmConfig {
     /// A connection manager in which all that can be left out is left out.
     pub fn new(
         stat_prefix: &str,
-        (stats, codec_stats): (HttpStats, Http1Stats),
+        (stats, codec_stats, http2_stats, listener_stats): HcmStats,
         routes: Arc<RouteConfig>,
         terminal: Terminal,
     ) -> Self {
@@ -101,6 +114,7 @@ impl HcmConfig {
             stat_prefix: stat_prefix.to_owned(),
             codec: CodecType::Auto,
             http1: h1::ServerSettings::default(),
+            http2: Http2Config::default(),
             routes,
             terminal,
             request_timeout: None,
@@ -110,6 +124,7 @@ impl HcmConfig {
             delayed_close_timeout: Some(Duration::from_secs(1)),
             max_stream_duration: None,
             max_connection_duration: None,
+            max_connection_duration_jitter: 0.0,
             drain_timeout: Duration::from_secs(5),
             max_requests_per_connection: None,
             server_name: b"envoy"[..].into(),
@@ -133,6 +148,8 @@ impl HcmConfig {
             access_log: Vec::new(),
             stats,
             codec_stats,
+            http2_stats,
+            listener_stats,
         }
     }
 
@@ -192,31 +209,6 @@ impl Default for Forwarding {
             internal: Vec::new(),
             own_address: Ipv4Addr::LOCALHOST.into(),
         }
-    }
-}
-
-/// A range of addresses (`envoy.config.core.v3.CidrRange`).
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct Cidr {
-    address: IpAddr,
-    bits: u8,
-}
-
-impl Cidr {
-    /// The addresses that share their first `bits` bits with `address`; at most 32 for IPv4, 128 for IPv6.
-    pub fn new(address: IpAddr, bits: u8) -> Self {
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        Self { address, bits: bits.min(most) }
-    }
-
-    /// Whether an address is one of them.
-    pub fn contains(self, address: IpAddr) -> bool {
-        let differs = match (self.address, address.to_canonical()) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
-            (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
-            _ => return false,
-        };
-        differs >= u32::from(self.bits)
     }
 }
 
@@ -298,10 +290,12 @@ pub enum Underscores {
 /// `HttpConnectionManager.codec_type`.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum CodecType {
-    /// By what the client says first.
+    /// By what the client says first: HTTP/2 or HTTP/1.
     Auto,
     /// HTTP/1.0 and 1.1.
     Http1,
+    /// HTTP/2, without asking.
+    Http2,
 }
 
 /// The filter that ends the chain.

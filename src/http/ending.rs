@@ -5,8 +5,34 @@ use super::local_reply::LocalReply;
 use super::stream::{Stream, StreamKey};
 use crate::io::{Close, Cx};
 use crate::router::Cause;
-use crate::upstream::Upstream;
-use nuncio_codec::{HeaderId, Version};
+use crate::upstream::{Failure, Upstream};
+use nuncio_codec::{HeaderId, Version, h2};
+
+/// What a connection of HTTP/2 must know of a stream that has ended.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Ended {
+    pub(super) id: Option<h2::StreamId>,
+    /// Its place among the connection's streams.
+    pub(super) place: u32,
+    /// It ended before its time, which the client is to be told with this code.
+    pub(super) reset: Option<h2::Code>,
+}
+
+impl Ended {
+    fn of(stream: &Stream, cause: &Cause) -> Self {
+        let reset = match cause {
+            Cause::Disconnected | Cause::Stopped | Cause::Http2(_) | Cause::Reset(_) => None,
+            // The codec sends what it has of the response, and then tells the client that nobody reads the rest of the
+            // request (RFC 9113 section 8.1); except in a tunnel, of which each half has its own end.
+            _ if stream.response_end => {
+                (!stream.request_end && stream.is_tunnel()).then_some(h2::Code::NO_ERROR)
+            }
+            Cause::UpstreamAfterStart(Failure::Protocol { .. }) => Some(h2::Code::PROTOCOL_ERROR),
+            _ => Some(h2::Code::INTERNAL_ERROR),
+        };
+        Self { id: stream.wire, place: stream.place, reset }
+    }
+}
 
 impl Http {
     /// Ends a stream.
@@ -21,6 +47,9 @@ impl Http {
         let Some(stream) = self.streams.remove(key) else { return };
         self.account(&stream, &cause, upstream, cx);
         let connection = stream.connection;
+        if stream.wire.is_some() {
+            return self.after_h2_stream(connection, Ended::of(&stream, &cause), cx);
+        }
         let complete = stream.response_end;
         let clean = complete && stream.request_end;
         let close_delimited = stream.request.version == Version::Http10
@@ -47,7 +76,7 @@ impl Http {
         let stats = &manager.config.stats;
         cx.stats.move_gauge(stats.downstream_rq_active, -1);
         cx.stats.inc(stats.downstream_rq_completed);
-        cx.stats.inc(manager.listener.http.downstream_rq_completed);
+        cx.stats.inc(manager.config.listener_stats.downstream_rq_completed);
         let duration = cx.reactor.now() - stream.started;
         cx.stats.record(stats.downstream_rq_time, duration.as_millis() as u64);
         if stream.admitted {

@@ -189,14 +189,18 @@ mod tests {
     use super::super::config::{Cidr, HcmConfig, RouterConfig, Terminal};
     use super::*;
     use crate::router::config::RouteConfig;
-    use crate::stats::{Http1Stats, HttpStats, Registry};
+    use crate::stats::{Http1Stats, Http2Stats, HttpStats, ListenerHttpStats, Registry};
     use nuncio_codec::HeaderMap;
     use std::sync::Arc;
 
     fn config() -> HcmConfig {
         let mut registry = Registry::new();
-        let stats =
-            (HttpStats::register(&mut registry, "http.t."), Http1Stats::register(&mut registry, "http1."));
+        let stats = (
+            HttpStats::register(&mut registry, "http.t."),
+            Http1Stats::register(&mut registry, "http1."),
+            Http2Stats::register(&mut registry, "http2."),
+            ListenerHttpStats::register(&mut registry, "listener.t.http.t."),
+        );
         let router = Terminal::Router(RouterConfig::default());
         let mut config = HcmConfig::new("t", stats, Arc::new(RouteConfig::empty()), router);
         config.request_id.generate = false;
@@ -233,7 +237,7 @@ mod tests {
         for (method, headers, expected) in [
             ("GET", &[(":path", "/"), (":authority", "a")][..], None),
             ("GET", &[(":path", "x")], Some("missing_host_header")),
-            ("GET", &[(":path", "/"), (":authority", "")], Some("missing_host_header")),
+            ("GET", &[(":path", "/"), (":authority", "")], None),
             ("GET", &[(":path", "x"), (":authority", "a")], Some("absolute_path_rejected")),
             ("GET", &[(":path", "*"), (":authority", "a")], Some("absolute_path_rejected")),
             ("OPTIONS", &[(":path", "*"), (":authority", "a")], Some("absolute_path_rejected")),

@@ -5,11 +5,13 @@
 //! there. What happens upstream comes in by [`Http::on_upstream`].
 
 mod client_cert;
+mod codec;
 pub mod compile;
 pub mod config;
 mod date;
 mod ending;
 mod forwarding;
+mod h2_connection;
 mod header_rules;
 mod local_reply;
 mod path;
@@ -19,16 +21,13 @@ mod server_connection;
 mod stream;
 
 use crate::access_log::{Log, Logger};
-use crate::io::{Cx, Discourage, Notice, Task, Wake};
-use crate::stats::ListenerStats;
-use crate::tls::ServerTls;
+use crate::io::{Cx, Discourage, Notice, Scope, Task, Wake};
 use crate::upstream::{Event, Upstream};
 use config::HcmConfig;
-use nuncio_reactor::{Address, RawKey, Slab, SlabKey, Time};
+use nuncio_reactor::{RawKey, Slab, SlabKey, Time};
 use server_connection::{DownstreamKey, ServerConnection};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 use stream::{Stream, StreamKey};
 
 /// A connection manager in [`Http`]; one for each HTTP filter chain.
@@ -39,40 +38,33 @@ pub struct ManagerId(u32);
 #[derive(Debug)]
 struct Manager {
     config: Arc<HcmConfig>,
-    listener: ListenerStats,
     /// High watermark of a connection's output, and most body that waits for an upstream, in bytes.
     buffer_limit: u32,
     logs: Vec<Log>,
-    /// Where the listener is bound, if that is one address.
-    local: Option<Address>,
     /// Name of the filter chain.
     filter_chain: String,
     /// Its connections have TLS.
-    tls: Option<ServerTls>,
-    /// How long a TLS handshake may take.
-    handshake_timeout: Option<Duration>,
+    secure: bool,
+    /// Of the listener: see [`Entrance`].
+    inbound: bool,
+    drains_when_sick: bool,
+    /// How responses treat their connections, and since when.
+    discourage: (Discourage, Time),
 }
 
 /// What a connection manager must know of the listener whose connections it gets.
-#[derive(Clone, Debug)]
+#[derive(Copy, Clone, Debug)]
 pub struct Entrance<'a> {
-    /// Where the listener counts.
-    pub stats: &'a ListenerStats,
     /// Soft limit of a connection's buffers, in bytes.
     pub buffer_limit: u32,
-    /// Where it is bound.
-    pub local: &'a Address,
     /// Name of the filter chain.
     pub filter_chain: &'a str,
-    /// TLS of its connections.
-    pub tls: Option<ServerTls>,
-    /// How long a TLS handshake may take.
-    pub handshake_timeout: Option<Duration>,
-}
-
-/// Whether connections to this address have local addresses that differ from it.
-fn is_wildcard(address: &Address) -> bool {
-    matches!(address, Address::Inet(address) if address.ip().is_unspecified())
+    /// Its connections have TLS.
+    pub secure: bool,
+    /// It is for inbound traffic.
+    pub inbound: bool,
+    /// Its connections are sent away when health checks are made to fail.
+    pub drains_when_sick: bool,
 }
 
 /// A request for the admin interface, to be answered with [`Http::answer`].
@@ -96,8 +88,6 @@ pub struct Http {
     date: date::Date,
     logger: Logger,
     draining: bool,
-    /// How responses treat their connections, and since when.
-    discourage: (Discourage, Time),
     /// Bytes of a request's head on the wire, until its stream is there to count them.
     pending_wire: u64,
 }
@@ -113,7 +103,6 @@ impl Http {
             date: date::Date::default(),
             logger,
             draining: false,
-            discourage: (Discourage::No, Time::default()),
             pending_wire: 0,
         }
     }
@@ -123,13 +112,13 @@ impl Http {
         let logs = config.access_log.iter().map(|log| self.logger.open(log)).collect();
         self.managers.push(Manager {
             config: Arc::clone(config),
-            listener: entrance.stats.clone(),
             buffer_limit: entrance.buffer_limit,
             logs,
-            local: Some(entrance.local).filter(|local| !is_wildcard(local)).cloned(),
             filter_chain: entrance.filter_chain.to_owned(),
-            tls: entrance.tls.clone(),
-            handshake_timeout: entrance.handshake_timeout,
+            secure: entrance.secure,
+            inbound: entrance.inbound,
+            drains_when_sick: entrance.drains_when_sick,
+            discourage: (Discourage::No, Time::default()),
         });
         ManagerId(self.managers.len() as u32 - 1)
     }
@@ -173,9 +162,18 @@ impl Http {
         self.answer_admin(StreamKey::from_raw(stream), (status, content_type), &body, upstream, cx);
     }
 
-    /// From now on responses treat their connections like this.
-    pub fn discourage(&mut self, how: Discourage, now: Time) {
-        self.discourage = (how, now);
+    /// From now on responses treat the connections of some listeners like this.
+    pub fn discourage(&mut self, how: Discourage, scope: Scope, now: Time) {
+        for manager in &mut self.managers {
+            let concerned = match scope {
+                Scope::All => true,
+                Scope::Inbound => manager.inbound,
+                Scope::Healthy => manager.drains_when_sick,
+            };
+            if concerned {
+                manager.discourage = (how, now);
+            }
+        }
     }
 
     /// From now on every response closes its connection, and connections without a request are closed.

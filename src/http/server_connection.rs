@@ -1,16 +1,18 @@
 //! One downstream HTTP connection: bytes to request events, and when it ends.
 //!
 //! HTTP/1 carries one stream at a time. Further pipelined requests wait unparsed in the input until the stream
-//! has ended, and beyond [`PIPELINE_LIMIT`] unread in the socket.
+//! has ended, and beyond [`PIPELINE_LIMIT`] unread in the socket. What is different with HTTP/2 is in `h2_connection`.
 
+use super::codec::Codec;
 use super::stream::{Stream, StreamKey};
 use super::{Http, Manager, ManagerId};
-use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Owner, Read, Task, Wake};
+use crate::io::{Alarm, BULK, Close, ConnKey, Cx, Layer, Owner, Provenance, Read, Task, Wake};
 use crate::router::Cause;
 use crate::tls::TlsInfo;
 use crate::upstream::Upstream;
 use nuncio_codec::h1::{self, RequestEvent};
-use nuncio_reactor::{Address, SlabKey, Socket, Time, slab_key};
+use nuncio_codec::h2;
+use nuncio_reactor::{SlabKey, Time, slab_key};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +22,7 @@ slab_key! {
 }
 
 /// Most bytes read from one connection before others have their turn.
-const READ_BUDGET: usize = 512 << 10;
+pub(super) const READ_BUDGET: usize = 512 << 10;
 /// Most bytes of further requests that are read while one is being answered.
 const PIPELINE_LIMIT: usize = 64 << 10;
 /// How long a connection without a request is left open when the worker drains, so that a request that is
@@ -33,14 +35,14 @@ pub(super) struct ServerConnection {
     pub(super) conn: ConnKey,
     /// Its number in the process.
     pub(super) id: u64,
-    /// Who is connected.
-    pub(super) peer: Address,
-    /// Where, if the listener is not bound to one address.
-    local: Option<Address>,
+    /// Who is connected, and where.
+    pub(super) provenance: Provenance,
     /// Requests so far.
     pub(super) requests: u32,
     opened: Time,
-    /// It is being drained for its age, and closed then if it is without a request.
+    /// When it is drained for its age.
+    expires: Option<Time>,
+    /// It is being drained, for its age or because it was idle, and closed then if it is without a request.
     drained_by: Option<Time>,
     /// The client has ended the connection.
     gone: bool,
@@ -49,58 +51,71 @@ pub(super) struct ServerConnection {
     pub(super) manager: ManagerId,
     /// What is known of its TLS, once the handshake is done.
     pub(super) tls: Option<Arc<TlsInfo>>,
-    pub(super) codec: h1::Server,
+    pub(super) codec: Codec,
+    /// It is known which version of HTTP is spoken.
+    pub(super) decided: bool,
+    /// HTTP/1: the present exchange.
     pub(super) stream: Option<StreamKey>,
     pub(super) alarm: Alarm,
     /// Since when there is no request.
-    idle_since: Time,
+    pub(super) idle_since: Time,
     /// Since when a request's head has been incomplete.
     head_since: Option<Time>,
-    /// The request's body is not read because its reader is slow.
+    /// HTTP/1: the request's body is not read because its reader is slow.
     pub(super) paused: bool,
-    /// The response's writer was told to wait.
+    /// HTTP/1: the response's writer was told to wait.
     pub(super) backed_up: bool,
 }
 
 impl ServerConnection {
-    /// This end's address.
-    pub(super) fn local<'a>(&'a self, manager: &'a Manager) -> Option<&'a Address> {
-        self.local.as_ref().or(manager.local.as_ref())
+    /// One of the streams that have not ended.
+    pub(super) fn last_stream(&self) -> Option<StreamKey> {
+        match &self.codec {
+            Codec::H1(_) => self.stream,
+            Codec::H2(multiplex) => multiplex.streams.last().copied(),
+        }
+    }
+
+    /// Whether the client still has to take the rest of a response whose stream has ended.
+    fn is_flushing(&self) -> bool {
+        match &self.codec {
+            Codec::H1(_) => false,
+            Codec::H2(multiplex) => !multiplex.flushing.is_empty(),
+        }
+    }
+
+    /// How many streams have not ended.
+    fn stream_count(&self) -> usize {
+        match &self.codec {
+            Codec::H1(_) => usize::from(self.stream.is_some()),
+            Codec::H2(multiplex) => multiplex.streams.len(),
+        }
     }
 }
 
 impl Http {
-    /// Takes over an accepted connection.
-    pub fn accept(&mut self, socket: Socket, peer: Address, manager: ManagerId, cx: &mut Cx<'_>) {
-        let limit = self.managers[manager.0 as usize].buffer_limit;
-        // A socket that cannot be registered is closed by being dropped.
-        if let Ok(conn) = cx.io.adopt(socket, Owner::Nobody, limit, cx.reactor) {
-            let Manager { tls, handshake_timeout, listener, .. } = &self.managers[manager.0 as usize];
-            if let Some(tls) = tls {
-                let late = listener.downstream_cx_transport_socket_connect_timeout;
-                cx.io.secure(conn, tls, (*handshake_timeout, late), cx.stats, cx.reactor);
-            }
-            self.open(conn, peer, manager, cx);
-        }
-    }
-
-    /// Starts HTTP on a connection.
-    pub(crate) fn open(&mut self, conn: ConnKey, peer: Address, manager: ManagerId, cx: &mut Cx<'_>) {
-        let Manager { config, listener, local, tls, .. } = &self.managers[manager.0 as usize];
+    /// Starts HTTP on an accepted connection.
+    pub fn open(&mut self, conn: ConnKey, provenance: Provenance, manager: ManagerId, cx: &mut Cx<'_>) {
+        let Manager { config, secure, .. } = &self.managers[manager.0 as usize];
         let now = cx.reactor.now();
+        let expires = config.max_connection_duration.map(|limit| {
+            let jitter = limit.as_millis() as f64 * config.max_connection_duration_jitter;
+            now + limit + Duration::from_millis(cx.rng.below(jitter as u64 + 1))
+        });
         let key = self.connections.insert(ServerConnection {
             conn,
             id: cx.io.id(conn),
-            peer,
-            local: if local.is_none() { cx.io.local_address(conn) } else { None },
+            provenance,
             requests: 0,
             opened: now,
+            expires,
             drained_by: None,
             gone: false,
             ended: false,
             manager,
             tls: None,
-            codec: h1::Server::new(config.http1),
+            codec: Codec::H1(h1::Server::new(config.http1)),
+            decided: false,
             stream: None,
             alarm: Alarm::default(),
             idle_since: now,
@@ -109,22 +124,18 @@ impl Http {
             backed_up: false,
         });
         cx.io.set_owner(conn, Owner::Downstream(key.raw()));
-        if let Some(first) = [config.idle_timeout, config.max_connection_duration].into_iter().flatten().min()
-        {
+        let idle = config.idle_timeout.map(|limit| now + limit);
+        if let Some(first) = idle.into_iter().chain(expires).min() {
             let connection = self.connections.get_mut(key).expect("just inserted");
-            connection.alarm.by(now + first, alarm(key), cx.reactor);
+            connection.alarm.by(first, alarm(key), cx.reactor);
         }
         let stats = &config.stats;
         cx.stats.inc(stats.downstream_cx_total);
-        cx.stats.inc(stats.downstream_cx_http1_total);
         cx.stats.move_gauge(stats.downstream_cx_active, 1);
-        cx.stats.move_gauge(stats.downstream_cx_http1_active, 1);
-        if tls.is_some() {
+        if *secure {
             cx.stats.inc(stats.downstream_cx_ssl_total);
             cx.stats.move_gauge(stats.downstream_cx_ssl_active, 1);
         }
-        cx.stats.inc(listener.downstream_cx_total);
-        cx.stats.move_gauge(listener.downstream_cx_active, 1);
     }
 
     /// Reads and parses until there is nothing more, somebody is slow, or others must have their turn.
@@ -135,6 +146,7 @@ impl Http {
         loop {
             self.parse(key, upstream, cx);
             let Some(connection) = self.connections.get_mut(key) else { return };
+            let Codec::H1(codec) = &connection.codec else { return self.pump_h2(key, upstream, cx) };
             if connection.paused {
                 // Nothing is read, so a reset must be noticed in another way.
                 if cx.io.is_broken(connection.conn) {
@@ -149,14 +161,19 @@ impl Http {
                 }
                 return;
             }
-            if connection.codec.request_complete() && cx.io.input(connection.conn).len() >= PIPELINE_LIMIT {
+            if codec.request_complete() && cx.io.input(connection.conn).len() >= PIPELINE_LIMIT {
                 return;
             }
             if budget == 0 {
                 cx.reactor.defer(resume(key));
                 return;
             }
-            match cx.io.read(connection.conn) {
+            let left = codec.plain_left();
+            let stream = connection.stream.filter(|_| left >= BULK).and_then(|key| self.streams.get(key));
+            let bulk = stream.is_some_and(|stream| stream.router.takes_bulk(upstream, cx));
+            let read =
+                if bulk { cx.io.read_bulk(connection.conn, left) } else { cx.io.read(connection.conn) };
+            match read {
                 Read::Data(n) => {
                     budget = budget.saturating_sub(n);
                     let stats = &self.managers[connection.manager.0 as usize].config.stats;
@@ -173,7 +190,7 @@ impl Http {
     fn learn_tls(&mut self, key: DownstreamKey, cx: &Cx<'_>) {
         if let Some(connection) = self.connections.get_mut(key)
             && connection.tls.is_none()
-            && self.managers[connection.manager.0 as usize].tls.is_some()
+            && self.managers[connection.manager.0 as usize].secure
         {
             connection.tls = cx.io.tls(connection.conn).cloned();
         }
@@ -188,16 +205,23 @@ impl Http {
     fn on_tunnel_end(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.ended = true;
-        match connection.codec.finish() {
-            Ok(Some(RequestEvent::Data { data, end })) => self.on_request_data(key, data, end, upstream, cx),
+        let Codec::H1(codec) = &mut connection.codec else { return };
+        match (codec.finish(), connection.stream) {
+            (Ok(Some(RequestEvent::Data { data, end })), Some(stream)) => {
+                self.on_request_data(stream, data, end, upstream, cx);
+            }
             _ => self.on_remote_close(key, upstream, cx),
         }
     }
 
     /// Turns what was read into events.
     fn parse(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
+        if self.connections.get(key).is_none_or(|connection| !connection.decided) && !self.decide(key, cx) {
+            return;
+        }
         loop {
             let Some(connection) = self.connections.get_mut(key) else { return };
+            let Codec::H1(codec) = &mut connection.codec else { return };
             if connection.paused {
                 return;
             }
@@ -206,7 +230,7 @@ impl Http {
                 return;
             }
             let before = input.len();
-            let event = connection.codec.poll(input);
+            let event = codec.poll(input);
             self.pending_wire = (before - cx.io.input(connection.conn).len()) as u64;
             if let Some(stream) = connection.stream.and_then(|stream| self.streams.get_mut(stream)) {
                 stream.wire_received += std::mem::take(&mut self.pending_wire);
@@ -214,13 +238,17 @@ impl Http {
             match event {
                 Ok(Some(RequestEvent::Headers { head, end })) => {
                     connection.head_since = None;
-                    self.on_request(key, head, end, upstream, cx);
+                    self.on_request(key, head, (end, None), upstream, cx);
                 }
                 Ok(Some(RequestEvent::Data { data, end })) => {
-                    self.on_request_data(key, data, end, upstream, cx)
+                    if let Some(stream) = connection.stream {
+                        self.on_request_data(stream, data, end, upstream, cx);
+                    }
                 }
                 Ok(Some(RequestEvent::Trailers { trailers })) => {
-                    self.on_request_trailers(key, trailers, upstream, cx);
+                    if let Some(stream) = connection.stream {
+                        self.on_request_trailers(stream, trailers, upstream, cx);
+                    }
                 }
                 Ok(None) => return self.on_partial_head(key, cx),
                 Err(error) => return self.on_codec_error(key, error, upstream, cx),
@@ -242,19 +270,17 @@ impl Http {
         }
     }
 
-    fn on_remote_close(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
+    pub(super) fn on_remote_close(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let stats = &self.managers[connection.manager.0 as usize].config.stats;
         cx.stats.inc(stats.downstream_cx_destroy_remote);
         connection.gone = true;
-        match connection.stream {
-            Some(stream) => {
-                cx.stats.inc(stats.downstream_cx_destroy_active_rq);
-                cx.stats.inc(stats.downstream_cx_destroy_remote_active_rq);
-                self.end(stream, Cause::Disconnected, upstream, cx);
-            }
-            None => self.close(key, Close::Now, cx),
+        if connection.stream_count() > 0 {
+            cx.stats.inc(stats.downstream_cx_destroy_active_rq);
+            cx.stats.inc(stats.downstream_cx_destroy_remote_active_rq);
         }
+        self.end_all(key, &Cause::Disconnected, upstream, cx);
+        self.close(key, Close::Now, cx);
     }
 
     /// A time limit of the connection or of its stream may have passed.
@@ -263,17 +289,18 @@ impl Http {
         connection.alarm.rang();
         let config = &self.managers[connection.manager.0 as usize].config;
         let now = cx.reactor.now();
-        let mut expires = config.max_connection_duration.map(|limit| connection.opened + limit);
+        let mut expires = connection.expires;
         if connection.drained_by.is_none() && expires.is_some_and(|expires| now >= expires) {
             cx.stats.inc(config.stats.downstream_cx_max_duration_reached);
             connection.codec.set_close();
             connection.drained_by = Some(now + config.drain_timeout);
+            Self::begin_drain(connection, key, now + config.drain_timeout, cx);
         }
         expires = connection.drained_by.or(expires);
-        let next = if let Some(stream) = connection.stream {
-            match self.check_stream_deadlines(stream, now) {
-                Ok(next) => next,
-                Err(cause) => return self.time_out(stream, cause, upstream, cx),
+        let next = if connection.stream_count() > 0 {
+            match self.time_out_streams(key, now, upstream, cx) {
+                Some(next) => next,
+                None => return,
             }
         } else {
             let head =
@@ -283,30 +310,74 @@ impl Http {
                 return self.refuse_connection(key, Cause::HeadersTimeout, upstream, cx);
             }
             let mut limit = config.idle_timeout;
-            if self.draining {
+            let flushing = connection.is_flushing();
+            if flushing {
+                limit = None;
+            } else if self.draining {
                 limit = Some(limit.map_or(DRAIN_GRACE, |limit| limit.min(DRAIN_GRACE)));
             }
-            let idle = limit.map(|limit| connection.idle_since + limit);
+            let mut idle = limit.map(|limit| connection.idle_since + limit);
             if idle.is_some_and(|deadline| now >= deadline) {
-                let stats = &config.stats;
-                cx.stats.inc(if self.draining {
-                    stats.downstream_cx_drain_close
-                } else {
-                    stats.downstream_cx_idle_timeout
-                });
-                return self.close(key, Close::Flush, cx);
+                if self.draining {
+                    cx.stats.inc(config.stats.downstream_cx_drain_close);
+                    return self.close_idle(key, cx);
+                }
+                // A request that is already on its way still gets its answer.
+                if connection.drained_by.is_none() {
+                    cx.stats.inc(config.stats.downstream_cx_idle_timeout);
+                    connection.codec.set_close();
+                    connection.drained_by = Some(now + config.drain_timeout);
+                    expires = connection.drained_by;
+                    Self::begin_drain(connection, key, now + config.drain_timeout, cx);
+                }
+                idle = None;
             }
-            if connection.drained_by.is_some_and(|deadline| now >= deadline) {
-                return self.close(key, Close::Flush, cx);
+            if !flushing && connection.drained_by.is_some_and(|deadline| now >= deadline) {
+                return self.close_idle(key, cx);
             }
             head.into_iter().chain(idle).min()
         };
+        let Some(watch) = self.watch_h2(key, upstream, cx) else { return };
         // Once drained, only a connection without a request has something to wait for.
         let expires = expires.filter(|expires| *expires > now);
-        let next = next.into_iter().chain(expires).min();
+        let next = next.into_iter().chain(expires).chain(watch).min();
         if let (Some(next), Some(connection)) = (next, self.connections.get_mut(key)) {
             connection.alarm.by(next, alarm(key), cx.reactor);
         }
+    }
+
+    /// Ends the streams whose time has passed; says when the next one's has. `None` if the connection has ended with
+    /// its stream.
+    fn time_out_streams(
+        &mut self,
+        key: DownstreamKey,
+        now: Time,
+        upstream: &mut Upstream,
+        cx: &mut Cx<'_>,
+    ) -> Option<Option<Time>> {
+        let connection = self.connections.get(key)?;
+        let Codec::H2(multiplex) = &connection.codec else {
+            let stream = connection.stream?;
+            return match self.check_stream_deadlines(stream, now) {
+                Ok(next) => Some(next),
+                Err(cause) => {
+                    self.time_out(stream, cause, upstream, cx);
+                    None
+                }
+            };
+        };
+        let mut next: Option<Time> = None;
+        let mut passed = Vec::new();
+        for stream in &multiplex.streams {
+            match self.check_stream_deadlines(*stream, now) {
+                Ok(deadline) => next = next.into_iter().chain(deadline).min(),
+                Err(cause) => passed.push((*stream, cause)),
+            }
+        }
+        for (stream, cause) in passed {
+            self.time_out(stream, cause, upstream, cx);
+        }
+        Some(next)
     }
 
     /// The stream on this connection has ended: the connection goes on, or ends with it. `clean` when both the
@@ -322,8 +393,8 @@ impl Http {
             if let Some(timeout) = config.idle_timeout {
                 connection.alarm.by(connection.idle_since + timeout, alarm(key), cx.reactor);
             }
-            if let Some(limit) = config.max_connection_duration {
-                connection.alarm.by(connection.opened + limit, alarm(key), cx.reactor);
+            if let Some(expires) = connection.expires {
+                connection.alarm.by(expires, alarm(key), cx.reactor);
             }
             if !cx.io.input(conn).is_empty() || cx.io.may_read(conn) {
                 cx.reactor.defer(resume(key));
@@ -335,45 +406,55 @@ impl Http {
         self.close(key, if quiet { Close::Flush } else { Close::Linger }, cx);
     }
 
+    /// Closes a connection without a request, of which the client hears nothing but GOAWAY.
+    fn close_idle(&mut self, key: DownstreamKey, cx: &mut Cx<'_>) {
+        if let Some(connection) = self.connections.get_mut(key)
+            && let Codec::H2(multiplex) = &mut connection.codec
+        {
+            multiplex.codec.goaway(h2::Code::NO_ERROR, cx.io.output(connection.conn));
+        }
+        self.close(key, Close::Flush, cx);
+    }
+
     /// Closes a connection that has no stream.
     pub(super) fn close(&mut self, key: DownstreamKey, how: Close, cx: &mut Cx<'_>) {
         let Some(mut connection) = self.connections.remove(key) else { return };
-        debug_assert!(connection.stream.is_none(), "a stream ends before its connection");
+        debug_assert!(connection.stream_count() == 0, "a stream ends before its connection");
         connection.alarm.stop(cx.reactor);
-        let Manager { config, listener, tls, .. } = &self.managers[connection.manager.0 as usize];
+        let Manager { config, secure, .. } = &self.managers[connection.manager.0 as usize];
         cx.io.close(connection.conn, how, config.delayed_close_timeout, cx.reactor);
         let stats = &config.stats;
         let lived = (cx.reactor.now() - connection.opened).as_millis() as u64;
         cx.stats.record(stats.downstream_cx_length_ms, lived);
-        cx.stats.record(listener.downstream_cx_length_ms, lived);
         cx.stats.inc(stats.downstream_cx_destroy);
         if !connection.gone {
             cx.stats.inc(stats.downstream_cx_destroy_local);
         }
         cx.stats.move_gauge(stats.downstream_cx_active, -1);
-        cx.stats.move_gauge(stats.downstream_cx_http1_active, -1);
-        if tls.is_some() {
+        if *secure {
             cx.stats.move_gauge(stats.downstream_cx_ssl_active, -1);
         }
-        cx.stats.inc(listener.downstream_cx_destroy);
-        cx.stats.move_gauge(listener.downstream_cx_active, -1);
+        if connection.decided {
+            let active = match connection.codec {
+                Codec::H1(_) => stats.downstream_cx_http1_active,
+                Codec::H2(_) => stats.downstream_cx_http2_active,
+            };
+            cx.stats.move_gauge(active, -1);
+        }
     }
 
     pub(super) fn drain_connection(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        if connection.stream.is_none() {
-            let grace = cx.reactor.now() + DRAIN_GRACE;
+        let grace = cx.reactor.now() + DRAIN_GRACE;
+        if Self::begin_drain(connection, key, grace, cx) || connection.stream.is_none() {
             connection.alarm.by(grace, alarm(key), cx.reactor);
             self.pump(key, upstream, cx);
         }
     }
 
     pub(super) fn stop_connection(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
-        let Some(connection) = self.connections.get(key) else { return };
-        match connection.stream {
-            Some(stream) => self.end(stream, Cause::Stopped, upstream, cx),
-            None => self.close(key, Close::Now, cx),
-        }
+        self.end_all(key, &Cause::Stopped, upstream, cx);
+        self.close(key, Close::Now, cx);
     }
 
     /// Output has been written: the response may go on.

@@ -4,6 +4,7 @@
 //! what is answered, logged and counted follows from the cause. Streams lie in a slab and their headers and bodies in
 //! pooled memory, so a warm connection's next request allocates nothing.
 
+use super::codec::Codec;
 use super::config::{HcmConfig, Terminal, Underscores};
 use super::forwarding::{Ends, with_port_zero};
 use super::header_rules;
@@ -14,7 +15,7 @@ use crate::router::config::RouteConfig;
 use crate::router::{Cause, Exchange, Frame, Origin, Step, StreamLimits};
 use crate::stream_info::{Bytes, Downstream, StreamInfo, Times};
 use crate::upstream::{Event, Upstream};
-use nuncio_codec::{Buffer, HeaderMap, Method, RequestHead, ResponseHead, Version, h1};
+use nuncio_codec::{Buffer, HeaderMap, Method, RequestHead, ResponseHead, Version, h1, h2};
 use nuncio_reactor::{Address, SlabKey, Time, slab_key};
 use std::time::SystemTime;
 
@@ -27,6 +28,14 @@ slab_key! {
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) connection: DownstreamKey,
+    /// HTTP/2: what it is called on the wire, and its place among the connection's streams.
+    pub(super) wire: Option<h2::StreamId>,
+    pub(super) place: u32,
+    /// HTTP/2: the reader of the request is slow, and these bytes of it count against the window.
+    pub(super) paused: bool,
+    pub(super) unconsumed: usize,
+    /// HTTP/2: the response's writer was told to wait.
+    pub(super) backed_up: bool,
     pub(super) request: RequestHead,
     /// Empty until the response begins.
     pub(super) response: ResponseHead,
@@ -43,7 +52,8 @@ pub(super) struct Stream {
     pub(super) moved: Time,
     pub(super) request_bytes: u64,
     pub(super) response_bytes: u64,
-    pub(super) response_header_bytes: u64,
+    /// Bytes of what the codec adds to the response's headers.
+    pub(super) about_connection: u8,
     pub(super) wire_received: u64,
     pub(super) wire_sent: u64,
     pub(super) request_end_at: Option<Time>,
@@ -67,6 +77,11 @@ impl Stream {
         let now = cx.reactor.now();
         Self {
             connection,
+            wire: None,
+            place: 0,
+            paused: false,
+            unconsumed: 0,
+            backed_up: false,
             request,
             response: ResponseHead { version: Version::Http11, status: 0, headers: HeaderMap::new() },
             router: Exchange::default(),
@@ -78,7 +93,7 @@ impl Stream {
             moved: now,
             request_bytes: 0,
             response_bytes: 0,
-            response_header_bytes: 0,
+            about_connection: 0,
             wire_received: 0,
             wire_sent: 0,
             request_end_at: None,
@@ -133,7 +148,7 @@ impl Stream {
                 received: self.request_bytes,
                 sent: self.response_bytes,
                 request_headers: self.request_header_bytes(),
-                response_headers: self.response_header_bytes,
+                response_headers: self.response_header_bytes(),
                 downstream_wire_received: self.wire_received,
                 downstream_wire_sent: self.wire_sent,
                 ..router.bytes
@@ -146,6 +161,15 @@ impl Stream {
     fn request_header_bytes(&self) -> u64 {
         let about_connection = if self.asks_upgrade { b"connectionUpgrade".len() } else { 0 };
         (self.request.headers.byte_size() + about_connection) as u64
+    }
+
+    /// As Envoy counts: with `:status`.
+    fn response_header_bytes(&self) -> u64 {
+        if !self.response_started {
+            return 0;
+        }
+        let size = self.response.headers.byte_size() + b":status200".len();
+        (size + usize::from(self.about_connection)) as u64
     }
 
     /// Where the request comes from.
@@ -161,9 +185,9 @@ pub(super) fn origin<'a>(
     manager: &'a Manager,
 ) -> Origin<'a> {
     let downstream = Downstream {
-        local: connection.local(manager),
-        direct_remote: Some(&connection.peer),
-        remote: client.or(Some(&connection.peer)),
+        local: Some(connection.provenance.local()),
+        direct_remote: Some(&connection.provenance.peer),
+        remote: client.or(Some(connection.provenance.remote())),
         connection_id: connection.id,
         filter_chain: &manager.filter_chain,
         tls: connection.tls.as_deref(),
@@ -173,10 +197,11 @@ pub(super) fn origin<'a>(
 
 /// What the router needs to know during a call about a stream.
 macro_rules! frame {
-    ($manager:expr, $connection:expr, $stream:ident, $key:expr) => {
+    ($manager:expr, $connection:expr, $stream:ident, $key:expr, $bulk:expr) => {
         frame(
             $manager,
             $key,
+            $bulk,
             origin(($stream.started_wall, $stream.id, $stream.client.as_ref()), $connection, $manager),
         )
     };
@@ -188,11 +213,11 @@ impl Http {
         &mut self,
         connection: DownstreamKey,
         head: RequestHead,
-        mut end: bool,
+        (mut end, id): (bool, Option<h2::StreamId>),
         upstream: &mut Upstream,
         cx: &mut Cx<'_>,
     ) {
-        let key = self.begin_stream(connection, head, cx);
+        let key = self.begin_stream(connection, head, id, cx);
         let stream = self.streams.get_mut(key).expect("just begun");
         let server = self.connections.get_mut(connection).expect("a request comes from a live connection");
         let manager = &self.managers[server.manager.0 as usize];
@@ -201,12 +226,16 @@ impl Http {
             stream.end_request(stream.started);
         }
         count_underscores(&stream.request, config, cx);
-        if let Some(cause) = header_rules::check(&mut stream.request, config, server.local(manager)) {
+        if let Some(cause) = header_rules::check(&mut stream.request, config, Some(server.provenance.local()))
+        {
             return self.refuse(key, cause, upstream, cx);
         }
         if config.max_requests_per_connection.is_some_and(|limit| server.requests >= limit) {
-            cx.stats.inc(config.stats.downstream_cx_max_requests_reached);
             server.codec.set_close();
+            let at = cx.reactor.now() + config.drain_timeout;
+            if Self::begin_drain(server, connection, at, cx) || id.is_none() {
+                cx.stats.inc(config.stats.downstream_cx_max_requests_reached);
+            }
         }
         let expects = header_rules::take_expectation(&mut stream.request, config.proxy_100_continue);
         let mut upgrade = header_rules::upgrade(&stream.request).map(<[u8]>::to_vec);
@@ -222,9 +251,9 @@ impl Http {
         }
         stream.asks_upgrade = upgrade.is_some() && stream.request.method != Method::Connect;
         let ends = Ends {
-            local: server.local(manager),
-            peer: &server.peer,
-            secure: manager.tls.is_some(),
+            local: Some(server.provenance.local()),
+            peer: server.provenance.remote(),
+            secure: manager.secure,
             tls: server.tls.as_deref(),
         };
         let client =
@@ -245,7 +274,7 @@ impl Http {
             cx.stats.move_gauge(config.stats.downstream_cx_upgrades_active, 1);
         }
         if expects && !end {
-            self.send_continue(connection, cx);
+            self.send_continue(key, cx);
         }
         self.decode_headers(key, end, upstream, cx);
         self.arm(key, cx);
@@ -293,7 +322,13 @@ impl Http {
         let step = match &manager.config.terminal {
             Terminal::Router(_) => {
                 let tunnel = stream.tunnel;
-                let frame = frame!(manager, connection, stream, key);
+                let frame = frame!(
+                    manager,
+                    connection,
+                    stream,
+                    key,
+                    stream.wire.is_none() && cx.io.is_plain(connection.conn)
+                );
                 stream.router.on_headers(&frame, &mut stream.request, (end, tunnel), upstream, cx)
             }
             Terminal::Admin => {
@@ -309,15 +344,14 @@ impl Http {
     /// A piece of the request's body.
     pub(super) fn on_request_data(
         &mut self,
-        connection: DownstreamKey,
+        key: StreamKey,
         mut data: Buffer,
         end: bool,
         upstream: &mut Upstream,
         cx: &mut Cx<'_>,
     ) {
-        let Some(server) = self.connections.get(connection) else { return };
-        let Some(key) = server.stream else { return };
-        let stream = self.streams.get_mut(key).expect("a connection's stream lives");
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let Some(server) = self.connections.get_mut(stream.connection) else { return };
         let manager = &self.managers[server.manager.0 as usize];
         stream.request_bytes += data.len() as u64;
         stream.moved = cx.reactor.now();
@@ -326,11 +360,14 @@ impl Http {
         }
         match &manager.config.terminal {
             Terminal::Router(_) => {
-                let frame = frame!(manager, server, stream, key);
+                let frame = frame!(manager, server, stream, key, false);
                 let more = stream.router.on_data(&frame, &mut data, end, upstream, cx);
                 if !more && !end {
                     cx.stats.inc(manager.config.stats.downstream_flow_control_paused_reading_total);
-                    self.connections.get_mut(connection).expect("just seen").paused = true;
+                    match server.codec {
+                        Codec::H1(_) => server.paused = true,
+                        Codec::H2(_) => stream.paused = true,
+                    }
                 }
             }
             Terminal::Admin if end => self.ask_admin(key),
@@ -349,14 +386,13 @@ impl Http {
     /// The request's trailers, which end it.
     pub(super) fn on_request_trailers(
         &mut self,
-        connection: DownstreamKey,
+        key: StreamKey,
         trailers: HeaderMap,
         upstream: &mut Upstream,
         cx: &mut Cx<'_>,
     ) {
-        let Some(server) = self.connections.get(connection) else { return };
-        let Some(key) = server.stream else { return };
-        let stream = self.streams.get_mut(key).expect("a connection's stream lives");
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let Some(server) = self.connections.get(stream.connection) else { return };
         stream.end_request(cx.reactor.now());
         stream.request_trailers = Some(trailers.clone());
         match self.managers[server.manager.0 as usize].config.terminal {
@@ -378,7 +414,13 @@ impl Http {
         let Some(connection) = self.connections.get(stream.connection) else { return };
         let manager = &self.managers[connection.manager.0 as usize];
         stream.moved = cx.reactor.now();
-        let frame = frame!(manager, connection, stream, key);
+        let frame = frame!(
+            manager,
+            connection,
+            stream,
+            key,
+            stream.wire.is_none() && cx.io.is_plain(connection.conn)
+        );
         let step = stream.router.on_upstream(&frame, event, &stream.request, upstream, cx);
         self.take(key, step, upstream, cx);
     }
@@ -418,17 +460,32 @@ impl Http {
         &mut self,
         connection: DownstreamKey,
         request: RequestHead,
+        id: Option<h2::StreamId>,
         cx: &mut Cx<'_>,
     ) -> StreamKey {
         let mut stream = Stream::new(connection, request, cx);
         stream.wire_received = std::mem::take(&mut self.pending_wire);
         let key = self.streams.insert(stream);
         let server = self.connections.get_mut(connection).expect("a request comes from a live connection");
-        server.stream = Some(key);
         server.requests += 1;
-        let stats = &self.managers[server.manager.0 as usize].config.stats;
+        let config = &self.managers[server.manager.0 as usize].config;
+        let stats = &config.stats;
         cx.stats.inc(stats.downstream_rq_total);
-        cx.stats.inc(stats.downstream_rq_http1_total);
+        match (&mut server.codec, id) {
+            (Codec::H2(multiplex), Some(id)) => {
+                multiplex.codec.set_tag(id, key.raw().to_bits());
+                let stream = self.streams.get_mut(key).expect("just inserted");
+                stream.wire = Some(id);
+                stream.place = multiplex.streams.len() as u32;
+                multiplex.streams.push(key);
+                cx.stats.inc(stats.downstream_rq_http2_total);
+                cx.stats.move_gauge(config.http2_stats.streams_active, 1);
+            }
+            _ => {
+                server.stream = Some(key);
+                cx.stats.inc(stats.downstream_rq_http1_total);
+            }
+        }
         cx.stats.move_gauge(stats.downstream_rq_active, 1);
         key
     }
@@ -466,7 +523,7 @@ impl Http {
                     method: Method::Other,
                     headers: HeaderMap::new(),
                 };
-                self.begin_stream(key, head, cx)
+                self.begin_stream(key, head, None, cx)
             }
         };
         self.end(stream, cause, upstream, cx);
@@ -572,13 +629,14 @@ fn count_underscores(request: &RequestHead, config: &HcmConfig, cx: &Cx<'_>) {
     }
 }
 
-fn frame<'a>(manager: &'a Manager, key: StreamKey, origin: Origin<'a>) -> Frame<'a> {
+fn frame<'a>(manager: &'a Manager, key: StreamKey, bulk: bool, origin: Origin<'a>) -> Frame<'a> {
     Frame {
         routes: &manager.config.routes,
         stats: &manager.config.stats,
         suppress_envoy_headers: manager.config.suppresses_envoy_headers(),
         buffer_limit: manager.buffer_limit as usize,
         requester: key.raw(),
+        bulk,
         origin,
     }
 }

@@ -10,10 +10,11 @@ use crate::stats::{Block, Counter};
 use crate::tls::{ClientTls, ServerTls, TlsInfo};
 use nuncio_codec::{Buffer, Watermarks};
 use nuncio_reactor::{
-    Address, ConnectOptions, Keepalive, RawKey, Readiness, Slab, SlabKey, Socket, TimerKey, slab_key,
+    Address, ConnectOptions, Keepalive, RawKey, Readiness, Slab, SlabKey, Socket, Time, TimerKey, slab_key,
 };
 use rustls::pki_types::ServerName;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,17 @@ const LINGER_LIMIT: usize = 1 << 20;
 /// Most steps of TLS handshakes in one turn: each is a good part of a millisecond.
 const HANDSHAKES: u32 = 16;
 
+/// Where an accepted connection is counted until it is gone.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Enrolment {
+    /// The listener, by its place on this worker.
+    pub listener: u32,
+    /// When its network filters began, if they have.
+    pub since: Option<Time>,
+    /// It counts for the limit of the process.
+    pub global: bool,
+}
+
 /// Who is told about a connection, in the layers above.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
@@ -37,6 +49,8 @@ pub enum Owner {
     Downstream(RawKey),
     /// An upstream HTTP connection.
     Upstream(RawKey),
+    /// A downstream connection whose listener filters run.
+    Arrival(RawKey),
     /// It is only being closed.
     Nobody,
 }
@@ -129,6 +143,7 @@ struct Connection {
     unsent_before: usize,
     /// Its number in the process.
     id: u64,
+    enrolment: Option<Enrolment>,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -151,6 +166,8 @@ pub struct Io {
     tls: Option<Tls>,
     /// Steps of TLS handshakes that are left in this turn.
     handshakes: u32,
+    /// Enrolments of connections that are gone.
+    gone: Vec<Enrolment>,
     /// The number of the next connection, and how far apart the numbers of one worker are.
     next_id: u64,
     id_step: u64,
@@ -284,7 +301,8 @@ impl Io {
         let Some(connection) = self.connections.get_mut(key) else { return };
         self.tls.get_or_insert_with(|| Tls { scratch: Scratch::new(), stats: stats.clone() });
         let incoming = std::mem::take(&mut connection.input);
-        if !incoming.is_empty() {
+        if connection.readable || !incoming.is_empty() {
+            // The news of what has come has gone to whoever owned it before.
             reactor.defer(Task { layer: Layer::Io, wake: Wake::Resume, key: key.raw() });
         }
         connection.session = Some(Box::new(Session::server(tls, incoming)));
@@ -320,6 +338,61 @@ impl Io {
     pub fn is_truncated(&self, key: ConnKey) -> bool {
         let session = self.connections.get(key).and_then(|connection| connection.session.as_ref());
         session.is_some_and(|session| session.is_truncated())
+    }
+
+    /// Says where a connection is counted: [`Self::next_gone`] gives it back when the connection is gone.
+    pub fn enrol(&mut self, key: ConnKey, enrolment: Enrolment) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.enrolment = Some(enrolment);
+        }
+    }
+
+    /// A connection is another listener's from now on.
+    pub fn re_enrol(&mut self, key: ConnKey, listener: u32) {
+        if let Some(enrolment) = self.connections.get_mut(key).and_then(|found| found.enrolment.as_mut()) {
+            enrolment.listener = listener;
+        }
+    }
+
+    /// The network filters of a connection begin.
+    pub fn begin_service(&mut self, key: ConnKey, now: Time) {
+        if let Some(enrolment) = self.connections.get_mut(key).and_then(|found| found.enrolment.as_mut()) {
+            enrolment.since = Some(now);
+        }
+    }
+
+    /// Changes the high watermark of a connection's output, in bytes, 0 for none.
+    pub fn set_limit(&mut self, key: ConnKey, limit: u32) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.marks = Watermarks::new(limit as usize);
+            connection.marks.update(connection.output.len());
+        }
+    }
+
+    /// Where a connection wanted to go before the kernel redirected it to this machine.
+    pub fn original_destination(&self, key: ConnKey) -> Option<SocketAddr> {
+        match &self.connections.get(key)?.transport {
+            Transport::Raw(socket) => socket.original_destination(),
+            #[cfg(test)]
+            Transport::Memory(_) => None,
+        }
+    }
+
+    /// Gives the owner of a connection a task to look at it, if there may be something to read: for a new owner, since
+    /// the news has gone to the one before.
+    pub fn rouse(&mut self, key: ConnKey, reactor: &mut Reactor) {
+        if let Some(connection) = self.connections.get(key)
+            && connection.phase != Phase::Securing
+            && (connection.readable || !connection.input.is_empty())
+            && let Some(task) = Task::resume(connection.owner)
+        {
+            reactor.defer(task);
+        }
+    }
+
+    /// The enrolment of a connection that [`Self::reap`] has freed.
+    pub fn next_gone(&mut self) -> Option<Enrolment> {
+        self.gone.pop()
     }
 
     /// Changes who is told.
@@ -454,6 +527,29 @@ impl Io {
         read
     }
 
+    /// Reads like [`Self::read`], but large amounts without bringing them into memory, at most `most` bytes then. What is
+    /// read must go to a connection that is [plain](Self::is_plain), as it is.
+    pub fn read_bulk(&mut self, key: ConnKey, most: u64) -> Read {
+        match self.connections.get_mut(key) {
+            Some(connection)
+                if connection.readable
+                    && connection.phase == Phase::Open
+                    && !connection.failed
+                    && connection.session.is_none() =>
+            {
+                connection.read_bulk(most)
+            }
+            _ => self.read(key),
+        }
+    }
+
+    /// Whether output goes out as it is, so that it need not be in memory.
+    pub fn is_plain(&self, key: ConnKey) -> bool {
+        self.connections
+            .get(key)
+            .is_some_and(|connection| connection.session.is_none() && connection.transport.is_plain())
+    }
+
     /// What was read and not yet consumed.
     ///
     /// # Panics
@@ -475,6 +571,27 @@ impl Io {
             self.dirty.push(key);
         }
         &mut connection.output
+    }
+
+    /// Both buffers of a connection at once: what was read, and what will be written.
+    ///
+    /// # Panics
+    /// If the connection is gone; its owner keeps the key only while it owns it.
+    #[inline]
+    pub fn buffers(&mut self, key: ConnKey) -> (&mut Buffer, &mut Buffer) {
+        let connection = self.connections.get_mut(key).expect("the owner's connection lives");
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(key);
+        }
+        (&mut connection.input, &mut connection.output)
+    }
+
+    /// Changes the high watermark of the output, in bytes.
+    pub fn set_output_limit(&mut self, key: ConnKey, limit: usize) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.marks = Watermarks::new(limit);
+        }
     }
 
     /// Bytes that wait to be written.
@@ -627,7 +744,8 @@ impl Io {
     /// Frees the connections that ended in this turn.
     pub fn reap(&mut self) {
         for key in self.dead.drain(..) {
-            self.connections.remove(key);
+            let gone = self.connections.remove(key).and_then(|connection| connection.enrolment);
+            self.gone.extend(gone);
         }
     }
 
@@ -702,6 +820,7 @@ impl Connection {
             patience: Duration::ZERO,
             unsent_before: 0,
             id: 0,
+            enrolment: None,
         }
     }
 
@@ -792,13 +911,38 @@ impl Connection {
         }
     }
 
+    fn read_bulk(&mut self, most: u64) -> Read {
+        if !self.input.is_empty() {
+            return self.read();
+        }
+        match self.transport.recv_bulk(most) {
+            Some(Ok((0, _))) => Read::Eof,
+            Some(Ok((n, lane))) => {
+                self.input.append_foreign(n, Box::new(lane));
+                Read::Data(n)
+            }
+            Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                Read::Empty
+            }
+            // No more pipes, perhaps: memory will do, and shows what is wrong with the socket.
+            Some(Err(_)) | None => self.read(),
+        }
+    }
+
     fn write(&mut self) {
         while self.writable && !self.output.is_empty() {
             let mut offered = 0;
-            let result = self.output.write_with(|slices| {
-                offered = slices.iter().map(|slice| slice.len()).sum();
-                self.transport.send(slices)
-            });
+            let all = self.output.len();
+            let result = if let Some((lane, length)) = self.output.front_foreign() {
+                offered = length;
+                self.transport.send_bulk(lane, all > length).inspect(|n| self.output.drain(*n))
+            } else {
+                self.output.write_with(|slices| {
+                    offered = slices.iter().map(|slice| slice.len()).sum();
+                    self.transport.send(slices)
+                })
+            };
             match result {
                 Ok(n) if n < offered => self.writable = false,
                 Ok(_) => {}

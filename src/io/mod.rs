@@ -6,15 +6,19 @@
 //! connection is freed by [`Io::reap`], so no key dies under somebody's feet. Nothing here calls upwards: what
 //! the owner must learn comes back as a return value or as a deferred [`Task`].
 
+mod bulk;
 mod connection;
 #[cfg(test)]
 pub(crate) mod memory;
+mod provenance;
 mod rng;
 mod task;
 mod tls;
 mod transport;
 
-pub use connection::{Close, ConnKey, Io, Notice, Owner, Read};
+pub use bulk::BULK;
+pub use connection::{Close, ConnKey, Enrolment, Io, Notice, Owner, Read};
 pub use nuncio_reactor::Alarm;
+pub use provenance::{Findings, Provenance};
 pub use rng::Rng;
-pub use task::{Cx, Discourage, Layer, Mail, Reactor, Task, TokenKind, Wake};
+pub use task::{Cx, Discourage, Layer, Mail, Reactor, Scope, Task, TokenKind, Wake};

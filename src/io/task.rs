@@ -31,6 +31,8 @@ pub enum Layer {
     Io,
     /// A listener's accept queue.
     Listener,
+    /// A downstream connection whose listener filters run.
+    Arrival,
     /// A downstream HTTP connection.
     Downstream,
     /// An upstream HTTP connection.
@@ -65,6 +67,7 @@ impl Task {
         Some(match owner {
             Owner::Downstream(key) => Self { layer: Layer::Downstream, wake: Wake::Resume, key },
             Owner::Upstream(key) => Self { layer: Layer::Upstream, wake: Wake::Resume, key },
+            Owner::Arrival(key) => Self { layer: Layer::Arrival, wake: Wake::Resume, key },
             Owner::Nobody => return None,
         })
     }
@@ -87,15 +90,28 @@ pub enum Discourage {
     Gradually(Duration),
 }
 
+/// Which listeners something is about.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All.
+    All,
+    /// Those for inbound traffic.
+    Inbound,
+    /// Those whose connections are sent away when health checks are made to fail.
+    Healthy,
+}
+
 /// What the main thread tells a worker, and what a worker answers.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Mail {
     /// To a worker: stop accepting, finish what is open.
     Drain,
     /// To a worker: stop accepting, and nothing else.
-    StopAccepting,
+    StopAccepting(Scope),
     /// To a worker: how responses treat their connections from now on.
-    CloseAfterResponse(Discourage),
+    CloseAfterResponse(Discourage, Scope),
+    /// To a worker: others have accepted connections for it.
+    Handed,
     /// To a worker: stop now.
     Stop,
     /// To main: this worker listens.

@@ -1,7 +1,9 @@
 //! What carries a connection's bytes.
 
+use super::bulk::Lane;
 #[cfg(test)]
 use super::memory;
+use nuncio_codec::Foreign;
 use nuncio_reactor::{Address, Socket};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::IpAddr;
@@ -32,6 +34,32 @@ impl Transport {
             Self::Raw(socket) => socket.send_vectored(data),
             #[cfg(test)]
             Self::Memory(end) => end.send(data),
+        }
+    }
+
+    /// Takes up to `most` bytes without bringing them into memory; `None` where that cannot be done.
+    pub(super) fn recv_bulk(&self, most: u64) -> Option<io::Result<(usize, Lane)>> {
+        match self {
+            Self::Raw(socket) => Some(Lane::fill(socket, most)),
+            #[cfg(test)]
+            Self::Memory(_) => None,
+        }
+    }
+
+    /// Sends bytes that are not in memory. `more`: others will follow at once.
+    pub(super) fn send_bulk(&self, lane: &mut Foreign, more: bool) -> io::Result<usize> {
+        match (self, lane.downcast_mut::<Lane>()) {
+            (Self::Raw(socket), Some(lane)) => lane.empty(socket, more),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Whether what is sent goes out as it is, so that it need not be in memory.
+    pub(super) fn is_plain(&self) -> bool {
+        match self {
+            Self::Raw(_) => true,
+            #[cfg(test)]
+            Self::Memory(_) => false,
         }
     }
 

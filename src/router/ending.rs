@@ -6,7 +6,7 @@
 
 use crate::stream_info::Flag;
 use crate::upstream::Failure;
-use nuncio_codec::h1;
+use nuncio_codec::{h1, h2};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -61,6 +61,12 @@ pub enum Cause {
     },
     /// The request cannot be understood.
     Codec(h1::Error),
+    /// The connection of HTTP/2 failed.
+    Http2(h2::Error),
+    /// The client's message is over the limits of HTTP/2.
+    TooLarge(h2::Cause),
+    /// The client reset the stream, or did what the stream was reset for.
+    Reset(h2::Cause),
     /// HTTP/1.1 without a host.
     MissingHost,
     /// No path, or one that does not begin with a slash.
@@ -119,6 +125,14 @@ impl Cause {
                 let body = reason_phrase(error.status());
                 (error.status(), body.into(), Flag::DownstreamProtocolError, error.details().into())
             }
+            Self::Http2(error) => (0, "".into(), Flag::DownstreamProtocolError, error.details().into()),
+            Self::TooLarge(cause) => {
+                (431, reason_phrase(431).into(), Flag::DownstreamProtocolError, cause.details().into())
+            }
+            Self::Reset(cause @ h2::Cause::Peer) => {
+                (0, "".into(), Flag::DownstreamRemoteReset, cause.details().into())
+            }
+            Self::Reset(cause) => (0, "".into(), Flag::DownstreamProtocolError, cause.details().into()),
             Self::NoCluster { status } => {
                 (*status, "".into(), Flag::NoClusterFound, "cluster_not_found".into())
             }
@@ -198,6 +212,8 @@ fn upstream_row(failure: &Failure, started: bool) -> Row {
         Failure::Terminated { .. } => {
             (503, "connection termination", "", Flag::UpstreamConnectionTermination)
         }
+        Failure::RemoteReset => (503, "remote reset", "", Flag::UpstreamRemoteReset),
+        Failure::Unprocessed => (503, "remote refused stream reset", "", Flag::UpstreamRemoteReset),
         Failure::Protocol { .. } => (502, "protocol error", "", Flag::UpstreamProtocolError),
     };
     let when = if started { "after" } else { "before" };

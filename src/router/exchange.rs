@@ -16,7 +16,7 @@ use crate::stats::HttpStats;
 use crate::stream_info::{Downstream, Flag, RouteInfo, StreamInfo, Times, UpstreamInfo};
 use crate::upstream::config::{ClusterId, Priority};
 use crate::upstream::{Ask, AttemptKey, Begin, Event, Failure, Peer, Upstream, What};
-use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead, ResponseHead, Version, h1};
+use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead, ResponseHead, h1};
 use nuncio_reactor::{RawKey, Time};
 use std::time::{Duration, SystemTime};
 
@@ -107,6 +107,8 @@ pub struct Frame<'a> {
     pub buffer_limit: usize,
     /// Who the upstream's events are for.
     pub requester: RawKey,
+    /// The response may be passed on in bytes that are not in memory.
+    pub bulk: bool,
     /// What header values may tell of the request's origin.
     pub origin: Origin<'a>,
 }
@@ -287,6 +289,9 @@ impl Exchange {
     }
 
     fn change_request(&self, frame: &Frame<'_>, head: &mut RequestHead, upstream: &Upstream) {
+        if !frame.routes.mutates {
+            return;
+        }
         for mutations in self.mutations(frame.routes) {
             if !mutations.request.is_empty() {
                 let nothing =
@@ -306,6 +311,9 @@ impl Exchange {
         head: &mut ResponseHead,
         upstream: &Upstream,
     ) {
+        if !routes.mutates {
+            return;
+        }
         for mutations in self.mutations(routes) {
             if !mutations.response.is_empty() {
                 let info = self.info(routes, origin, request, upstream);
@@ -366,7 +374,7 @@ impl Exchange {
                 connection_id: peer.and_then(|peer| peer.connection),
                 attempts: self.attempts,
                 transport_failure: self.transport_failure.as_deref().unwrap_or_default(),
-                protocol: peer.and_then(|peer| peer.connection).map(|_| Version::Http11),
+                protocol: peer.and_then(|peer| peer.connection.map(|_| peer.version)),
                 tls: peer.and_then(|peer| peer.tls.as_deref()),
             }),
         }
@@ -515,16 +523,20 @@ impl Exchange {
         }
         // The reuse race: the upstream closed the kept connection while this request was on its way. Sending
         // it again is safe if it may be repeated and nothing of it is lost.
-        if failure == (Failure::Terminated { reused: true })
-            && !self.replayed
-            && !self.body_sent
-            && head.method.is_idempotent()
-        {
+        let may_repeat = match failure {
+            Failure::Terminated { reused } => reused && head.method.is_idempotent(),
+            // The upstream says so itself.
+            Failure::Unprocessed => true,
+            _ => false,
+        };
+        if may_repeat && !self.replayed && !self.body_sent {
             self.replayed = true;
             self.connected = false;
             let stats = &upstream.cluster(self.cluster.expect("an attempt has a cluster")).stats;
             cx.stats.inc(stats.upstream_rq_retry);
-            return self.begin(frame, head, true, upstream, cx);
+            // What the upstream says of one stream says nothing against its connections.
+            let fresh = failure != Failure::Unprocessed;
+            return self.begin(frame, head, fresh, upstream, cx);
         }
         self.refuse(failure, upstream, cx)
     }
@@ -558,7 +570,15 @@ impl Exchange {
         let cluster = self.cluster.expect("the route has chosen");
         let priority = self.forwarding(frame.routes).map_or(Priority::Default, |forward| forward.priority);
         self.attempts += 1;
-        let ask = Ask { cluster, priority, internal: self.internal, requester: frame.requester, fresh };
+        let ask = Ask {
+            cluster,
+            priority,
+            internal: self.internal,
+            requester: frame.requester,
+            fresh,
+            bulk: frame.bulk,
+            version: head.version,
+        };
         match upstream.begin(ask, cx) {
             Begin::Ready(attempt) => {
                 self.attempt = Some(attempt);
@@ -572,7 +592,13 @@ impl Exchange {
                 Step::Wait
             }
             Begin::Refused { failure, host } => {
-                self.peer = host.map(|host| Peer { host, local: None, connection: None, tls: None });
+                self.peer = host.map(|host| Peer {
+                    host,
+                    local: None,
+                    connection: None,
+                    version: head.version,
+                    tls: None,
+                });
                 self.refuse(failure, upstream, cx)
             }
         }
@@ -637,6 +663,11 @@ impl Exchange {
         if let Some(attempt) = self.attempt.take() {
             upstream.abandon(attempt, cx);
         }
+    }
+
+    /// Whether the request's body may come as bytes that are not in memory.
+    pub fn takes_bulk(&self, upstream: &Upstream, cx: &Cx<'_>) -> bool {
+        self.connected && self.attempt.is_some_and(|attempt| upstream.takes_bulk(attempt, cx))
     }
 
     /// The reader of the response is slow.

@@ -7,7 +7,6 @@
 
 use super::snapshot::Snapshot;
 use crate::io::{Layer, Reactor, Task, TokenKind, Wake};
-use crate::listener::config::TransportSocket;
 use crate::stats::Block;
 use crate::tls::config::{ClientContext, ServerContext};
 use crate::tls::{Certificate, Files};
@@ -106,9 +105,7 @@ impl Context {
 fn contexts(snapshot: &Snapshot) -> Vec<Context> {
     let mut contexts = Vec::new();
     for listener in &snapshot.listeners {
-        if let TransportSocket::Tls(context) = &listener.filter_chain.transport {
-            contexts.push(Context::Server(Arc::clone(context)));
-        }
+        contexts.extend(listener.tls().map(|context| Context::Server(Arc::clone(context))));
     }
     for cluster in &snapshot.clusters.clusters {
         contexts.extend(cluster.tls.iter().map(|context| Context::Client(Arc::clone(context))));
@@ -208,7 +205,10 @@ fn watch(contexts: &[Watched], reactor: &Reactor) -> Option<Watcher> {
     let watcher = Watcher::new().and_then(|mut watcher| {
         for folder in &folders {
             if let Err(error) = watcher.watch(folder) {
-                log::warn!("cannot watch {}: {error}; certificates in it are not read again", folder.display());
+                log::warn!(
+                    "cannot watch {}: {error}; certificates in it are not read again",
+                    folder.display()
+                );
             }
         }
         reactor.register(&watcher, TokenKind::Server(CHANGED).token())?;

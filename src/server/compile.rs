@@ -3,10 +3,12 @@
 //! Runs on the main thread, at start and for `--mode validate`; files that are named in it are
 //! read, no socket is bound.
 
+use super::limits;
 use super::snapshot::{Node, Snapshot};
 use crate::api::envoy::config::bootstrap::v3::Bootstrap;
-use crate::config::{Cx, Diagnostics, Source, bootstrap};
-use crate::stats::{ClusterManagerStats, ListenerManagerStats, Registry, ServerStats};
+use crate::config::{Cx, Diagnostics, Runtime, Source, bootstrap};
+use crate::listener::config::ListenAddress;
+use crate::stats::{ClusterManagerStats, FilesystemStats, ListenerManagerStats, Registry, ServerStats};
 use crate::{admin, listener, stats, upstream};
 use nuncio_reactor::Address;
 use std::collections::HashMap;
@@ -31,10 +33,16 @@ pub fn load_as(source: &Source, names: &Node) -> Result<Snapshot, Diagnostics> {
     let node = node(&proto, names);
     let mut cx = Cx::new(&mut diagnostics, &mut registry);
     cx.node = (node.id.clone(), node.cluster.clone());
+    if let Some(runtime) = &proto.layered_runtime {
+        cx.runtime = cx.field("layered_runtime", |cx| Runtime::compile(runtime, cx));
+    }
     let parts = compile(&proto, &mut cx);
+    let connection_limit = limits::connections(proto.overload_manager.as_ref(), &mut cx);
     let stats = stats::compile::stats(&proto, &mut cx);
+    std::mem::take(&mut cx.runtime).complain(&mut cx);
     let (clusters, listeners, admin) = parts;
     let server_stats = ServerStats::register(&mut registry, "server.");
+    let filesystem_stats = FilesystemStats::register(&mut registry, "filesystem.");
     let listener_manager_stats = ListenerManagerStats::register(&mut registry, "listener_manager.");
     let cluster_manager_stats = ClusterManagerStats::register(&mut registry, "cluster_manager.");
     let (admin_stats, admin_listener_stats) = admin::register(&mut registry);
@@ -46,10 +54,12 @@ pub fn load_as(source: &Source, names: &Node) -> Result<Snapshot, Diagnostics> {
         bootstrap: proto,
         node,
         admin,
+        connection_limit,
         listeners,
         clusters,
         registry,
         server_stats,
+        filesystem_stats,
         listener_manager_stats,
         cluster_manager_stats,
         stats,
@@ -101,12 +111,11 @@ fn compile(proto: &Bootstrap, cx: &mut Cx<'_>) -> Parts {
             }
             let compiled = listener::compile::listener(listener, cx)?;
             // Every listener has a socket of its own, so two at one address would share its connections at random.
-            let chosen = !matches!(compiled.address, Address::Inet(address) if address.port() == 0);
-            if chosen && let Some(other) = addresses.insert(compiled.address.clone(), compiled.name.clone()) {
-                cx.error_at(
-                    "address",
-                    format!("listener `{other}` has the same address, {}", compiled.address),
-                );
+            for ListenAddress { address, .. } in &compiled.addresses {
+                let chosen = !matches!(address, Address::Inet(address) if address.port() == 0);
+                if chosen && let Some(other) = addresses.insert(address.clone(), compiled.name.clone()) {
+                    cx.error_at("address", format!("listener `{other}` has the same address, {address}"));
+                }
             }
             Some(Arc::new(compiled))
         })

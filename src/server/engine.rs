@@ -6,14 +6,17 @@
 //! layer gets the ones below it as arguments and can never call the ones above.
 
 use crate::access_log::Logger;
+use crate::http::Entrance;
 use crate::http::Http;
-use crate::io::{Io, Layer, Mail, Notice, Owner, Reactor, Rng, Task, TokenKind, Wake};
-use crate::listener::{Accepted, Listeners};
+use crate::io::{Io, Layer, Mail, Notice, Owner, Reactor, Rng, Scope, Task, TokenKind, Wake};
+use crate::listener::config::{Direction, ListenerConfig};
+use crate::listener::{Accepted, Listeners, http_config};
 use crate::stats::Block;
 use crate::upstream::config::ClusterTable;
 use crate::upstream::{SharedClusters, Upstream};
-use nuncio_reactor::{Event, RawKey, Readiness};
+use nuncio_reactor::{Address, Event, RawKey, Readiness, Socket};
 use std::io;
+use std::sync::Arc;
 
 /// The layers of one thread.
 #[derive(Debug)]
@@ -26,7 +29,6 @@ pub(super) struct Engine {
     pub(super) stats: Block,
     pub(super) rng: Rng,
     batch: Vec<Event<Task, Mail>>,
-    accepted: Vec<Accepted>,
 }
 
 /// What a turn brought for whoever runs the engine.
@@ -62,20 +64,48 @@ impl Engine {
         shared: SharedClusters,
         stats: Block,
         logger: Logger,
+        listeners: Listeners,
         mut rng: Rng,
     ) -> Self {
         let upstream = Upstream::new(clusters, shared, &mut rng);
         Self {
             reactor,
             io: Io::new(),
-            listeners: Listeners::default(),
+            listeners,
             http: Http::new(logger),
             upstream,
             stats,
             rng,
             batch: Vec::new(),
-            accepted: Vec::new(),
         }
+    }
+
+    /// Adds a listener at these addresses; with one socket for each, or none.
+    pub(super) fn add_listener(
+        &mut self,
+        config: &Arc<ListenerConfig>,
+        addresses: &[Address],
+        sockets: Vec<Socket>,
+    ) -> io::Result<()> {
+        let chains = config
+            .filter_chains
+            .iter()
+            .map(|chain| {
+                let entrance = Entrance {
+                    buffer_limit: config.buffer_limit,
+                    filter_chain: &chain.name,
+                    secure: chain.is_secure(),
+                    inbound: config.direction == Direction::Inbound,
+                    drains_when_sick: config.drains_when_sick,
+                };
+                self.http.add_manager(http_config(chain), &entrance)
+            })
+            .collect();
+        let listener = self.listeners.add(Arc::clone(config), addresses, chains);
+        for (place, (address, socket)) in addresses.iter().zip(sockets).enumerate() {
+            self.listeners.listen(listener, place, address, socket, &self.reactor)?;
+        }
+        Ok(())
     }
 
     /// Runs one turn. What is not for the layers is appended to `outside`.
@@ -110,6 +140,9 @@ impl Engine {
         self.settle();
         self.io.flush(&mut self.reactor);
         self.io.reap();
+        while let Some(gone) = self.io.next_gone() {
+            self.listeners.on_gone(gone, cx!(self));
+        }
     }
 
     pub(super) fn on_io(&mut self, token: TokenKind, ready: Readiness) {
@@ -128,6 +161,10 @@ impl Engine {
         match owner {
             Owner::Downstream(key) => self.http.on_socket(key, &notice, &mut self.upstream, cx!(self)),
             Owner::Upstream(key) => self.upstream.on_socket(key, notice, cx!(self)),
+            Owner::Arrival(key) => {
+                self.listeners.on_socket(key, cx!(self));
+                self.hand_over();
+            }
             Owner::Nobody => {}
         }
     }
@@ -146,6 +183,10 @@ impl Engine {
             Layer::Listener => self.accept(task.key),
             Layer::Downstream => self.http.on_task(task, &mut self.upstream, cx!(self)),
             Layer::Upstream => self.upstream.on_task(task, cx!(self)),
+            Layer::Arrival => {
+                self.listeners.on_task(task, cx!(self));
+                self.hand_over();
+            }
             Layer::Server => {}
         }
     }
@@ -158,26 +199,33 @@ impl Engine {
     }
 
     fn accept(&mut self, key: RawKey) {
-        self.listeners.accept(key, &mut self.accepted, cx!(self));
+        self.listeners.accept(key, cx!(self));
+        self.hand_over();
+    }
+
+    /// Serves what other workers have accepted for this one.
+    pub(super) fn collect(&mut self) {
+        self.listeners.collect(cx!(self));
         self.hand_over();
     }
 
     /// Closes the listening sockets; what they have queued is served.
-    pub(super) fn stop_accepting(&mut self) {
-        self.listeners.close(&mut self.accepted, &self.reactor);
+    pub(super) fn stop_accepting(&mut self, scope: Scope) {
+        self.listeners.close(scope, cx!(self));
         self.hand_over();
     }
 
     /// Stops accepting; what is open goes on until it is finished.
     pub(super) fn drain(&mut self) {
-        self.stop_accepting();
+        self.stop_accepting(Scope::All);
+        self.listeners.drain(false, cx!(self));
         self.http.drain(&mut self.upstream, cx!(self));
     }
 
     /// Ends everything at once.
     pub(super) fn stop(&mut self) {
-        let mut unserved = Vec::new();
-        self.listeners.close(&mut unserved, &self.reactor);
+        self.stop_accepting(Scope::All);
+        self.listeners.drain(true, cx!(self));
         self.http.stop(&mut self.upstream, cx!(self));
         self.upstream.close_idle(cx!(self));
         self.finish_turn();
@@ -189,8 +237,9 @@ impl Engine {
     }
 
     fn hand_over(&mut self) {
-        for Accepted { socket, peer, manager } in self.accepted.drain(..) {
-            self.http.accept(socket, peer, manager, cx!(self));
+        while let Some(Accepted { conn, provenance, chain }) = self.listeners.next_accepted() {
+            self.http.open(conn, provenance, chain, cx!(self));
+            self.io.rouse(conn, &mut self.reactor);
         }
     }
 }

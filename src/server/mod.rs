@@ -4,6 +4,7 @@ mod certificates;
 pub mod compile;
 mod engine;
 pub mod flags;
+mod limits;
 mod logging;
 mod run;
 #[cfg(test)]

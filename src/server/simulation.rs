@@ -8,10 +8,11 @@
 use super::engine::{Engine, Outside, cx};
 use super::snapshot::Snapshot;
 use crate::access_log::{FlusherHandle, Logger};
+use crate::http::Entrance;
 use crate::http::ManagerId;
 use crate::io::memory::{End, Net, pair};
-use crate::io::{ConnKey, Owner, Reactor, Rng, TokenKind};
-use crate::listener::{entrance, http_config};
+use crate::io::{ConnKey, Owner, Provenance, Reactor, Rng, TokenKind};
+use crate::listener::{Listeners, http_config};
 use crate::stats::{Block, Merged};
 use crate::upstream::SharedClusters;
 use nuncio_codec::h1::{self, RequestEvent, ResponseEvent};
@@ -373,12 +374,28 @@ impl Simulation {
         let stats = Block::new(&snapshot.registry);
         let shared = SharedClusters::new(&snapshot.clusters);
         let logger = Logger::new(FlusherHandle::nowhere());
-        let mut engine =
-            Engine::new(reactor, &snapshot.clusters, shared, stats, logger, Rng::seeded(seed ^ 0x5eed));
+        let mut engine = Engine::new(
+            reactor,
+            &snapshot.clusters,
+            shared,
+            stats,
+            logger,
+            Listeners::default(),
+            Rng::seeded(seed ^ 0x5eed),
+        );
         let mut rng = Rng::seeded(seed);
         engine.io.memory = Some(Net::new(512 + rng.below(40_000) as usize));
         let listener = &snapshot.listeners[0];
-        let manager = engine.http.add_manager(http_config(listener), &entrance(listener, &listener.address));
+        let manager = {
+            let entrance = Entrance {
+                secure: false,
+                buffer_limit: listener.buffer_limit,
+                filter_chain: "",
+                inbound: false,
+                drains_when_sick: false,
+            };
+            engine.http.add_manager(http_config(&listener.filter_chains[0]), &entrance)
+        };
         Self {
             engine,
             snapshot,
@@ -399,7 +416,8 @@ impl Simulation {
         let limit = self.snapshot.listeners[0].buffer_limit;
         let key = self.engine.io.adopt_memory(ours, Owner::Nobody, limit);
         let engine = &mut self.engine;
-        engine.http.open(key, Address::unix("@client"), self.manager, cx!(engine));
+        let provenance = Provenance::direct(Address::unix("@client"), Address::unix("@proxy"));
+        engine.http.open(key, provenance, self.manager, cx!(engine));
         let count = 1 + self.rng.below(5) as u32;
         self.clients.push(ClientPeer {
             end: Some(theirs),

@@ -4,9 +4,10 @@
 
 use crate::admin::config::AdminConfig;
 use crate::api::envoy::config::bootstrap::v3::Bootstrap;
+use crate::http::config::HcmStats;
 use crate::listener::config::ListenerConfig;
 use crate::stats::{
-    ClusterManagerStats, Http1Stats, HttpStats, ListenerManagerStats, ListenerStats, Registry, ServerStats,
+    ClusterManagerStats, FilesystemStats, ListenerManagerStats, ListenerStats, Registry, ServerStats,
     StatsConfig,
 };
 use crate::upstream::config::ClusterTable;
@@ -21,6 +22,8 @@ pub struct Snapshot {
     pub node: Node,
     /// The admin interface, if there is one.
     pub admin: Option<AdminConfig>,
+    /// Most connections that all listeners have at a time.
+    pub connection_limit: Option<u32>,
     /// In configuration order.
     pub listeners: Vec<Arc<ListenerConfig>>,
     /// In configuration order.
@@ -29,6 +32,8 @@ pub struct Snapshot {
     pub registry: Registry,
     /// `server.`.
     pub server_stats: ServerStats,
+    /// `filesystem.`.
+    pub filesystem_stats: FilesystemStats,
     /// `listener_manager.`.
     pub listener_manager_stats: ListenerManagerStats,
     /// `cluster_manager.`.
@@ -36,7 +41,7 @@ pub struct Snapshot {
     /// What the configuration says about statistics.
     pub stats: StatsConfig,
     /// `http.admin.`; see `admin::register`.
-    pub admin_stats: (HttpStats, Http1Stats),
+    pub admin_stats: HcmStats,
     /// `listener.admin.`.
     pub admin_listener_stats: ListenerStats,
 }

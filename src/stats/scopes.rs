@@ -75,6 +75,7 @@ scope! {
             downstream_rq_response_before_rq_complete downstream_rq_failed_path_normalization
             downstream_rq_redirected_with_normalized_path
             downstream_rq_non_relative_path downstream_rq_ws_on_non_ws_route
+            downstream_rq_too_many_premature_resets
             downstream_flow_control_paused_reading_total downstream_flow_control_resumed_reading_total
             no_route no_cluster rq_direct_response rq_redirect rq_reset_after_downstream_response_started rq_total
             rs_too_large;
@@ -97,6 +98,24 @@ scope! {
         sparse: ;
         gauges: ;
         sparse_gauges: ;
+        codes: ;
+        histograms: ;
+        sparse_histograms: ;
+    }
+}
+
+scope! {
+    /// `http2.` for all listeners and `cluster.<name>.http2.` for a cluster: the HTTP/2 codec.
+    Http2Stats {
+        counters: ;
+        sparse:
+            dropped_headers_with_underscores requests_rejected_with_underscores_in_headers
+            goaway_sent header_overflow headers_cb_no_stream inbound_continuation_flood
+            inbound_empty_frames_flood inbound_priority_frames_flood inbound_window_update_frames_flood
+            keepalive_timeout outbound_control_flood outbound_flood refused_streams rx_messaging_error rx_reset
+            settings_timeout stream_refused_errors trailers tx_flush_timeout tx_reset;
+        gauges: ;
+        sparse_gauges: streams_active;
         codes: ;
         histograms: ;
         sparse_histograms: ;
@@ -209,46 +228,8 @@ scope! {
             upstream_cx_rx_bytes_buffered upstream_cx_tx_bytes_buffered;
         sparse_gauges: ;
         codes: upstream_rq_code = "upstream_rq_";
-        histograms: upstream_cx_connect_ms upstream_cx_length_ms;
+        histograms: upstream_cx_connect_ms upstream_cx_length_ms upstream_rq_per_cx;
         sparse_histograms: upstream_rq_time;
-    }
-}
-
-/// `listener.<address>.`: one listener.
-#[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "the fields carry the names that Envoy documents")]
-pub struct ListenerStats {
-    /// Also shown for each worker, as `worker_<n>.downstream_cx_total`.
-    pub downstream_cx_total: Counter,
-    pub downstream_cx_destroy: Counter,
-    pub downstream_cx_overflow: Counter,
-    pub downstream_cx_transport_socket_connect_timeout: Counter,
-    pub no_filter_chain_match: Counter,
-    /// Also shown for each worker, as `worker_<n>.downstream_cx_active`.
-    pub downstream_cx_active: Gauge,
-    pub downstream_cx_length_ms: Histogram,
-    /// Of the connection manager.
-    pub http: ListenerHttpStats,
-}
-
-impl ListenerStats {
-    /// Registers every name below `prefix`, which ends with a dot, with a connection manager of this `stat_prefix`.
-    pub fn register(registry: &mut Registry, prefix: &str, http: &str) -> Self {
-        let name = |name: &str| format!("{prefix}{name}");
-        let stats = Self {
-            downstream_cx_total: registry.counter(&name("downstream_cx_total")),
-            downstream_cx_destroy: registry.counter(&name("downstream_cx_destroy")),
-            downstream_cx_overflow: registry.counter(&name("downstream_cx_overflow")),
-            downstream_cx_transport_socket_connect_timeout: registry
-                .counter(&name("downstream_cx_transport_socket_connect_timeout")),
-            no_filter_chain_match: registry.counter(&name("no_filter_chain_match")),
-            downstream_cx_active: registry.gauge(&name("downstream_cx_active")),
-            downstream_cx_length_ms: registry.histogram(&name("downstream_cx_length_ms"), Unit::Milliseconds),
-            http: ListenerHttpStats::register(registry, &format!("{prefix}http.{http}.")),
-        };
-        registry.show_each_worker(prefix, "downstream_cx_total");
-        registry.show_each_worker(prefix, "downstream_cx_active");
-        stats
     }
 }
 
@@ -281,13 +262,29 @@ scope! {
 }
 
 scope! {
+    /// `filesystem.`: access log files. `write_dropped` is our own: buffers that were thrown away.
+    FilesystemStats {
+        counters: flushed_by_timer reopen_failed write_buffered write_completed write_dropped write_failed;
+        sparse: ;
+        gauges: write_total_buffered;
+        sparse_gauges: ;
+        codes: ;
+        histograms: ;
+        sparse_histograms: ;
+    }
+}
+
+scope! {
     /// `server.`: the process.
     ServerStats {
-        counters: dropped_stat_datagrams;
+        counters:
+            dropped_stat_datagrams dropped_stat_flushes static_unknown_fields dynamic_unknown_fields wip_protos
+            debug_assertion_failures envoy_bug_failures envoy_notifications;
         sparse: ;
         gauges:
             uptime live state concurrency total_connections memory_allocated memory_heap_size memory_physical_size
-            days_until_first_cert_expiring hot_restart_epoch;
+            days_until_first_cert_expiring hot_restart_epoch hot_restart_generation parent_connections
+            seconds_until_first_ocsp_response_expiring;
         sparse_gauges: ;
         codes: ;
         histograms: initialization_time_ms;

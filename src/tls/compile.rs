@@ -28,6 +28,7 @@ use crate::api::envoy::extensions::transport_sockets::tls::v3::{
     UpstreamTlsContext,
 };
 use crate::config::Cx;
+use crate::network::Cidr;
 use ::aws_lc_rs::digest;
 use prost::Message;
 use rustls::client::Resumption;
@@ -370,12 +371,10 @@ fn ticket_keys(proto: &TlsSessionTicketKeys, cx: &mut Cx<'_>) -> Option<TicketKe
 
 fn key_log(proto: &TlsKeyLog, cx: &mut Cx<'_>) -> Option<(KeyLogRanges, Arc<KeyLogFile>)> {
     let path = cx.text("path", &proto.path)?;
-    let local = cx.each("local_address_range", &proto.local_address_range, |cx, range| {
-        crate::http::compile::cidr(range, cx)
-    });
-    let remote = cx.each("remote_address_range", &proto.remote_address_range, |cx, range| {
-        crate::http::compile::cidr(range, cx)
-    });
+    let local =
+        cx.each("local_address_range", &proto.local_address_range, |cx, range| Cidr::compile(range, cx));
+    let remote =
+        cx.each("remote_address_range", &proto.remote_address_range, |cx, range| Cidr::compile(range, cx));
     match KeyLogFile::open(path) {
         Ok(file) => Some((KeyLogRanges { local, remote }, Arc::new(file))),
         Err(error) => {

@@ -14,7 +14,7 @@ use super::tickets::TicketKeys;
 use super::trace::Trace;
 use crate::api::envoy::extensions::transport_sockets::tls::v3::{DownstreamTlsContext, UpstreamTlsContext};
 use crate::config::{Cx, Diagnostics};
-use crate::http::config::Cidr;
+use crate::network::Cidr;
 use crate::stats::{Block, Registry};
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;

@@ -76,7 +76,13 @@ impl Identities {
 
     /// The place of the certificate for a client that asks for `name`, can verify `schemes`, and may want an OCSP
     /// response.
-    pub(super) fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme], ocsp: bool, now: i64) -> usize {
+    pub(super) fn choose(
+        &self,
+        name: Option<&str>,
+        schemes: &[SignatureScheme],
+        ocsp: bool,
+        now: i64,
+    ) -> usize {
         let elliptic = schemes.iter().any(|scheme| is_elliptic(*scheme));
         let fits = |at: usize| {
             if ocsp && self.staple(at, now) == Staple::Missing {

@@ -1,8 +1,9 @@
 //! An attempt: one try of a request on one host; and what can happen to it.
 
 use super::config::{ClusterId, Priority};
+use super::pool::Place;
 use crate::tls::TlsInfo;
-use nuncio_codec::{Buffer, HeaderMap, ResponseHead};
+use nuncio_codec::{Buffer, HeaderMap, RequestHead, ResponseHead, Version, h2};
 use nuncio_reactor::{Address, RawKey, slab_key};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -47,6 +48,10 @@ pub enum Failure {
     },
     /// We ended it ourselves, since what was asked for cannot be sent.
     LocalReset,
+    /// The upstream reset the stream.
+    RemoteReset,
+    /// The upstream has certainly not processed the request: it may be sent again.
+    Unprocessed,
     /// The upstream broke the protocol.
     Protocol {
         /// The codec's details.
@@ -109,6 +114,10 @@ pub struct Ask {
     pub requester: RawKey,
     /// Only a connection will do that has never been used.
     pub fresh: bool,
+    /// The response's reader takes bytes that are not in memory.
+    pub bulk: bool,
+    /// The version in which the request came.
+    pub version: Version,
 }
 
 /// The host of an attempt and the connection to it.
@@ -122,6 +131,8 @@ pub struct Peer {
     pub connection: Option<u64>,
     /// What is known of its TLS.
     pub tls: Option<Arc<TlsInfo>>,
+    /// What is spoken on it.
+    pub version: Version,
 }
 
 /// One try of a request.
@@ -129,10 +140,41 @@ pub struct Peer {
 pub(super) struct Attempt {
     pub(super) requester: RawKey,
     pub(super) cluster: u32,
-    pub(super) host: u32,
-    pub(super) priority: Priority,
+    pub(super) place: Place,
     /// Its caller is internal.
     pub(super) internal: bool,
+    /// The response's reader takes bytes that are not in memory.
+    pub(super) bulk: bool,
     /// Its connection, once it has one.
     pub(super) client: Option<super::client::ClientKey>,
+    /// HTTP/2: its stream on that connection.
+    pub(super) stream: OfStream,
+}
+
+/// What an attempt knows of its stream of HTTP/2.
+#[derive(Debug, Default)]
+pub(super) struct OfStream {
+    pub(super) id: Option<h2::StreamId>,
+    /// The response's reader is slow: these bytes of it count against the window.
+    pub(super) paused: bool,
+    pub(super) unconsumed: usize,
+    /// The request is complete; so is the response.
+    pub(super) request_end: bool,
+    pub(super) response_end: bool,
+    pub(super) response_started: bool,
+    /// It is a tunnel if the upstream agrees: neither half ends the other.
+    pub(super) tunnel: bool,
+    /// The protocol that an HTTP/1 client wants to upgrade to.
+    pub(super) upgrade: Option<Box<[u8]>>,
+    /// What must wait until the upstream has said whether it takes extended CONNECT.
+    pub(super) parked: Option<Box<Parked>>,
+}
+
+/// A request that waits for the upstream's SETTINGS.
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub(super) head: RequestHead,
+    /// What the client has sent ahead, and whether that is all.
+    pub(super) data: Buffer,
+    pub(super) end: bool,
 }

@@ -1,6 +1,9 @@
 //! `envoy.config.cluster.v3.Cluster` to [`ClusterConfig`].
 
-use super::config::{CircuitLimits, ClusterConfig, HostConfig, LoadBalancing, Locality, Priority};
+use super::config::{
+    CircuitLimits, ClusterConfig, HostConfig, LoadBalancing, Locality, Priority, Protocol as Http,
+};
+use super::http2::Http2Config;
 use crate::api::envoy::config::cluster::v3::cluster::{LbConfig, LbPolicy};
 use crate::api::envoy::config::cluster::v3::{CircuitBreakers, Cluster};
 use crate::api::envoy::config::core::v3::{
@@ -13,6 +16,7 @@ use crate::api::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, LbEndpoint, lb_endpoint::HostIdentifier,
 };
 use crate::api::envoy::extensions::http::header_formatters::preserve_case::v3::PreserveCaseFormatterConfig;
+use crate::api::envoy::extensions::http::header_formatters::preserve_case::v3::preserve_case_formatter_config::FormatterTypeOnEnvoyHeaders;
 use crate::api::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use crate::api::envoy::extensions::upstreams::http::v3::http_protocol_options::{
     UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
@@ -20,10 +24,11 @@ use crate::api::envoy::extensions::upstreams::http::v3::http_protocol_options::{
 use crate::api::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
 use crate::api::envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext;
 use crate::config::{Cx, is};
+use crate::stats::{BreakerStats, CallerStats, ClusterStats, HostStats, Http2Stats};
 use crate::tls;
 use crate::tls::config::{ClientContext, ClientOptions};
-use crate::stats::{BreakerStats, CallerStats, ClusterStats, HostStats};
 use nuncio_codec::h1::{self, HeaderCase};
+use nuncio_codec::h2;
 use nuncio_reactor::{Address, Keepalive};
 use prost::Name;
 use std::net::{IpAddr, SocketAddr};
@@ -79,7 +84,9 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
         hosts,
         buffer_limit: proto.per_connection_buffer_limit_bytes.unwrap_or(BUFFER_LIMIT),
         limits,
+        protocol: protocol.protocol,
         http1: protocol.http1,
+        http2: protocol.http2,
         idle_timeout: protocol.idle_timeout,
         max_connection_duration: protocol.max_connection_duration,
         max_requests_per_connection: protocol.max_requests_per_connection,
@@ -90,6 +97,7 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
         callers: ["external", "internal"]
             .map(|caller| CallerStats::register(cx.registry, &format!("{prefix}{caller}."))),
         canary: CallerStats::register(cx.registry, &format!("{prefix}canary.")),
+        http2_stats: Http2Stats::register(cx.registry, &format!("{prefix}http2.")),
         breaker_stats: ["default", "high"].map(|priority| {
             BreakerStats::register(cx.registry, &format!("{prefix}circuit_breakers.{priority}."))
         }),
@@ -149,7 +157,7 @@ pub(crate) fn priority(proto: core::RoutingPriority) -> Priority {
     }
 }
 
-fn keepalive(proto: core::TcpKeepalive) -> Keepalive {
+pub(crate) fn keepalive(proto: core::TcpKeepalive) -> Keepalive {
     let seconds = |seconds: Option<u32>| seconds.map(|seconds| Duration::from_secs(seconds.into()));
     Keepalive {
         time: seconds(proto.keepalive_time),
@@ -160,7 +168,9 @@ fn keepalive(proto: core::TcpKeepalive) -> Keepalive {
 
 /// What a cluster's HTTP options say.
 struct HttpOptions {
+    protocol: Http,
     http1: h1::ClientSettings,
+    http2: Http2Config,
     idle_timeout: Option<Duration>,
     max_connection_duration: Option<Duration>,
     max_requests_per_connection: Option<u32>,
@@ -190,20 +200,38 @@ fn protocol(proto: &Cluster, cx: &mut Cx<'_>) -> HttpOptions {
                 protocol.max_requests_per_connection.or(proto.max_requests_per_connection);
             let options = proto.http_protocol_options.clone().unwrap_or_default();
             cx.field("http_protocol_options", |cx| http1(&options, &mut protocol.http1, cx));
+            if let Some(options) = &proto.http2_protocol_options {
+                protocol.protocol = Http::Http2;
+                cx.field("http2_protocol_options", |cx| http2(options, &mut protocol, cx));
+            }
             protocol
         }
         Some((name, options)) => cx.field("typed_extension_protocol_options", |cx| {
             cx.field(&name, |cx| {
                 let mut protocol = common(options.common_http_protocol_options.unwrap_or_default(), cx);
                 match &options.upstream_protocol_options {
-                    None => cx.one_of(&["explicit_http_config"]),
+                    None => cx.one_of(&["explicit_http_config", "use_downstream_protocol_config"]),
                     Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)) => {
                         cx.field("explicit_http_config", |cx| match &explicit.protocol_config {
-                            None => cx.one_of(&["http_protocol_options"]),
+                            None => cx.one_of(&["http_protocol_options", "http2_protocol_options"]),
                             Some(ProtocolConfig::HttpProtocolOptions(options)) => {
                                 cx.field("http_protocol_options", |cx| {
                                     http1(options, &mut protocol.http1, cx)
                                 });
+                            }
+                            Some(ProtocolConfig::Http2ProtocolOptions(options)) => {
+                                protocol.protocol = Http::Http2;
+                                cx.field("http2_protocol_options", |cx| http2(options, &mut protocol, cx));
+                            }
+                        });
+                    }
+                    Some(UpstreamProtocolOptions::UseDownstreamProtocolConfig(options)) => {
+                        cx.field("use_downstream_protocol_config", |cx| {
+                            let of_http1 = options.http_protocol_options.clone().unwrap_or_default();
+                            cx.field("http_protocol_options", |cx| http1(&of_http1, &mut protocol.http1, cx));
+                            if let Some(options) = &options.http2_protocol_options {
+                                protocol.protocol = Http::Downstream;
+                                cx.field("http2_protocol_options", |cx| http2(options, &mut protocol, cx));
                             }
                         });
                     }
@@ -221,11 +249,26 @@ fn common(proto: core::HttpProtocolOptions, cx: &mut Cx<'_>) -> HttpOptions {
         if kib.is_some_and(|kib| kib == 0 || kib > 8192) {
             cx.error_at("max_response_headers_kb", "the size is out of range: 1 to 8192");
         }
+        if proto.max_connection_duration_jitter.is_some() {
+            cx.error_at(
+                "max_connection_duration_jitter",
+                "is about connections of clients, not those of a cluster",
+            );
+        }
         if proto.headers_with_underscores_action() != HeadersWithUnderscoresAction::Allow {
             cx.error_at("headers_with_underscores_action", "has no meaning for responses of a cluster");
         }
         let max_headers_count = max_headers_count(proto.max_headers_count, cx);
         HttpOptions {
+            protocol: Http::Http1,
+            http2: Http2Config {
+                settings: h2::Settings {
+                    max_headers_bytes: kib.map_or(default.max_headers_bytes, |kib| kib.min(8192) * 1024),
+                    max_headers_count: max_headers_count.unwrap_or(default.max_headers_count),
+                    ..h2::Settings::default()
+                },
+                keepalive: None,
+            },
             http1: h1::ClientSettings {
                 max_headers_bytes: kib.map_or(default.max_headers_bytes, |kib| kib.min(8192) * 1024),
                 max_headers_count: max_headers_count.unwrap_or(default.max_headers_count),
@@ -245,6 +288,11 @@ fn common(proto: core::HttpProtocolOptions, cx: &mut Cx<'_>) -> HttpOptions {
             max_stream_duration: cx.limit("max_stream_duration", proto.max_stream_duration.as_ref(), None),
         }
     })
+}
+
+/// What `Http2ProtocolOptions` says about connections to a cluster.
+fn http2(options: &core::Http2ProtocolOptions, protocol: &mut HttpOptions, cx: &mut Cx<'_>) {
+    protocol.http2 = super::http2::http2(options, protocol.http2.settings, false, cx);
 }
 
 /// `HttpProtocolOptions.max_headers_count`.
@@ -284,14 +332,19 @@ pub(crate) fn header_case(options: &core::Http1ProtocolOptions, cx: &mut Cx<'_>)
         }
         Some(HeaderFormat::ProperCaseWords(_)) => HeaderCase::Proper,
         Some(HeaderFormat::StatefulFormatter(extension)) => cx.field("stateful_formatter", |cx| {
-            if let Some(any) = cx.required("typed_config", &extension.typed_config)
-                && !is::<PreserveCaseFormatterConfig>(any)
-            {
-                cx.field("typed_config", |cx| {
+            let Some(any) = cx.required("typed_config", &extension.typed_config) else {
+                return HeaderCase::Preserve;
+            };
+            cx.field("typed_config", |cx| {
+                if !is::<PreserveCaseFormatterConfig>(any) {
                     cx.wrong_extension(any, "header formatter", &[&PreserveCaseFormatterConfig::full_name()]);
-                });
-            }
-            HeaderCase::Preserve
+                }
+                let config = cx.unpack::<PreserveCaseFormatterConfig>(any).unwrap_or_default();
+                match config.formatter_type_on_envoy_headers() {
+                    FormatterTypeOnEnvoyHeaders::Default => HeaderCase::Preserve,
+                    FormatterTypeOnEnvoyHeaders::ProperCase => HeaderCase::PreserveElseProper,
+                }
+            })
         }),
     })
 }
@@ -346,6 +399,20 @@ fn host(proto: &LbEndpoint, locality: &Locality, cx: &mut Cx<'_>) -> Option<Host
 
 /// Compiles an address, and the mode of its file if it is a unix socket.
 pub(crate) fn address(proto: &core::Address, cx: &mut Cx<'_>) -> Option<(Address, Option<u32>)> {
+    let (address, mode, dual) = address_and_more(proto, cx)?;
+    if dual {
+        cx.field("socket_address", |cx| {
+            cx.error_at("ipv4_compat", "is about addresses of listeners");
+        });
+    }
+    Some((address, mode))
+}
+
+/// The same, and whether it is for both versions of IP.
+pub(crate) fn address_and_more(
+    proto: &core::Address,
+    cx: &mut Cx<'_>,
+) -> Option<(Address, Option<u32>, bool)> {
     match &proto.address {
         None => {
             cx.one_of(&["socket_address", "pipe"]);
@@ -372,7 +439,7 @@ pub(crate) fn address(proto: &core::Address, cx: &mut Cx<'_>) -> Option<(Address
             let port = u16::try_from(port).map_err(|_| {
                 cx.error_at("port_value", format!("{port} is not a port: 0 to 65535"));
             });
-            Some((Address::Inet(SocketAddr::new(ip.ok()?, port.ok()?)), None))
+            Some((Address::Inet(SocketAddr::new(ip.ok()?, port.ok()?)), None, socket.ipv4_compat))
         }),
         Some(address::Address::Pipe(pipe)) => cx.field("pipe", |cx| {
             let path = cx.text("path", &pipe.path)?;
@@ -386,7 +453,7 @@ pub(crate) fn address(proto: &core::Address, cx: &mut Cx<'_>) -> Option<(Address
             if pipe.mode != 0 && path.starts_with('@') {
                 cx.error_at("mode", "a name in the abstract namespace has no file, and no mode");
             }
-            Some((Address::unix(path), (pipe.mode != 0).then_some(pipe.mode)))
+            Some((Address::unix(path), (pipe.mode != 0).then_some(pipe.mode), false))
         }),
     }
 }

@@ -1,8 +1,9 @@
 //! The validated form of a cluster: what the cluster manager runs on.
 
+use super::http2::Http2Config;
+use crate::stats::{BreakerStats, CallerStats, ClusterStats, HostStats, Http2Stats};
 use crate::tls::config::ClientContext;
-use crate::stats::{BreakerStats, CallerStats, ClusterStats, HostStats};
-use nuncio_codec::h1;
+use nuncio_codec::{Version, h1};
 use nuncio_reactor::{Address, Keepalive};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,8 +43,12 @@ pub struct ClusterConfig {
     pub buffer_limit: u32,
     /// Limits for each [`Priority`].
     pub limits: [CircuitLimits; 2],
+    /// Which HTTP is spoken.
+    pub protocol: Protocol,
     /// Limits and options of HTTP/1 towards this cluster.
     pub http1: h1::ClientSettings,
+    /// The same of HTTP/2.
+    pub http2: Http2Config,
     /// Idle pooled connections are closed after this. Default 1 h; `None` is never.
     pub idle_timeout: Option<Duration>,
     /// Connections are closed with the exchange that they carry then. Default: never.
@@ -62,8 +67,33 @@ pub struct ClusterConfig {
     pub callers: [CallerStats; 2],
     /// The same for answers that say that they come from a canary.
     pub canary: CallerStats,
+    /// Where its codec of HTTP/2 counts.
+    pub http2_stats: Http2Stats,
     /// Where its limits are shown, for each priority.
     pub breaker_stats: [BreakerStats; 2],
+}
+
+/// Which HTTP is spoken to a cluster.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2, without asking.
+    Http2,
+    /// That of the request (`use_downstream_protocol_config`).
+    Downstream,
+}
+
+impl Protocol {
+    /// Whether a request that came in this version goes out as HTTP/2.
+    pub fn is_h2(self, downstream: Version) -> bool {
+        match self {
+            Self::Http1 => false,
+            Self::Http2 => true,
+            Self::Downstream => downstream == Version::H2,
+        }
+    }
 }
 
 /// `envoy.config.core.v3.Locality`; each part may be empty.

@@ -1,17 +1,18 @@
-//! One exchange on an upstream connection: the request goes down, the response comes up as events.
+//! One exchange on an upstream connection: the request goes down, the response comes up as events. What is different
+//! with HTTP/2 is in `multiplexed`.
 //!
 //! Reading is bounded per turn so that one large response cannot starve other connections. The exchange ends
 //! with the response: if the request was complete by then the connection is free for the next one, otherwise it
 //! is closed, since the rest of the request has no reader any more.
 
-use super::attempt::{AttemptKey, Event, Failure, Peer, What};
-use super::client::{ClientKey, State};
+use super::attempt::{Attempt, AttemptKey, Event, Failure, Peer, What};
+use super::client::{Carrier, ClientKey, State};
 use super::config::{ClusterConfig, ClusterId};
 use super::manager::{By, Upstream, millis};
-use crate::io::{Close, Cx, Owner, Read, Task};
+use crate::io::{BULK, Close, Cx, Owner, Read, Task};
 use crate::stats::CallerStats;
 use nuncio_codec::h1::ResponseEvent;
-use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead};
+use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead, ResponseHead};
 use nuncio_reactor::SlabKey;
 use std::time::Duration;
 
@@ -30,9 +31,12 @@ impl Upstream {
     ) -> u64 {
         let Some(key) = self.client_of(attempt) else { return 0 };
         let client = self.clients.get_mut(key).expect("bound connections live");
+        let Carrier::H1(codec) = &mut client.carrier else {
+            return self.open_stream(attempt, key, head, end, cx);
+        };
         let output = cx.io.output(client.conn);
         let before = output.len();
-        if let Err(error) = client.codec.send_headers(head, end, output) {
+        if let Err(error) = codec.send_headers(head, end, output) {
             // Nothing was written, but what was to be sent is not fit to be sent to anybody.
             let failure = Failure::Protocol { details: error.details() };
             self.break_off(key, (failure, 0), By::Us, cx);
@@ -58,9 +62,12 @@ impl Upstream {
             return (true, 0);
         };
         let client = self.clients.get_mut(key).expect("bound connections live");
+        let Carrier::H1(codec) = &mut client.carrier else {
+            return self.send_on_stream(attempt, key, data, end, cx);
+        };
         let output = cx.io.output(client.conn);
         let before = output.len();
-        client.codec.send_data(data, end, output);
+        codec.send_data(data, end, output);
         let sent = (output.len() - before) as u64;
         let stats = &self.clusters[client.cluster as usize].config.stats;
         cx.stats.add(stats.upstream_cx_tx_bytes_total, sent);
@@ -70,7 +77,7 @@ impl Upstream {
         }
         client.backed_up |= backed_up;
         let more = !client.backed_up;
-        if end && client.codec.in_tunnel() {
+        if end && codec.in_tunnel() {
             if client.half {
                 self.on_complete(key, attempt, By::Us, cx);
             } else {
@@ -84,9 +91,12 @@ impl Upstream {
     pub fn send_trailers(&mut self, attempt: AttemptKey, trailers: &HeaderMap, cx: &mut Cx<'_>) -> u64 {
         let Some(key) = self.client_of(attempt) else { return 0 };
         let client = self.clients.get_mut(key).expect("bound connections live");
+        let Carrier::H1(codec) = &mut client.carrier else {
+            return self.end_on_stream(attempt, key, trailers, cx);
+        };
         let output = cx.io.output(client.conn);
         let before = output.len();
-        client.codec.send_trailers(trailers, output);
+        codec.send_trailers(trailers, output);
         let sent = (output.len() - before) as u64;
         cx.stats.add(self.clusters[client.cluster as usize].config.stats.upstream_cx_tx_bytes_total, sent);
         sent
@@ -96,8 +106,11 @@ impl Upstream {
     pub fn pause(&mut self, attempt: AttemptKey, cx: &mut Cx<'_>) {
         let Some(key) = self.client_of(attempt) else { return };
         let client = self.clients.get_mut(key).expect("bound connections live");
-        if !client.paused {
-            client.paused = true;
+        let paused = match (&client.carrier, self.attempts.get_mut(attempt)) {
+            (Carrier::H2(_), Some(attempt)) => &mut attempt.stream.paused,
+            _ => &mut client.paused,
+        };
+        if !std::mem::replace(paused, true) {
             let stats = &self.clusters[client.cluster as usize].config.stats;
             cx.stats.inc(stats.upstream_flow_control_paused_reading_total);
         }
@@ -107,6 +120,9 @@ impl Upstream {
     pub fn resume(&mut self, attempt: AttemptKey, cx: &mut Cx<'_>) {
         let Some(key) = self.client_of(attempt) else { return };
         let client = self.clients.get_mut(key).expect("bound connections live");
+        if let Carrier::H2(_) = client.carrier {
+            return self.resume_stream(attempt, key, cx);
+        }
         if client.paused {
             client.paused = false;
             let stats = &self.clusters[client.cluster as usize].config.stats;
@@ -116,17 +132,24 @@ impl Upstream {
         }
     }
 
+    /// Whether the request's body may come as bytes that are not in memory.
+    pub fn takes_bulk(&self, attempt: AttemptKey, cx: &Cx<'_>) -> bool {
+        let client = self.client_of(attempt).and_then(|key| self.clients.get(key));
+        client.is_some_and(|client| !client.place.h2 && cx.io.is_plain(client.conn))
+    }
+
     /// Gives up an attempt: nothing more is heard of it. A connection in use for it is closed.
     pub fn abandon(&mut self, attempt: AttemptKey, cx: &mut Cx<'_>) {
         let Some(state) = self.attempts.get(attempt) else { return };
-        let (cluster, host, client) = (state.cluster, (state.host, state.priority), state.client);
+        let (cluster, place, client) = (state.cluster, state.place, state.client);
         match client {
             None => {
                 cx.stats.inc(self.stats(cluster).upstream_rq_cancelled);
                 self.stop_waiting(attempt, cx);
             }
+            Some(client) if place.h2 => self.abandon_stream(attempt, client, cx),
             Some(client) => {
-                self.detach(cluster, host, cx);
+                self.detach(cluster, place, cx);
                 self.close(client, Close::Now, By::Us, cx);
             }
         }
@@ -162,12 +185,15 @@ impl Upstream {
         cx.stats.record(callers[usize::from(internal)].upstream_rq_time, millis(took));
     }
 
-    fn client_of(&self, attempt: AttemptKey) -> Option<ClientKey> {
+    pub(super) fn client_of(&self, attempt: AttemptKey) -> Option<ClientKey> {
         self.attempts.get(attempt)?.client
     }
 
     /// Reads and parses until there is nothing more, the reader is slow, or others must have their turn.
     pub(super) fn pump(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
+        if self.clients.get(key).is_some_and(|client| matches!(client.carrier, Carrier::H2(_))) {
+            return self.pump_h2(key, cx);
+        }
         self.tell_drained(key, cx);
         let mut budget = READ_BUDGET;
         loop {
@@ -192,7 +218,12 @@ impl Upstream {
                 return;
             }
             let cluster = client.cluster;
-            match cx.io.read(client.conn) {
+            let left = match &client.carrier {
+                Carrier::H1(codec) if client.bulk => codec.plain_left(),
+                _ => 0,
+            };
+            let read = if left < BULK { cx.io.read(client.conn) } else { cx.io.read_bulk(client.conn, left) };
+            match read {
                 Read::Data(n) => {
                     budget = budget.saturating_sub(n);
                     cx.stats.add(self.stats(cluster).upstream_cx_rx_bytes_total, n as u64);
@@ -214,12 +245,13 @@ impl Upstream {
             if matches!(client.state, State::Connecting { .. }) {
                 return true;
             }
+            let Carrier::H1(codec) = &mut client.carrier else { return true };
             let input = cx.io.input(client.conn);
             if input.is_empty() {
                 return true;
             }
             let before = input.len();
-            match client.codec.poll(input) {
+            match codec.poll(input) {
                 Ok(Some(event)) => {
                     let received = before - input.len();
                     self.on_response(key, event, (received, By::Us), cx);
@@ -243,21 +275,15 @@ impl Upstream {
     ) {
         let Some(client) = self.clients.get(key) else { return };
         let State::Busy(attempt) = client.state else { return };
-        let (cluster, host) = (ClusterId(client.cluster), client.host);
         let bound = self.attempts.get(attempt).expect("a busy connection has its attempt");
-        let (requester, internal) = (bound.requester, bound.internal);
+        let requester = bound.requester;
         let (what, end) = match event {
             ResponseEvent::Informational { head } => {
-                self.charge(cluster, internal, head.status, cx);
+                self.on_interim(attempt, head.status, cx);
                 (What::Informational(head), false)
             }
             ResponseEvent::Headers { head, end } => {
-                self.charge(cluster, internal, head.status, cx);
-                let stats = self.host_stats(cluster.0, host);
-                cx.stats.inc(if head.status >= 500 { stats.rq_error } else { stats.rq_success });
-                if head.headers.get(HeaderId::X_ENVOY_UPSTREAM_CANARY) == Some(b"true") {
-                    count_status(&self.cluster(cluster).canary, head.status, cx);
-                }
+                self.on_head(attempt, &head, cx);
                 (What::Headers { head, end }, end)
             }
             ResponseEvent::Data { data, end } => (What::Data { data, end }, end),
@@ -266,7 +292,7 @@ impl Upstream {
         self.events.push_back(Event { requester, attempt, what, received });
         if end {
             let client = self.clients.get_mut(key).expect("the caller has just used it");
-            if client.codec.in_tunnel() && !client.codec.request_complete() {
+            if client.h1().is_some_and(|codec| codec.in_tunnel() && !codec.request_complete()) {
                 client.half = true;
             } else {
                 self.on_complete(key, attempt, by, cx);
@@ -274,30 +300,49 @@ impl Upstream {
         }
     }
 
+    /// Counts an interim response.
+    pub(super) fn on_interim(&self, attempt: AttemptKey, status: u16, cx: &Cx<'_>) {
+        let Some(Attempt { cluster, internal, .. }) = self.attempts.get(attempt) else { return };
+        self.charge(ClusterId(*cluster), *internal, status, cx);
+    }
+
+    /// Counts a response.
+    pub(super) fn on_head(&self, attempt: AttemptKey, head: &ResponseHead, cx: &Cx<'_>) {
+        let Some(Attempt { cluster, internal, place, .. }) = self.attempts.get(attempt) else { return };
+        let cluster = ClusterId(*cluster);
+        self.charge(cluster, *internal, head.status, cx);
+        let stats = self.host_stats(cluster.0, place.host);
+        cx.stats.inc(if head.status >= 500 { stats.rq_error } else { stats.rq_success });
+        if head.headers.get(HeaderId::X_ENVOY_UPSTREAM_CANARY) == Some(b"true") {
+            count_status(&self.cluster(cluster).canary, head.status, cx);
+        }
+    }
+
     /// The response is complete: the attempt is over, the connection may be used again.
     fn on_complete(&mut self, key: ClientKey, attempt: AttemptKey, by: By, cx: &mut Cx<'_>) {
         self.attempts.remove(attempt);
         let client = self.clients.get_mut(key).expect("the caller has just used it");
-        let (cluster, host) = (client.cluster, (client.host, client.priority));
+        let (cluster, place) = (client.cluster, client.place);
         client.used = true;
         client.paused = false;
         client.backed_up = false;
         let expired = client.expires.is_some_and(|expires| cx.reactor.now() >= expires);
-        let reusable = client.codec.keep_alive() && client.codec.is_idle() && !client.last && !expired;
-        let conn = client.conn;
-        self.detach(cluster, host, cx);
-        let client = self.clients.get_mut(key).expect("detaching touches only accounts");
+        let (conn, last) = (client.conn, client.last);
+        let Carrier::H1(codec) = &client.carrier else { return };
+        let (keep_alive, tunnel) = (codec.keep_alive(), codec.in_tunnel());
+        let reusable = keep_alive && codec.is_idle() && !last && !expired;
         // An answer before the end of the request: the connection ends with half a request on it.
-        let early = !client.codec.request_complete();
+        let early = !codec.request_complete();
         if !early {
             client.state = State::Idle { deadline: None };
         }
+        self.detach(cluster, place, cx);
         // The rest of a tunnel's other half may still be on its way.
-        let how = if client.codec.in_tunnel() { Close::Flush } else { Close::Now };
+        let how = if tunnel { Close::Flush } else { Close::Now };
         if !reusable {
-            if client.codec.keep_alive() && expired {
+            if keep_alive && expired {
                 cx.stats.inc(self.stats(cluster).upstream_cx_max_duration_reached);
-            } else if !client.codec.keep_alive() && !client.codec.in_tunnel() && !early && by == By::Us {
+            } else if !keep_alive && !tunnel && !early && by == By::Us {
                 cx.stats.inc(self.stats(cluster).upstream_cx_close_notify);
             }
             self.close(key, how, by, cx);
@@ -313,10 +358,12 @@ impl Upstream {
     fn on_eof(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
         let Some(client) = self.clients.get_mut(key) else { return };
         let terminated = client.terminated();
-        let started = client.codec.response_started();
         // Where only the end of the connection ends a body, TLS tells whether that end is the upstream's.
-        let cut = cx.io.is_truncated(client.conn) && !client.codec.in_tunnel();
-        let failure = match client.codec.finish() {
+        let cut = cx.io.is_truncated(client.conn);
+        let Some(codec) = client.h1() else { return };
+        let started = codec.response_started();
+        let cut = cut && !codec.in_tunnel();
+        let failure = match codec.finish() {
             Ok(Some(_)) if cut => Failure::Terminated { reused: false },
             Ok(Some(event)) => {
                 // The end of the connection is the end of the response; of a tunnel it is only one half.
@@ -338,12 +385,12 @@ impl Upstream {
     /// The connection is of no more use, and neither is the attempt that it may carry.
     fn break_off(&mut self, key: ClientKey, (failure, received): (Failure, usize), by: By, cx: &mut Cx<'_>) {
         let Some(client) = self.clients.get(key) else { return };
-        let (cluster, host) = (client.cluster, (client.host, client.priority));
+        let (cluster, place) = (client.cluster, client.place);
         if let Failure::Protocol { .. } = failure {
             cx.stats.inc(self.stats(cluster).upstream_cx_protocol_error);
         }
         if let State::Busy(attempt) = client.state {
-            self.detach(cluster, host, cx);
+            self.detach(cluster, place, cx);
             self.fail(attempt, failure, received);
         }
         self.close(key, Close::Now, by, cx);

@@ -3,16 +3,16 @@
 //! What goes over a connection that carries an attempt is in `exchange`. Pools are per host and worker; circuit
 //! breakers and the load of hosts are shared by all workers.
 
-use super::attempt::{Ask, Attempt, AttemptKey, Begin, Event, Failure, Peer, What};
+use super::attempt::{Ask, Attempt, AttemptKey, Begin, Event, Failure, OfStream, Peer, What};
 use super::circuit::SharedClusters;
-use super::client::{Client, ClientKey, State};
-use super::config::{ClusterConfig, ClusterId, ClusterTable, Priority};
+use super::client::{ASSUMED_STREAMS, Carrier, Client, ClientKey, State};
+use super::config::{ClusterConfig, ClusterId, ClusterTable};
 use super::lb::Balancer;
-use super::pool::{Pool, Waiting};
+use super::pool::{Place, Pool, Waiting};
 use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Notice, Owner, Rng, Task, Wake};
 use crate::stats::{ClusterStats, HostStats};
 use crate::tls::ClientTls;
-use nuncio_codec::h1;
+use nuncio_codec::{Version, h1};
 use nuncio_reactor::{RawKey, Slab, SlabKey};
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -36,8 +36,8 @@ pub(super) struct Cluster {
     pub(super) config: Arc<ClusterConfig>,
     tls: Option<ClientTls>,
     balancer: Balancer,
-    /// One for each host and priority.
-    pub(super) pools: Box<[[Pool; 2]]>,
+    /// One for each host, priority and version of HTTP.
+    pub(super) pools: Box<[[Pool; 4]]>,
 }
 
 /// How long a host may take none of what is left of a tunnel.
@@ -68,7 +68,7 @@ impl Upstream {
 
     /// Picks a host and a connection to it for one try of a request.
     pub fn begin(&mut self, ask: Ask, cx: &mut Cx<'_>) -> Begin {
-        let Ask { cluster: id, priority, internal, requester, fresh } = ask;
+        let Ask { cluster: id, priority, internal, requester, fresh, bulk, version } = ask;
         let cluster = &mut self.clusters[id.0 as usize];
         let shared = &self.shared.0[id.0 as usize];
         let stats = &cluster.config.stats;
@@ -77,15 +77,18 @@ impl Upstream {
             cx.stats.inc(stats.lb_healthy_panic);
             return Begin::Refused { failure: Failure::NoHealthyHost, host: None };
         };
-        let attempt =
-            Attempt { requester, cluster: id.0, host: host as u32, priority, internal, client: None };
+        let place = Place { host: host as u32, priority, h2: cluster.config.protocol.is_h2(version) };
+        let stream = OfStream::default();
+        let attempt = Attempt { requester, cluster: id.0, place, internal, bulk, client: None, stream };
         let shared = &shared.breakers[priority as usize];
-        let pool = &mut cluster.pools[host][priority as usize];
-        if !fresh && let Some(client) = pool.idle.pop() {
+        let pool = &mut cluster.pools[host][place.lane()];
+        if !fresh && let Some(client) = free(pool, place, &self.clients) {
             if !shared.requests.enter(shared.limits.max_requests) {
-                pool.idle.push(client);
                 cx.stats.inc(stats.upstream_rq_pending_overflow);
                 return Begin::Refused { failure: Failure::Overflow, host: Some(host as u32) };
+            }
+            if !place.h2 {
+                pool.idle.pop();
             }
             let key = self.attempts.insert(attempt);
             self.attach(key, client, cx);
@@ -100,7 +103,7 @@ impl Upstream {
         cx.stats.inc(stats.upstream_rq_pending_total);
         cx.stats.move_gauge(stats.upstream_rq_pending_active, 1);
         cx.stats.move_gauge(cluster.config.hosts[host].stats.rq_pending_active, 1);
-        match self.fill(id.0, (host as u32, priority), fresh, cx) {
+        match self.fill(id.0, place, fresh, cx) {
             Ok(()) => Begin::Waiting(key),
             Err(failure) => {
                 self.stop_waiting(key, cx);
@@ -125,7 +128,8 @@ impl Upstream {
         let attempt = self.attempts.get(key)?;
         let client = attempt.client.and_then(|client| self.clients.get(client));
         Some(Peer {
-            host: attempt.host,
+            host: attempt.place.host,
+            version: if attempt.place.h2 { Version::H2 } else { Version::Http11 },
             local: client.and_then(|client| client.local.clone()),
             tls: client.and_then(|client| client.tls.clone()),
             connection: client.map(|client| cx.io.id(client.conn)),
@@ -189,7 +193,8 @@ impl Upstream {
     fn on_connected(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
         let Some(client) = self.clients.get_mut(key) else { return };
         let Cluster { config, pools, .. } = &mut self.clusters[client.cluster as usize];
-        pools[client.host as usize][client.priority as usize].connecting -= 1;
+        let place = client.place;
+        pools[place.host as usize][place.lane()].connecting -= 1;
         let now = cx.reactor.now();
         cx.stats.record(config.stats.upstream_cx_connect_ms, millis(now - client.since));
         client.state = State::Idle { deadline: None };
@@ -199,8 +204,14 @@ impl Upstream {
         if let Some(expires) = client.expires {
             client.alarm.by(expires, alarm(key), cx.reactor);
         }
-        let conn = client.conn;
+        let (conn, cluster) = (client.conn, client.cluster);
+        if place.h2 {
+            self.begin_h2(key, cx);
+        }
         self.give(key, cx);
+        if place.h2 {
+            self.make_more(cluster, place, cx);
+        }
         if cx.io.may_read(conn) {
             // The news that there is something to read, be it the end, came with the news of the connection.
             let resume = Task::resume(Owner::Upstream(key.raw()));
@@ -210,10 +221,10 @@ impl Upstream {
 
     fn on_connect_failed(&mut self, key: ClientKey, failure: Failure, cx: &mut Cx<'_>) {
         let Some(client) = self.clients.get(key) else { return };
-        let (cluster, host) = (client.cluster, (client.host, client.priority));
+        let (cluster, place) = (client.cluster, client.place);
         let stats = self.stats(cluster);
         cx.stats.inc(stats.upstream_cx_connect_fail);
-        cx.stats.inc(self.host_stats(cluster, host.0).cx_connect_fail);
+        cx.stats.inc(self.host_stats(cluster, place.host).cx_connect_fail);
         if failure == Failure::ConnectTimeout {
             cx.stats.inc(stats.upstream_cx_connect_timeout);
         }
@@ -225,9 +236,9 @@ impl Upstream {
             cx,
         );
         // As in Envoy: who waits for this host must not wait for ever behind one that does not answer.
-        while let Some(attempt) = self.pool(cluster, host).next_waiting(false) {
+        while let Some(attempt) = self.pool(cluster, place).next_waiting(false) {
             cx.stats.inc(eject);
-            self.left_queue(cluster, host, cx);
+            self.left_queue(cluster, place, cx);
             self.fail(attempt, failure.clone(), 0);
         }
     }
@@ -236,76 +247,117 @@ impl Upstream {
         let Some(client) = self.clients.get_mut(key) else { return };
         client.alarm.rang();
         let now = cx.reactor.now();
-        let expires = client.expires;
-        match client.state {
+        let (cluster, state, expires) = (client.cluster, client.state, client.expires);
+        match state {
             State::Connecting { deadline } if now >= deadline => {
                 self.on_connect_failed(key, Failure::ConnectTimeout, cx);
             }
             State::Idle { deadline: Some(deadline) } if now >= deadline => {
-                let cluster = client.cluster;
                 cx.stats.inc(self.stats(cluster).upstream_cx_idle_timeout);
                 self.close(key, Close::Now, By::Us, cx);
             }
+            State::Idle { .. } | State::Shared if self.watch_h2(key, cx) => {}
             State::Idle { .. } if expires.is_some_and(|expires| now >= expires) => {
-                let cluster = client.cluster;
                 cx.stats.inc(self.stats(cluster).upstream_cx_max_duration_reached);
                 self.close(key, Close::Now, By::Us, cx);
             }
-            State::Connecting { deadline } => client.alarm.by(deadline, alarm(key), cx.reactor),
-            State::Idle { deadline } => {
-                if let Some(next) = deadline.into_iter().chain(expires).min() {
+            _ => {
+                let Some(client) = self.clients.get_mut(key) else { return };
+                let next = match (state, &client.carrier) {
+                    (State::Connecting { deadline }, _) => Some(deadline),
+                    (State::Idle { deadline }, Carrier::H1(_)) => deadline.into_iter().chain(expires).min(),
+                    (State::Idle { deadline }, Carrier::H2(trunk)) => {
+                        deadline.into_iter().chain(expires).chain(trunk.vigil.next()).min()
+                    }
+                    (State::Shared, Carrier::H2(trunk)) => trunk.vigil.next(),
+                    // Armed again when the connection is free.
+                    (State::Shared | State::Busy(_), _) => None,
+                };
+                if let Some(next) = next {
                     client.alarm.by(next, alarm(key), cx.reactor);
                 }
             }
-            // Armed again when the connection is free.
-            State::Busy(_) => {}
         }
     }
 
     /// Gives a free connection to who waits for one, or puts it into the pool.
     pub(super) fn give(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
-        let Some(client) = self.clients.get_mut(key) else { return };
-        let (cluster, host, priority) =
-            (client.cluster as usize, client.host as usize, client.priority as usize);
-        let shared = &self.shared.0[cluster].breakers[priority];
-        let Cluster { config, pools, .. } = &mut self.clusters[cluster];
-        let pool = &mut pools[host][priority];
-        while let Some(attempt) = pool.next_waiting(client.used) {
+        let Some(client) = self.clients.get(key) else { return };
+        let (cluster, place) = (client.cluster as usize, client.place);
+        while self.clients.get(key).is_some_and(Client::has_room) {
+            let shared = &self.shared.0[cluster].breakers[place.priority as usize];
+            let Cluster { config, pools, .. } = &mut self.clusters[cluster];
+            let used = self.clients.get(key).is_some_and(|client| client.used);
+            let Some(attempt) = pools[place.host as usize][place.lane()].next_waiting(used) else { break };
             shared.pending.leave();
             cx.stats.move_gauge(config.stats.upstream_rq_pending_active, -1);
-            cx.stats.move_gauge(config.hosts[host].stats.rq_pending_active, -1);
-            if shared.requests.enter(shared.limits.max_requests) {
+            cx.stats.move_gauge(config.hosts[place.host as usize].stats.rq_pending_active, -1);
+            let requester = self.attempts.get(attempt).expect("waiting attempts live").requester;
+            let what = if !shared.requests.enter(shared.limits.max_requests) {
+                cx.stats.inc(config.stats.upstream_rq_pending_overflow);
+                self.attempts.remove(attempt);
+                What::Failed(Failure::Overflow)
+            } else {
                 self.attach(attempt, key, cx);
-                let requester = self.attempts.get(attempt).expect("waiting attempts live").requester;
-                self.events.push_back(Event { requester, attempt, what: What::Ready, received: 0 });
-                return;
-            }
-            cx.stats.inc(config.stats.upstream_rq_pending_overflow);
-            if let Some(Attempt { requester, .. }) = self.attempts.remove(attempt) {
-                let what = What::Failed(Failure::Overflow);
-                self.events.push_back(Event { requester, attempt, what, received: 0 });
-            }
+                What::Ready
+            };
+            self.events.push_back(Event { requester, attempt, what, received: 0 });
+        }
+        self.rest(key, cx);
+    }
+
+    /// A connection to which nobody was given rests in the pool; one of HTTP/2 is always there.
+    fn rest(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        let place = client.place;
+        let Cluster { config, pools, .. } = &mut self.clusters[client.cluster as usize];
+        let pool = &mut pools[place.host as usize][place.lane()];
+        let attached = match &client.carrier {
+            Carrier::H1(_) if matches!(client.state, State::Busy(_)) => return,
+            Carrier::H1(_) => 0,
+            Carrier::H2(trunk) => trunk.attached,
+        };
+        if !place.h2 || !pool.idle.contains(&key) {
+            pool.idle.push(key);
+        }
+        if attached > 0 {
+            return;
         }
         let deadline = config.idle_timeout.map(|timeout| cx.reactor.now() + timeout);
         if let Some(next) = deadline.into_iter().chain(client.expires).min() {
             client.alarm.by(next, alarm(key), cx.reactor);
         }
         client.state = State::Idle { deadline };
-        pool.idle.push(key);
         cx.io.rest(client.conn);
     }
 
-    /// Binds an attempt, already let in by the request breaker, to a free connection.
+    /// Binds an attempt, already let in by the request breaker, to a connection that has room.
     fn attach(&mut self, attempt: AttemptKey, client: ClientKey, cx: &mut Cx<'_>) {
         let carrier = self.clients.get_mut(client).expect("pooled connections live");
-        carrier.state = State::Busy(attempt);
+        let bound = self.attempts.get_mut(attempt).expect("the attempt was just made or waits");
+        let (cluster, place) = (bound.cluster as usize, bound.place);
+        let config = &self.clusters[cluster].config;
+        carrier.state = match &mut carrier.carrier {
+            Carrier::H1(_) => State::Busy(attempt),
+            Carrier::H2(trunk) => {
+                if trunk.attached == 0 {
+                    let (now, out) = (cx.reactor.now(), cx.io.output(carrier.conn));
+                    let since = trunk.idle_since;
+                    let answer = trunk.vigil.before_use(since, &config.http2, now, &mut trunk.codec, out);
+                    if let Some(answer) = answer {
+                        carrier.alarm.by(answer, alarm(client), cx.reactor);
+                    }
+                }
+                trunk.attached += 1;
+                trunk.unopened.push(attempt);
+                State::Shared
+            }
+        };
         carrier.requests += 1;
         let requests = carrier.requests;
-        let bound = self.attempts.get_mut(attempt).expect("the attempt was just made or waits");
         bound.client = Some(client);
-        let (cluster, host) = (bound.cluster as usize, bound.host as usize);
-        self.shared.0[cluster].hosts[host].enter_anyway();
-        let config = &self.clusters[cluster].config;
+        carrier.bulk = bound.bulk;
+        self.shared.0[cluster].hosts[place.host as usize].enter_anyway();
         if config.max_requests_per_connection.is_some_and(|limit| requests >= limit) {
             carrier.last = true;
             cx.stats.inc(config.stats.upstream_cx_max_requests);
@@ -313,18 +365,24 @@ impl Upstream {
         let stats = &config.stats;
         cx.stats.inc(stats.upstream_rq_total);
         cx.stats.move_gauge(stats.upstream_rq_active, 1);
-        let stats = &config.hosts[host].stats;
+        let stats = &config.hosts[place.host as usize].stats;
         cx.stats.inc(stats.rq_total);
         cx.stats.move_gauge(stats.rq_active, 1);
     }
 
+    /// Makes a connection of HTTP/2 for those who found no room on those that there are.
+    pub(super) fn make_more(&mut self, cluster: u32, place: Place, cx: &mut Cx<'_>) {
+        // While there is a connection to wait for, one that cannot be made is no failure.
+        let _ = self.fill(cluster, place, false, cx);
+    }
+
     /// Undoes [`Self::attach`]'s accounts.
-    pub(super) fn detach(&mut self, cluster: u32, (host, priority): (u32, Priority), cx: &mut Cx<'_>) {
+    pub(super) fn detach(&mut self, cluster: u32, place: Place, cx: &mut Cx<'_>) {
         let shared = &self.shared.0[cluster as usize];
-        shared.breakers[priority as usize].requests.leave();
-        shared.hosts[host as usize].leave();
+        shared.breakers[place.priority as usize].requests.leave();
+        shared.hosts[place.host as usize].leave();
         cx.stats.move_gauge(self.stats(cluster).upstream_rq_active, -1);
-        cx.stats.move_gauge(self.host_stats(cluster, host).rq_active, -1);
+        cx.stats.move_gauge(self.host_stats(cluster, place.host).rq_active, -1);
     }
 
     /// Ends an attempt that has no connection any more; `received` bytes came that cannot be understood.
@@ -337,31 +395,27 @@ impl Upstream {
     /// Takes an attempt out of its pool's queue.
     pub(super) fn stop_waiting(&mut self, key: AttemptKey, cx: &mut Cx<'_>) {
         let Some(attempt) = self.attempts.get(key) else { return };
-        let (cluster, host) = (attempt.cluster, (attempt.host, attempt.priority));
-        if self.pool(cluster, host).forget_waiting(key) {
-            self.left_queue(cluster, host, cx);
+        let (cluster, place) = (attempt.cluster, attempt.place);
+        if self.pool(cluster, place).forget_waiting(key) {
+            self.left_queue(cluster, place, cx);
         }
     }
 
-    fn left_queue(&mut self, cluster: u32, (host, priority): (u32, Priority), cx: &mut Cx<'_>) {
-        self.shared.0[cluster as usize].breakers[priority as usize].pending.leave();
+    fn left_queue(&mut self, cluster: u32, place: Place, cx: &mut Cx<'_>) {
+        self.shared.0[cluster as usize].breakers[place.priority as usize].pending.leave();
         cx.stats.move_gauge(self.stats(cluster).upstream_rq_pending_active, -1);
-        cx.stats.move_gauge(self.host_stats(cluster, host).rq_pending_active, -1);
+        cx.stats.move_gauge(self.host_stats(cluster, place.host).rq_pending_active, -1);
     }
 
     /// Makes a connection if those who wait need one. An error means that none could be started and that
     /// there is no other connection to wait for.
-    fn fill(
-        &mut self,
-        cluster: u32,
-        (host, priority): (u32, Priority),
-        fresh: bool,
-        cx: &mut Cx<'_>,
-    ) -> Result<(), Failure> {
+    fn fill(&mut self, cluster: u32, place: Place, fresh: bool, cx: &mut Cx<'_>) -> Result<(), Failure> {
+        let Place { host, priority, h2 } = place;
         let shared = &self.shared.0[cluster as usize].breakers[priority as usize];
         let Cluster { config, tls, pools, .. } = &mut self.clusters[cluster as usize];
-        let pool = &mut pools[host as usize][priority as usize];
-        if !pool.wants_connection() {
+        let pool = &mut pools[host as usize][place.lane()];
+        let streams = config.http2.settings.max_concurrent_streams as usize;
+        if !pool.wants_connection(if h2 { streams.clamp(1, ASSUMED_STREAMS) } else { 1 }) {
             return Ok(());
         }
         // A host may always have one connection, or a request could wait for ever.
@@ -388,12 +442,11 @@ impl Upstream {
         let key = self.clients.insert(Client {
             conn,
             cluster,
-            host,
-            priority,
+            place,
             local: None,
             tls: None,
             state: State::Connecting { deadline },
-            codec: h1::Client::new(config.http1),
+            carrier: Carrier::H1(h1::Client::new(config.http1)),
             alarm: Alarm::default(),
             used: false,
             requests: 0,
@@ -402,6 +455,7 @@ impl Upstream {
             since: cx.reactor.now(),
             expires: None,
             paused: false,
+            bulk: false,
             backed_up: false,
         });
         cx.io.set_owner(conn, Owner::Upstream(key.raw()));
@@ -409,7 +463,8 @@ impl Upstream {
         client.alarm.by(deadline, alarm(key), cx.reactor);
         pool.connecting += 1;
         pool.total += 1;
-        cx.stats.inc(config.stats.upstream_cx_http1_total);
+        let stats = &config.stats;
+        cx.stats.inc(if h2 { stats.upstream_cx_http2_total } else { stats.upstream_cx_http1_total });
         cx.stats.move_gauge(config.stats.upstream_cx_active, 1);
         cx.stats.move_gauge(config.hosts[host as usize].stats.cx_active, 1);
         Ok(())
@@ -418,11 +473,11 @@ impl Upstream {
     /// Closes a connection, and makes another if somebody still waits for one.
     pub(super) fn close(&mut self, key: ClientKey, how: Close, by: By, cx: &mut Cx<'_>) {
         let Some(client) = self.clients.get(key) else { return };
-        let (cluster, host) = (client.cluster, (client.host, client.priority));
+        let (cluster, place) = (client.cluster, client.place);
         self.close_quietly(key, how, by, cx);
-        if let Err(failure) = self.fill(cluster, host, false, cx) {
-            while let Some(attempt) = self.pool(cluster, host).next_waiting(false) {
-                self.left_queue(cluster, host, cx);
+        if let Err(failure) = self.fill(cluster, place, false, cx) {
+            while let Some(attempt) = self.pool(cluster, place).next_waiting(false) {
+                self.left_queue(cluster, place, cx);
                 self.fail(attempt, failure.clone(), 0);
             }
         }
@@ -432,16 +487,17 @@ impl Upstream {
         let Some(mut client) = self.clients.remove(key) else { return };
         client.alarm.stop(cx.reactor);
         cx.io.close(client.conn, how, Some(FLUSH_PATIENCE), cx.reactor);
-        let priority = client.priority as usize;
-        self.shared.0[client.cluster as usize].breakers[priority].connections.leave();
+        let place = client.place;
+        self.shared.0[client.cluster as usize].breakers[place.priority as usize].connections.leave();
         let Cluster { config, pools, .. } = &mut self.clusters[client.cluster as usize];
-        let pool = &mut pools[client.host as usize][priority];
+        let pool = &mut pools[place.host as usize][place.lane()];
         pool.total -= 1;
         let stats = &config.stats;
         cx.stats.record(stats.upstream_cx_length_ms, millis(cx.reactor.now() - client.since));
+        cx.stats.record(stats.upstream_rq_per_cx, client.requests.into());
         cx.stats.inc(stats.upstream_cx_destroy);
         cx.stats.move_gauge(stats.upstream_cx_active, -1);
-        cx.stats.move_gauge(config.hosts[client.host as usize].stats.cx_active, -1);
+        cx.stats.move_gauge(config.hosts[place.host as usize].stats.cx_active, -1);
         let (ended, with_request) = match by {
             By::Us => (stats.upstream_cx_destroy_local, stats.upstream_cx_destroy_local_with_active_rq),
             By::Them => (stats.upstream_cx_destroy_remote, stats.upstream_cx_destroy_remote_with_active_rq),
@@ -450,15 +506,24 @@ impl Upstream {
         match client.state {
             State::Connecting { .. } => pool.connecting -= 1,
             State::Idle { .. } => pool.forget_idle(key),
-            State::Busy(_) => {
+            State::Busy(_) | State::Shared => {
+                pool.forget_idle(key);
                 cx.stats.inc(stats.upstream_cx_destroy_with_active_rq);
                 cx.stats.inc(with_request);
             }
         }
     }
 
-    fn pool(&mut self, cluster: u32, (host, priority): (u32, Priority)) -> &mut Pool {
-        &mut self.clusters[cluster as usize].pools[host as usize][priority as usize]
+    fn pool(&mut self, cluster: u32, place: Place) -> &mut Pool {
+        &mut self.clusters[cluster as usize].pools[place.host as usize][place.lane()]
+    }
+
+    /// A connection of HTTP/2 that takes no new streams.
+    pub(super) fn retire(&mut self, key: ClientKey) {
+        if let Some(client) = self.clients.get(key) {
+            let (cluster, place) = (client.cluster, client.place);
+            self.pool(cluster, place).forget_idle(key);
+        }
     }
 
     pub(super) fn stats(&self, cluster: u32) -> &ClusterStats {
@@ -479,8 +544,7 @@ fn connect(
     cx: &mut Cx<'_>,
 ) -> Result<ConnKey, Failure> {
     let host = &config.hosts[host as usize];
-    let conn =
-        cx.io.connect(&host.address, config.keepalive, Owner::Nobody, config.buffer_limit, cx.reactor);
+    let conn = cx.io.connect(&host.address, config.keepalive, Owner::Nobody, config.buffer_limit, cx.reactor);
     let conn = conn.map_err(|error| Failure::ConnectFailed(reason("immediate", &error)))?;
     if let Some(tls) = tls {
         let name = tls.server_name(&host.hostname);
@@ -492,12 +556,21 @@ fn connect(
     Ok(conn)
 }
 
+/// A connection that can take one more attempt.
+fn free(pool: &Pool, place: Place, clients: &Slab<ClientKey, Client>) -> Option<ClientKey> {
+    if place.h2 {
+        let has_room = |key: &&ClientKey| clients.get(**key).is_some_and(Client::has_room);
+        return pool.idle.iter().find(has_room).copied();
+    }
+    pool.idle.last().copied()
+}
+
 /// Whole milliseconds, as histograms count.
 pub(super) fn millis(time: Duration) -> u64 {
     time.as_millis() as u64
 }
 
-fn alarm(key: ClientKey) -> Task {
+pub(super) fn alarm(key: ClientKey) -> Task {
     Task { layer: Layer::Upstream, wake: Wake::Alarm, key: key.raw() }
 }
 

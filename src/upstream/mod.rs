@@ -10,8 +10,10 @@ mod client;
 pub mod compile;
 pub mod config;
 mod exchange;
+pub mod http2;
 mod lb;
 mod manager;
+mod multiplexed;
 mod pool;
 
 pub use attempt::{Ask, AttemptKey, Begin, Event, Failure, Peer, What};

@@ -1,11 +1,30 @@
-//! The HTTP/1 connections of one worker to one host: which are free, and who waits for one.
+//! The connections of one worker to one host for one version of HTTP: which are free, and who waits for one.
 //!
-//! Only the book-keeping; connections are made and closed by the cluster manager. One exchange at a time on a
-//! connection (no pipelining), the most recently used one first, so that surplus connections age out.
+//! Only the book-keeping; connections are made and closed by the cluster manager. HTTP/1: one exchange at a time on a
+//! connection (no pipelining), the most recently used one first, so that surplus connections age out. HTTP/2: as many as
+//! there is room for, on as few connections as possible.
 
 use super::attempt::AttemptKey;
 use super::client::ClientKey;
+use super::config::Priority;
 use std::collections::VecDeque;
+
+/// Which pool of a cluster.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The host, by its place in the cluster.
+    pub(super) host: u32,
+    pub(super) priority: Priority,
+    /// HTTP/2 is spoken.
+    pub(super) h2: bool,
+}
+
+impl Place {
+    /// The pool's place among those of its host.
+    pub(super) fn lane(self) -> usize {
+        self.priority as usize * 2 + usize::from(self.h2)
+    }
+}
 
 /// An attempt that waits for a connection.
 #[derive(Copy, Clone, Debug)]
@@ -18,7 +37,8 @@ pub(super) struct Waiting {
 /// One worker's pool for one host.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
-    /// Connections without an exchange, the last used at the end.
+    /// HTTP/1: connections without an exchange, the last used at the end. HTTP/2: all that take new streams, the
+    /// oldest first.
     pub(super) idle: Vec<ClientKey>,
     /// In order of arrival.
     pub(super) waiting: VecDeque<Waiting>,
@@ -49,9 +69,9 @@ impl Pool {
         }
     }
 
-    /// Whether those who wait outnumber the connections being made for them.
-    pub(super) fn wants_connection(&self) -> bool {
-        self.waiting.len() > self.connecting
+    /// Whether those who wait outnumber the places on the connections being made for them.
+    pub(super) fn wants_connection(&self, places: usize) -> bool {
+        self.waiting.len() > self.connecting * places
     }
 }
 
@@ -69,11 +89,11 @@ mod tests {
         let mut pool = Pool::default();
         pool.waiting.push_back(Waiting { attempt: attempt(1), fresh: true });
         pool.waiting.push_back(Waiting { attempt: attempt(2), fresh: false });
-        assert!(pool.wants_connection());
+        assert!(pool.wants_connection(1));
         assert_eq!(pool.next_waiting(true), Some(attempt(2)));
         assert_eq!(pool.next_waiting(true), None);
         assert_eq!(pool.next_waiting(false), Some(attempt(1)));
-        assert!(!pool.wants_connection());
+        assert!(!pool.wants_connection(1));
     }
 
     #[test]

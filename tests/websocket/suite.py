@@ -2,7 +2,7 @@
 """Runs the cases of the Autobahn WebSocket test suite against a server and prints the verdicts as JSON.
 
 The suite (PyPI: autobahntestsuite) is written for Python 2, whose texts are bytes. Its case definitions and verdicts
-are used as they are: they are translated by lib2to3 into a folder beside the installed package, and a payload that is
+are used as they are: they are translated by fissix (what became of lib2to3) into a folder beside the installed package, and a payload that is
 a text stands for the bytes of its characters. What drives them here is a client on the present `autobahn` package,
 since the suite's own client needs one of 2015.
 
@@ -31,10 +31,12 @@ from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.protocol import Protocol
 from twisted.internet.stdio import StandardIO
 
-AT_ONCE = 12
-# How much longer than the suite to wait for a peer that should have acted: verdicts must not depend on the machine.
-PATIENCE = 4
-# What lib2to3 does not know: in the suite all of these are texts of bytes. Compression is left out.
+AT_ONCE = 20
+# How much longer than the suite to wait for a peer that should act, and before it is told to: verdicts must not depend
+# on the machine.
+PATIENCE = 20
+PAUSE = 4
+# What fissix does not know: in the suite all of these are texts of bytes. Compression is left out.
 FIXES = [
     (r"^(from case12|from case9_9|Cases.extend.Case1[23]|CaseSubCategories.update.Case1[23]).*$", ""),
     (r"\(object, Case, ?\)", "(Case,)"),
@@ -49,7 +51,7 @@ def octets(text):
 
 def translated():
     """The package of cases in Python 3."""
-    from lib2to3.main import main as translate
+    from fissix.main import main as translate
 
     found = importlib.util.find_spec("autobahntestsuite")
     source = Path(found.submodule_search_locations[0]) / "case"
@@ -64,7 +66,7 @@ def translated():
                 text = re.sub(old, new, text, flags=re.I | re.M)
             (target / file.name).write_text(text, "utf-8")
         logging.disable()
-        if translate("lib2to3.fixes", ["-w", "-n", "--no-diffs", str(target)]):
+        if translate("fissix.fixes", ["-w", "-n", "--no-diffs", str(target)]):
             sys.exit("the suite cannot be translated")
         done.touch()
     sys.path.insert(0, str(target.parent))
@@ -150,7 +152,7 @@ class Client(WebSocketClientProtocol):
         self.later(delay, self._fail_connection, PATIENCE)
 
     def closeAfter(self, delay):
-        self.later(delay, self.sendClose, PATIENCE)
+        self.later(delay, self.sendClose, PAUSE)
 
 
 class Run:
@@ -165,12 +167,14 @@ class Run:
             if any(name.startswith(prefix) for prefix in wanted):
                 self.waiting.append((name, kind))
         self.open = 0
+        self.over = False
 
     def more(self):
         while self.waiting and self.open < AT_ONCE:
             self.open += 1
             self.start(*self.waiting.pop(0))
-        if not self.open:
+        if not self.open and not self.over:
+            self.over = True
             reactor.stop()
 
     def start(self, name, kind):
@@ -203,6 +207,8 @@ class UntilEnd(Protocol):
 
 
 def echo():
+    # Before anybody else needs it.
+    translated()
     factory = WebSocketServerFactory()
     factory.setProtocolOptions(failByDrop=False, openHandshakeTimeout=0, closeHandshakeTimeout=PATIENCE)
     factory.protocol = Echo

@@ -1,6 +1,6 @@
 //! The buffer: a chain of blocks.
 
-use super::block::Block;
+use super::block::{Block, Foreign};
 use super::pool::{self, Chain, LARGE, SMALL};
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -17,7 +17,8 @@ const REST: usize = 1 << 10;
 
 /// A queue of bytes in pooled blocks.
 ///
-/// No block in it is empty, and an empty buffer has no chain.
+/// No block in it is empty, and an empty buffer has no chain. A buffer may hold bytes that lie elsewhere
+/// ([`Self::append_foreign`]): it can be measured, moved as a whole and written, but those bytes cannot be looked at.
 #[derive(Default)]
 pub struct Buffer {
     chain: Option<Box<Chain>>,
@@ -64,6 +65,41 @@ impl Buffer {
         }
     }
 
+    /// Adds bytes that lie elsewhere to the end.
+    pub fn append_foreign(&mut self, length: usize, foreign: Foreign) {
+        if length > 0 {
+            self.length += length;
+            self.chain().push_back(Block::elsewhere(length, foreign));
+        }
+    }
+
+    /// Who holds the first bytes, if they lie elsewhere, and how many they are.
+    #[inline]
+    pub fn front_foreign(&mut self) -> Option<(&mut Foreign, usize)> {
+        let first = self.chain.as_mut()?.front_mut()?;
+        let length = first.len();
+        first.foreign().map(|foreign| (foreign, length))
+    }
+
+    /// Lets `write` fill room for at least `most` bytes, which lie together, and appends as many as it says it has
+    /// written.
+    pub fn append_with(&mut self, most: usize, write: impl FnOnce(&mut [u8]) -> usize) {
+        let chain = self.chain();
+        if chain.back().is_none_or(|last| last.room_len() < most) {
+            chain.push_back(Block::new(if most <= SMALL { SMALL } else { most.max(LARGE) }));
+        }
+        let last = chain.back_mut().expect("it has room");
+        let written = write(last.room());
+        last.fill(written);
+        if last.len() == 0 {
+            chain.pop_back();
+        }
+        self.length += written;
+        if self.length == 0 {
+            self.clear();
+        }
+    }
+
     /// Moves everything from another buffer to the end of this one.
     pub fn move_all(&mut self, from: &mut Self) {
         if self.is_empty() {
@@ -81,7 +117,7 @@ impl Buffer {
     }
 
     /// Moves the first `n` bytes of another buffer (all, if it has fewer) to the end of this one. Whole blocks
-    /// are moved; a part of a block is copied.
+    /// are moved; a part of a block is copied. Stops before bytes that lie elsewhere and would have to be parted.
     pub fn move_from(&mut self, from: &mut Self, n: usize) {
         if n >= from.length {
             return self.move_all(from);
@@ -97,6 +133,8 @@ impl Buffer {
                 from.length -= moved;
                 self.length += moved;
                 push(self.chain(), block);
+            } else if first.is_foreign() {
+                return;
             } else {
                 self.append(&first.bytes()[..left]);
                 first.drain(left);
@@ -220,11 +258,12 @@ impl Buffer {
         None
     }
 
-    /// Puts the pieces into `slices`; says into how many.
+    /// Puts the pieces up to the first that lies elsewhere into `slices`; says into how many.
     pub fn as_io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut count = 0;
-        for (slice, chunk) in slices.iter_mut().zip(self.chunks()) {
-            *slice = IoSlice::new(chunk);
+        let here = self.chain.iter().flat_map(|chain| chain.iter()).take_while(|block| !block.is_foreign());
+        for (slice, block) in slices.iter_mut().zip(here) {
+            *slice = IoSlice::new(block.bytes());
             count += 1;
         }
         count
@@ -336,7 +375,7 @@ impl Buffer {
     ///
     /// # Errors
     /// What `fill` returns; nothing is appended then.
-    pub fn append_with<E>(
+    pub fn try_append_with<E>(
         &mut self,
         most: usize,
         fill: impl FnOnce(&mut [u8]) -> Result<usize, E>,
@@ -391,6 +430,7 @@ impl Buffer {
 /// Appends a block, copying a short one if it fits behind the last.
 fn push(chain: &mut Chain, block: Block) {
     if block.len() < PIECE
+        && !block.is_foreign()
         && let Some(last) = chain.back_mut()
         && last.room_len() >= block.len()
     {

@@ -9,6 +9,7 @@ mod chain;
 mod pool;
 mod watermarks;
 
+pub use block::Foreign;
 pub use chain::Buffer;
 pub use pool::{LARGE, PoolStats, SMALL, pool_stats};
 pub use watermarks::{Crossing, Watermarks};

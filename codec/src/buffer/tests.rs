@@ -13,9 +13,10 @@ enum Step {
     Linearize(usize, usize),
     Read(usize, usize, usize),
     ReadFails(usize, usize),
-    AppendWith(usize, usize, usize),
+    TryAppendWith(usize, usize, usize),
     Write(usize, usize),
     Compact(usize),
+    AppendWith(usize, usize, usize),
 }
 
 /// Sizes around the places where something changes.
@@ -39,9 +40,10 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..2usize, size()).prop_map(|(b, n)| Step::Linearize(b, n)),
         3 => (0..2usize, 1..300_000usize, size()).prop_map(|(b, w, n)| Step::Read(b, w, n)),
         1 => (0..2usize, 1..300_000usize).prop_map(|(b, w)| Step::ReadFails(b, w)),
-        2 => (0..2usize, 1..70_000usize, size()).prop_map(|(b, most, n)| Step::AppendWith(b, most, n)),
+        2 => (0..2usize, 1..70_000usize, size()).prop_map(|(b, most, n)| Step::TryAppendWith(b, most, n)),
         2 => (0..2usize, size()).prop_map(|(b, n)| Step::Write(b, n)),
         1 => (0..2usize).prop_map(Step::Compact),
+        2 => (0..2usize, size(), size()).prop_map(|(b, most, n)| Step::AppendWith(b, most, n)),
     ]
 }
 
@@ -118,16 +120,16 @@ fn run(steps: &[Step]) {
                 assert_eq!(error.expect_err("an error").kind(), io::ErrorKind::WouldBlock);
                 assert_eq!(buffers[b].read_with(want, |_| Ok(0)).expect("no error"), 0);
             }
-            Step::AppendWith(b, most, n) => {
+            Step::TryAppendWith(b, most, n) => {
                 let bytes = fresh(n.min(most));
-                let filled = buffers[b].append_with(most, |room| {
+                let filled = buffers[b].try_append_with(most, |room| {
                     assert_eq!(room.len(), most);
                     room[..bytes.len()].copy_from_slice(&bytes);
                     Ok::<_, ()>(bytes.len())
                 });
                 assert_eq!(filled, Ok(bytes.len()));
                 models[b].extend(bytes);
-                assert_eq!(buffers[b].append_with(most, |_| Err(())), Err(()));
+                assert_eq!(buffers[b].try_append_with(most, |_| Err(())), Err(()));
             }
             Step::Write(b, n) => {
                 let mut seen = Vec::new();
@@ -140,6 +142,15 @@ fn run(steps: &[Step]) {
                 models[b].drain(..written);
             }
             Step::Compact(b) => buffers[b].compact(),
+            Step::AppendWith(b, most, n) => {
+                let bytes = fresh(n.min(most));
+                buffers[b].append_with(most, |room| {
+                    assert!(room.len() >= most);
+                    room[..bytes.len()].copy_from_slice(&bytes);
+                    bytes.len()
+                });
+                models[b].extend(bytes);
+            }
         }
         for (buffer, model) in buffers.iter().zip(&models) {
             assert_eq!(buffer.len(), model.len());

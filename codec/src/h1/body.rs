@@ -42,6 +42,14 @@ pub(crate) enum Piece {
 }
 
 impl Reader {
+    /// Bytes that follow as they are, without framing between them.
+    pub(crate) fn plain_left(&self) -> u64 {
+        match self {
+            Reader::Length(left) => *left,
+            Reader::Chunked(_) | Reader::Raw => 0,
+        }
+    }
+
     /// The next piece, if `input` has one. A piece of no bytes comes only with `end`.
     pub(crate) fn poll(&mut self, input: &mut Buffer, rules: &Rules) -> Result<Option<Piece>, Error> {
         let mut data = Buffer::new();
@@ -80,7 +88,7 @@ impl Reader {
 /// connection are dropped (RFC 9110 section 6.5.1): no later hop may merge them into the head.
 fn read_trailers(input: &mut Buffer, section: Section, case: HeaderCase) -> Result<HeaderMap, Error> {
     let mut trailers = with_fields(input.linearize(section.len), section.fields, |fields| {
-        let mut trailers = HeaderMap::new();
+        let mut trailers = encode::empty(case);
         for field in fields {
             encode::append(&mut trailers, field, case);
         }
@@ -118,9 +126,9 @@ impl Writer {
                 true
             }
             Writer::Length(left) => {
-                let here = (*left).min(data.len() as u64);
-                out.move_from(data, here as usize);
-                *left -= here;
+                let before = out.len();
+                out.move_from(data, (*left).min(data.len() as u64) as usize);
+                *left -= (out.len() - before) as u64;
                 let fits = data.is_empty() && !(end && *left > 0);
                 data.clear();
                 fits
@@ -144,7 +152,7 @@ impl Writer {
             Writer::Chunked if rules.trailers => {
                 let mut writer = HeadWriter::new(out);
                 writer.push(b"0\r\n");
-                writer.trailers(trailers, rules.case);
+                writer.trailers(trailers, encode::case_of(trailers, rules.case));
                 writer.end();
                 true
             }

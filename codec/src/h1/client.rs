@@ -163,7 +163,7 @@ impl Client {
             None => (Some(Writer::Chunked), None),
         };
 
-        let case = self.settings.header_case;
+        let case = encode::case_of(headers, self.settings.header_case);
         let mut writer = HeadWriter::new(out);
         writer.push(method);
         writer.push(b" ");
@@ -174,7 +174,7 @@ impl Client {
         }
         writer.push(target);
         writer.push(b" HTTP/1.1\r\n");
-        writer.host(authority, case);
+        writer.host(headers, case);
         writer.fields(headers, case, length);
         if body == Some(Writer::Chunked) {
             writer.own(HeaderId::TRANSFER_ENCODING, b"chunked", case);
@@ -331,6 +331,15 @@ impl Client {
         matches!(self.receive, Receive::Complete)
     }
 
+    /// How much of the body of the response is certain to follow as it is, in bytes; 0 where that is not known. So much may be
+    /// put into the input as bytes that lie elsewhere.
+    pub fn plain_left(&self) -> u64 {
+        match &self.receive {
+            Receive::Body(reader) => reader.plain_left(),
+            _ => 0,
+        }
+    }
+
     /// The connection is a tunnel (CONNECT, upgrade): data goes through as it is.
     pub fn in_tunnel(&self) -> bool {
         self.tunnel
@@ -373,7 +382,7 @@ impl Client {
         };
         let (line, block) = head_parser::status_line(input.linearize(section.len))?;
         let mut headers = with_fields(block, section.fields, |fields| {
-            let mut headers = HeaderMap::new();
+            let mut headers = encode::empty(rules.case);
             for field in fields {
                 encode::append(&mut headers, field, rules.case);
             }

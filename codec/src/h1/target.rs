@@ -21,11 +21,10 @@ impl<'a> Target<'a> {
     /// `absolute`: take the absolute form apart (otherwise it is handed on as path).
     pub(crate) fn parse(method: &[u8], target: &'a [u8], absolute: bool) -> Result<Target<'a>, Error> {
         if method == b"CONNECT" {
-            return match split_authority(target) {
-                Some(Authority { host: [_, ..], port: Some(port) }) if is_port(port) => {
-                    Ok(Target { path: b"", authority: Some(target), scheme: None })
-                }
-                _ => Err(Error::InvalidUrl),
+            return if is_connect_target(target) {
+                Ok(Target { path: b"", authority: Some(target), scheme: None })
+            } else {
+                Err(Error::InvalidUrl)
             };
         }
         let path = Target { path: target, authority: None, scheme: None };
@@ -91,6 +90,12 @@ struct Authority<'a> {
 /// section 3.2).
 pub(crate) fn is_host(value: &[u8]) -> bool {
     split_authority(value).is_some()
+}
+
+/// Is this what CONNECT may ask for: a host and a port?
+pub(crate) fn is_connect_target(target: &[u8]) -> bool {
+    let parts = split_authority(target);
+    matches!(parts, Some(Authority { host: [_, ..], port: Some(port) }) if is_port(port))
 }
 
 fn split_authority(value: &[u8]) -> Option<Authority<'_>> {

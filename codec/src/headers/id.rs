@@ -198,9 +198,22 @@ impl HeaderId {
         Self::OTHER
     }
 
+    /// How many names are known.
+    pub(crate) const COUNT: usize = NAMES.len();
+
     /// The name; empty for [`Self::OTHER`].
-    pub fn name(self) -> &'static str {
-        NAMES.get(usize::from(self.0)).copied().unwrap_or_default()
+    #[inline]
+    pub const fn name(self) -> &'static str {
+        match self.number() {
+            Some(number) => NAMES[number],
+            None => "",
+        }
+    }
+
+    /// Its place among the known names, below [`Self::COUNT`].
+    #[inline]
+    pub(crate) const fn number(self) -> Option<usize> {
+        if (self.0 as usize) < NAMES.len() { Some(self.0 as usize) } else { None }
     }
 
     /// This name's bit in a set of known names; none for [`Self::OTHER`].

@@ -20,7 +20,24 @@ struct Storage {
     entries: Vec<Entry>,
     /// Bits of the known names that occur.
     present: u128,
+    spelling: Spelling,
 }
+
+/// Whether the names of a map are to be written as they were received.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Spelling {
+    /// As whoever writes them likes.
+    #[default]
+    Free,
+    /// As they were received; those that were added, in lower case.
+    Kept,
+    /// As they were received; those that were added, with capitals.
+    KeptElseProper,
+}
+
+/// What an empty map is looked at as.
+static EMPTY: Storage =
+    Storage { arena: Vec::new(), entries: Vec::new(), present: 0, spelling: Spelling::Free };
 
 #[derive(Copy, Clone)]
 struct Entry {
@@ -32,6 +49,7 @@ struct Entry {
     value_length: u32,
     id: HeaderId,
     cased: bool,
+    sensitive: bool,
 }
 
 /// One header.
@@ -45,6 +63,8 @@ pub struct Header<'a> {
     pub original: Option<&'a [u8]>,
     /// Its value.
     pub value: &'a [u8],
+    /// It was received as one that no compression may remember (RFC 7541 section 6.2.3).
+    pub sensitive: bool,
 }
 
 thread_local! {
@@ -75,6 +95,7 @@ impl HeaderMap {
             storage.arena.clear();
             storage.entries.clear();
             storage.present = 0;
+            storage.spelling = Spelling::Free;
             let bytes = storage.arena.capacity() + storage.entries.capacity() * size_of::<Entry>();
             if bytes <= KEPT_BYTES {
                 // While the thread ends its pool may be gone already.
@@ -107,6 +128,37 @@ impl HeaderMap {
         self.storage().append(name, value, true);
     }
 
+    /// Says how names are to be written.
+    pub fn set_spelling(&mut self, spelling: Spelling) {
+        self.storage().spelling = spelling;
+    }
+
+    /// How names are to be written.
+    #[inline]
+    pub fn spelling(&self) -> Spelling {
+        self.0.as_ref().map_or(Spelling::Free, |storage| storage.spelling)
+    }
+
+    /// Adds `:authority` and keeps the spelling of the `Host` from which it is.
+    ///
+    /// # Panics
+    /// If the spelling is not one of `host`.
+    pub fn append_authority_cased(&mut self, host: &[u8], value: &[u8]) {
+        assert!(host.eq_ignore_ascii_case(b"host"), "a spelling of host");
+        let storage = self.storage();
+        let name = storage.put(host);
+        let value_start = storage.put(value);
+        storage.push(Entry {
+            name,
+            name_length: 0,
+            value: value_start,
+            value_length: value.len() as u32,
+            id: HeaderId::AUTHORITY,
+            cased: true,
+            sensitive: false,
+        });
+    }
+
     /// Adds a header with a known name at the end.
     ///
     /// # Panics
@@ -123,7 +175,35 @@ impl HeaderMap {
             value_length: value.len() as u32,
             id,
             cased: false,
+            sensitive: false,
         });
+    }
+
+    /// Adds a header at the end, of which `name` is the lower-case name and `id` its number.
+    #[inline]
+    pub(crate) fn append_field(&mut self, id: HeaderId, name: &[u8], value: &[u8], sensitive: bool) {
+        let storage = self.storage();
+        let (start, name_length) = match id {
+            HeaderId::OTHER => (storage.put(name), name.len() as u32),
+            _ => (0, 0),
+        };
+        let value_start = storage.put(value);
+        storage.push(Entry {
+            name: start,
+            name_length,
+            value: value_start,
+            value_length: value.len() as u32,
+            id,
+            cased: false,
+            sensitive,
+        });
+    }
+
+    /// Joins all values of a known name into its first, with `separator` between them.
+    pub(crate) fn join(&mut self, id: HeaderId, separator: &[u8]) {
+        if self.contains(id) {
+            self.storage().join(id, separator);
+        }
     }
 
     /// Adds a header at the end.
@@ -156,26 +236,20 @@ impl HeaderMap {
     }
 
     /// All values of a known name.
+    #[inline]
     pub fn get_all(&self, id: HeaderId) -> impl Iterator<Item = &[u8]> {
-        let storage = self.0.as_ref().filter(|storage| storage.present & id.bit() != 0);
-        storage.into_iter().flat_map(move |storage| {
-            storage.entries.iter().filter(move |entry| entry.id == id).map(|entry| storage.value(entry))
-        })
+        let storage = self.0.as_deref().filter(|storage| storage.present & id.bit() != 0).unwrap_or(&EMPTY);
+        storage.entries.iter().filter(move |entry| entry.id == id).map(|entry| storage.value(entry))
     }
 
     /// All values of a name.
     pub fn get_all_key(&self, key: &HeaderKey) -> impl Iterator<Item = &[u8]> {
         let storage = self
             .0
-            .as_ref()
-            .filter(|storage| key.id() == HeaderId::OTHER || storage.present & key.id().bit() != 0);
-        storage.into_iter().flat_map(move |storage| {
-            storage
-                .entries
-                .iter()
-                .filter(move |entry| storage.is(entry, key))
-                .map(|entry| storage.value(entry))
-        })
+            .as_deref()
+            .filter(|storage| key.id() == HeaderId::OTHER || storage.present & key.id().bit() != 0)
+            .unwrap_or(&EMPTY);
+        storage.entries.iter().filter(move |entry| storage.is(entry, key)).map(|entry| storage.value(entry))
     }
 
     /// Whether a known name occurs.
@@ -201,6 +275,7 @@ impl HeaderMap {
     }
 
     /// Removes a known name; says whether it occurred.
+    #[inline]
     pub fn remove(&mut self, id: HeaderId) -> bool {
         self.contains(id) && self.storage().remove(|_, entry| entry.id == id)
     }
@@ -224,8 +299,10 @@ impl HeaderMap {
     }
 
     /// All headers, in order.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = Header<'_>> {
-        self.0.iter().flat_map(|storage| storage.entries.iter().map(|entry| storage.header(entry)))
+        let storage = self.0.as_deref().unwrap_or(&EMPTY);
+        storage.entries.iter().map(|entry| storage.header(entry))
     }
 
     /// Bytes of all names and values.
@@ -266,7 +343,15 @@ impl Storage {
         }
         let value_start = self.put(value);
         let value_length = value.len() as u32;
-        self.push(Entry { name: start, name_length, value: value_start, value_length, id, cased });
+        self.push(Entry {
+            name: start,
+            name_length,
+            value: value_start,
+            value_length,
+            id,
+            cased,
+            sensitive: false,
+        });
     }
 
     fn set(&mut self, mut is: impl FnMut(&Self, &Entry) -> bool, value: &[u8]) {
@@ -284,6 +369,35 @@ impl Storage {
             } else {
                 self.entries.remove(at);
             }
+        }
+    }
+
+    fn join(&mut self, id: HeaderId, separator: &[u8]) {
+        let start = self.arena.len();
+        let (mut first, mut kept, mut sensitive) = (None, 0, false);
+        for at in 0..self.entries.len() {
+            let entry = self.entries[at];
+            if entry.id == id {
+                if first.is_some() {
+                    self.put(separator);
+                }
+                let value = entry.value as usize;
+                self.arena.extend_from_within(value..value + entry.value_length as usize);
+                sensitive |= entry.sensitive;
+                if first.is_some() {
+                    continue;
+                }
+                first = Some(kept);
+            }
+            self.entries[kept] = entry;
+            kept += 1;
+        }
+        self.entries.truncate(kept);
+        let end = self.put(&[]);
+        if let Some(first) = first {
+            let entry = &mut self.entries[first];
+            (entry.value, entry.value_length, entry.sensitive) =
+                (start as u32, end - start as u32, sensitive);
         }
     }
 
@@ -329,8 +443,10 @@ impl Storage {
     #[inline]
     fn header(&self, entry: &Entry) -> Header<'_> {
         let name = self.name(entry);
-        let original = entry.cased.then(|| self.bytes(entry.name + entry.name_length, name.len() as u32));
-        Header { id: entry.id, name, original, value: self.value(entry) }
+        // Of `:authority` it is that of `host`.
+        let length = if entry.id == HeaderId::AUTHORITY { 4 } else { name.len() as u32 };
+        let original = entry.cased.then(|| self.bytes(entry.name + entry.name_length, length));
+        Header { id: entry.id, name, original, value: self.value(entry), sensitive: entry.sensitive }
     }
 }
 

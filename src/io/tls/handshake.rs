@@ -115,7 +115,7 @@ fn encode<D>(mut data: EncodeTlsData<'_, D>, outgoing: &mut Buffer) -> bool {
     // The size is told only to who offers too little.
     let Err(EncodeError::InsufficientSize(needed)) = data.encode(&mut []) else { return false };
     let mut kind = 0;
-    let written = outgoing.append_with(needed.required_size, |room| {
+    let written = outgoing.try_append_with(needed.required_size, |room| {
         let written = data.encode(room);
         kind = room[0];
         written

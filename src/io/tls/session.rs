@@ -462,7 +462,7 @@ impl Session {
             let Stage::Open(open) = &mut self.stage else { return Err(Broken::Unexpected) };
             let mut control = None;
             let opener = &mut open.opener;
-            let opened = input.append_with(opener.room(length), |room| {
+            let opened = input.try_append_with(opener.room(length), |room| {
                 let (kind, n) = opener.open(bytes, room)?;
                 if kind == Kind::Data {
                     return Ok(n);
@@ -711,8 +711,9 @@ impl Open {
     fn append(&mut self, kind: Kind, content: &[u8], outgoing: &mut Buffer) {
         let sealer = &mut self.sealer;
         // A key that seals no more leaves nothing to say.
-        let _ = outgoing
-            .append_with(content.len() + MOST_OVERHEAD, |room| sealer.seal(kind, content, room).ok_or(()));
+        let _ = outgoing.try_append_with(content.len() + MOST_OVERHEAD, |room| {
+            sealer.seal(kind, content, room).ok_or(())
+        });
     }
 }
 

@@ -1,0 +1,199 @@
+//! HTTP/2 to the letter: what each section of RFC 9113 and RFC 7541 demands of a server, asked of the listener.
+//!
+//! A case sends frames and says what must come of them. Everything has to come within [`STRICT`], and a connection
+//! error means GOAWAY with the right code and then the end of the connection.
+
+#![allow(unreachable_pub, missing_docs, reason = "a test binary")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod frames;
+mod hpack;
+mod messages;
+mod streams;
+
+use std::time::Duration;
+use support::h2::*;
+use support::{Proxy, Upstream, config};
+
+/// Conformance suites wait about so long.
+const STRICT: Duration = Duration::from_millis(1500);
+
+pub const NO_ERROR: u32 = 0;
+pub const PROTOCOL: u32 = 1;
+pub const FLOW: u32 = 3;
+pub const CLOSED: u32 = 5;
+pub const SIZE: u32 = 6;
+pub const REFUSED: u32 = 7;
+pub const CANCEL: u32 = 8;
+pub const COMPRESSION: u32 = 9;
+
+/// What must come.
+pub enum Expect {
+    /// GOAWAY with this code, and the end of the connection.
+    Connection(u32),
+    /// RST_STREAM with this code on this stream, after which the connection is still good.
+    Stream(u32, u32),
+    /// Either of them with this code: where the RFC leaves the choice.
+    Error(u32, u32),
+    /// The connection is as good as before, and no stream was reset.
+    Good,
+    /// The answer to a PING, or the end of the connection.
+    GoodOrGone,
+    /// A whole response with this status on this stream, and a good connection.
+    Status(u32, u16),
+}
+
+/// Section, what is sent, how, and what must come of it.
+pub type Case = (&'static str, &'static str, fn(&mut Peer), Expect);
+
+/// The answer's body, with which windows are tried.
+const BODY: &str = "a body of some length";
+
+fn proxy(hcm: &str) -> (Proxy, Upstream) {
+    let upstream = Upstream::start(|mut client, _| {
+        while let Some(request) = client.request() {
+            if request.head.contains("/hang") {
+                continue;
+            }
+            let body = if request.head.starts_with("HEAD") { "" } else { BODY };
+            client.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", BODY.len()));
+        }
+    });
+    let routes = "- {match: {prefix: \"/\"}, route: {cluster: up, timeout: 5s}}";
+    let breakers = "    circuit_breakers: {thresholds: [{max_connections: 5000, max_pending_requests: 5000, max_requests: 5000}]}\n";
+    (Proxy::start(&config(hcm, routes, &[("up", &[upstream.address], breakers)])), upstream)
+}
+
+/// What is wrong, if anything is.
+fn run(proxy: &Proxy, (_, _, script, expect): &Case) -> Result<(), String> {
+    let mut peer = Peer::raw(proxy.first());
+    peer.patience(STRICT);
+    script(&mut peer);
+    let judge = std::panic::AssertUnwindSafe(|| verdict(&mut peer, expect));
+    std::panic::catch_unwind(judge).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        Err(text.unwrap_or_else(|| panic.downcast_ref::<&str>().copied().unwrap_or_default().to_owned()))
+    })
+}
+
+fn verdict(peer: &mut Peer, expect: &Expect) -> Result<(), String> {
+    let code_is = |frame: &Frame, code: u32| {
+        if frame.code() == code { Ok(()) } else { Err(format!("{frame:?} instead of code {code}")) }
+    };
+    match *expect {
+        Expect::Connection(code) => {
+            let frames = peer.rest();
+            let goaway = frames.iter().rev().find(|frame| frame.kind == GOAWAY);
+            code_is(goaway.ok_or(format!("closed without GOAWAY after {frames:?}"))?, code)
+        }
+        Expect::Stream(stream, code) => {
+            let wanted =
+                |frame: &Frame| frame.kind == GOAWAY || (frame.kind == RST_STREAM && frame.stream == stream);
+            let frame = peer.until(wanted).ok_or_else(|| format!("closed after {:?}", peer.kept))?;
+            if frame.kind == GOAWAY {
+                return Err(format!("{frame:?}"));
+            }
+            code_is(&frame, code)?;
+            good(peer)
+        }
+        Expect::Error(stream, code) => {
+            let wanted =
+                |frame: &Frame| frame.kind == GOAWAY || (frame.kind == RST_STREAM && frame.stream == stream);
+            let frame = peer.until(wanted).ok_or_else(|| format!("closed after {:?}", peer.kept))?;
+            code_is(&frame, code)?;
+            if frame.kind == GOAWAY {
+                peer.rest();
+                return Ok(());
+            }
+            good(peer)
+        }
+        Expect::Good => good(peer),
+        Expect::GoodOrGone => {
+            peer.frame(PING, 0, 0, b"pingpong");
+            let answered = |frame: &Frame| frame.kind == PING && frame.has(ACK);
+            peer.until(answered);
+            Ok(())
+        }
+        Expect::Status(stream, status) => {
+            let message = peer.message(stream);
+            if message.status() != status || !message.ended || message.reset.is_some() {
+                return Err(format!("{message:?}"));
+            }
+            good(peer)
+        }
+    }
+}
+
+fn good(peer: &mut Peer) -> Result<(), String> {
+    let frames = peer.ping();
+    let bad = frames
+        .iter()
+        .chain(&peer.kept)
+        .find(|frame| frame.kind == GOAWAY || (frame.kind == RST_STREAM && frame.code() != NO_ERROR));
+    bad.map_or(Ok(()), |frame| Err(format!("{frame:?}")))
+}
+
+fn run_all(hcm: &str, cases: &[Case]) {
+    let (proxy, _upstream) = proxy(hcm);
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let failed = std::sync::Mutex::new(Vec::new());
+    // Most of the time is spent waiting for ends of connections.
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                    // On a busy machine what did not come in time must not come again.
+                    if let Err(why) = run(&proxy, case).or_else(|_| run(&proxy, case)) {
+                        failed.lock().expect("failures").push(format!("{} {}: {why}", case.0, case.1));
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().expect("failures");
+    println!("{} cases", cases.len());
+    assert!(failed.is_empty(), "{} of {} cases fail:\n{}", failed.len(), cases.len(), failed.join("\n"));
+    // Nobody is left behind.
+    proxy.await_stat("http.test.downstream_rq_active", 0);
+    proxy.await_stat("http.test.downstream_cx_active", 0);
+    proxy.await_stat("http2.streams_active", 0);
+}
+
+/// With what Envoy does by default: a malformed message ends the connection.
+#[test]
+fn every_section_is_obeyed() {
+    let mut cases = Vec::new();
+    cases.extend(streams::cases());
+    cases.extend(frames::cases());
+    cases.extend(hpack::cases());
+    cases.extend(messages::cases());
+    run_all("", &cases);
+}
+
+/// With the option that a malformed message ends its stream only: the same, as stream errors.
+#[test]
+fn malformed_messages_may_cost_only_their_stream() {
+    let cases: Vec<_> = messages::cases()
+        .into_iter()
+        .map(|(section, name, script, expect)| {
+            let expect = match expect {
+                Expect::Connection(code) => Expect::Stream(1, code),
+                other => other,
+            };
+            (section, name, script, expect)
+        })
+        .collect();
+    run_all("http2_protocol_options: {override_stream_error_on_invalid_http_message: true}", &cases);
+}
+
+/// SETTINGS sent and everything acknowledged.
+pub fn start(peer: &mut Peer) {
+    start_with(peer, &[]);
+}
+
+pub fn start_with(peer: &mut Peer, entries: &[(u16, u32)]) {
+    peer.try_send([PREFACE, &frame(SETTINGS, 0, 0, &settings(entries))].concat());
+    peer.settle();
+}
