@@ -4,6 +4,7 @@
 //! nothing here is kept while a request runs.
 
 use crate::filter_state::FilterState;
+use crate::tls::TlsInfo;
 use nuncio_codec::{HeaderMap, Method, RequestHead, ResponseHead, Version};
 use nuncio_reactor::Address;
 use std::fmt;
@@ -328,6 +329,8 @@ pub struct Downstream<'a> {
     pub server_name: &'a str,
     /// What filters have left.
     pub filter_state: Option<&'a FilterState>,
+    /// Its TLS.
+    pub tls: Option<&'a TlsInfo>,
 }
 
 /// The route of a stream.
@@ -358,4 +361,6 @@ pub struct UpstreamInfo<'a> {
     pub transport_failure: &'a str,
     /// The protocol that is spoken with it; `None` before there is a connection.
     pub protocol: Option<Version>,
+    /// TLS of the connection to it.
+    pub tls: Option<&'a TlsInfo>,
 }

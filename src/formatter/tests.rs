@@ -84,6 +84,7 @@ fn full(with: impl FnOnce(&StreamInfo<'_>)) {
             filter_chain: "chain",
             server_name: "sni.example",
             filter_state: Some(&state),
+            tls: None,
         },
         route: Some(RouteInfo { name: "r", virtual_host: "v" }),
         upstream: Some(UpstreamInfo {
@@ -95,6 +96,7 @@ fn full(with: impl FnOnce(&StreamInfo<'_>)) {
             attempts: 2,
             transport_failure: "delayed connect error: 111",
             protocol: Some(Version::Http11),
+            tls: None,
         }),
         session: None,
     });
@@ -126,6 +128,7 @@ fn empty(with: impl FnOnce(&StreamInfo<'_>)) {
             filter_chain: "",
             server_name: "",
             filter_state: None,
+            tls: None,
         },
         route: None,
         upstream: None,

@@ -192,6 +192,7 @@ pub(super) fn origin<'a>(
         filter_chain: &manager.filter_chain,
         server_name: connection.info.provenance.server_name(),
         filter_state: connection.info.filter_state(),
+        tls: connection.tls.as_deref(),
     };
     Origin { start, stream_id, downstream }
 }
@@ -252,8 +253,12 @@ impl Http {
             }
         }
         stream.asks_upgrade = upgrade.is_some() && stream.request.method != Method::Connect;
-        let ends =
-            Ends { local: Some(server.info.provenance.local()), peer: server.info.provenance.remote() };
+        let ends = Ends {
+            local: Some(server.info.provenance.local()),
+            peer: server.info.provenance.remote(),
+            secure: manager.secure,
+            tls: server.tls.as_deref(),
+        };
         let client =
             header_rules::prepare_request(&mut stream.request, upgrade.is_some(), ends, config, cx.rng);
         stream.client = client.address.map(with_port_zero);

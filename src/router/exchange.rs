@@ -380,6 +380,7 @@ impl Exchange {
                 attempts: self.attempts,
                 transport_failure: self.transport_failure.as_deref().unwrap_or_default(),
                 protocol: peer.and_then(|peer| peer.connection.map(|_| peer.version)),
+                tls: peer.and_then(|peer| peer.tls.as_deref()),
             }),
             session: None,
         }
@@ -597,8 +598,13 @@ impl Exchange {
                 Step::Wait
             }
             Begin::Refused { failure, host } => {
-                self.peer =
-                    host.map(|host| Peer { host, local: None, connection: None, version: head.version });
+                self.peer = host.map(|host| Peer {
+                    host,
+                    local: None,
+                    connection: None,
+                    version: head.version,
+                    tls: None,
+                });
                 self.refuse(failure, upstream, cx)
             }
         }

@@ -429,6 +429,7 @@ impl Simulation {
         let listener = &snapshot.listeners[0];
         let manager = {
             let entrance = Entrance {
+                secure: false,
                 buffer_limit: listener.buffer_limit,
                 filter_chain: "",
                 inbound: false,
