@@ -25,6 +25,9 @@ use std::time::Duration;
 /// Compiles a listener.
 pub fn listener(proto: &proto::Listener, cx: &mut Cx<'_>) -> Option<ListenerConfig> {
     let addresses = addresses(proto, cx);
+    if proto.udp_listener_config.is_some() {
+        cx.error_at("udp_listener_config", "is about UDP, which this listener does not use");
+    }
     let first = addresses.as_ref().and_then(|addresses| addresses.first());
     let shown = first.map_or(String::new(), |first| first.address.to_string());
     let scope = if proto.stat_prefix.is_empty() { &shown } else { &proto.stat_prefix };

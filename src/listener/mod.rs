@@ -3,7 +3,7 @@
 //! Each worker has its own sockets (SO_REUSEPORT), so accepting takes no coordination. Accepts are bounded per
 //! turn so that a flood of new connections cannot starve those that are open. An accepted socket becomes a
 //! connection of [`Io`](crate::io::Io) at once; listener filters, if there are any, look at its first bytes
-//! ([`arrival`]); then a filter chain is chosen ([`matcher`]) and the connection comes up as [`Accepted`].
+//! (`arrival`); then a filter chain is chosen (`matcher`) and the connection comes up as [`Accepted`].
 
 mod arrival;
 mod bound;

@@ -12,10 +12,13 @@ use crate::io::{Io, Layer, Mail, Notice, Owner, Reactor, Rng, Scope, Task, Token
 use crate::listener::config::{Direction, ListenerConfig};
 use crate::listener::{Accepted, Listeners, http_config};
 use crate::stats::Block;
+use crate::udp::Udp;
+use crate::udp::config::UdpListenerConfig;
 use crate::upstream::config::ClusterTable;
 use crate::upstream::{SharedClusters, Upstream};
-use nuncio_reactor::{Address, Event, RawKey, Readiness, Socket};
+use nuncio_reactor::{Address, Event, RawKey, Readiness, Socket, UdpSocket};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The layers of one thread.
@@ -26,6 +29,7 @@ pub(super) struct Engine {
     pub(super) listeners: Listeners,
     pub(super) http: Http,
     pub(super) upstream: Upstream,
+    pub(super) udp: Udp,
     pub(super) stats: Block,
     pub(super) rng: Rng,
     batch: Vec<Event<Task, Mail>>,
@@ -66,12 +70,14 @@ impl Engine {
         mut rng: Rng,
     ) -> Self {
         let upstream = Upstream::new(clusters, shared, &mut rng);
+        let udp = Udp::new(&mut rng);
         Self {
             reactor,
             io: Io::new(),
             listeners,
             http: Http::new(logger),
             upstream,
+            udp,
             stats,
             rng,
             batch: Vec::new(),
@@ -105,6 +111,14 @@ impl Engine {
         Ok(())
     }
 
+    /// Adds a UDP listener with its socket on this thread.
+    pub(super) fn add_udp_listener(
+        &mut self,
+        listener: (Arc<UdpListenerConfig>, SocketAddr, UdpSocket),
+    ) -> io::Result<()> {
+        self.udp.add(listener, self.http.logger(), cx!(self))
+    }
+
     /// Runs one turn. What is not for the layers is appended to `outside`.
     ///
     /// # Errors
@@ -132,6 +146,7 @@ impl Engine {
     /// Writes what the turn produced and frees what ended in it.
     pub(super) fn finish_turn(&mut self) {
         self.settle();
+        self.udp.flush(cx!(self));
         self.io.flush(&mut self.reactor);
         self.io.reap();
         while let Some(gone) = self.io.next_gone() {
@@ -142,6 +157,10 @@ impl Engine {
     pub(super) fn on_io(&mut self, token: TokenKind, ready: Readiness) {
         match token {
             TokenKind::Listener(key) => self.accept(key),
+            TokenKind::UdpListener(key) => {
+                self.udp.on_listener(key, &mut self.upstream, self.http.logger(), cx!(self));
+            }
+            TokenKind::UdpSession(key) => self.udp.on_session(key, cx!(self)),
             TokenKind::Connection(key) => {
                 if let Some((owner, notice)) = self.io.on_ready(key, ready) {
                     self.on_socket(owner, notice);
@@ -172,6 +191,10 @@ impl Engine {
                 self.listeners.on_task(task, cx!(self));
                 self.hand_over();
             }
+            Layer::UdpListener => {
+                self.udp.on_listener(task.key, &mut self.upstream, self.http.logger(), cx!(self));
+            }
+            Layer::Udp => self.udp.on_task(task, &mut self.upstream, self.http.logger(), cx!(self)),
             Layer::Server => {}
         }
     }
@@ -198,6 +221,7 @@ impl Engine {
     pub(super) fn stop_accepting(&mut self, scope: Scope) {
         self.listeners.close(scope, cx!(self));
         self.hand_over();
+        self.udp.stop_accepting(self.http.logger(), cx!(self));
     }
 
     /// Stops accepting; what is open goes on until it is finished.
@@ -212,13 +236,14 @@ impl Engine {
         self.stop_accepting(Scope::All);
         self.listeners.drain(true, cx!(self));
         self.http.stop(&mut self.upstream, cx!(self));
+        self.udp.stop(&self.upstream, self.http.logger(), cx!(self));
         self.upstream.close_idle(cx!(self));
         self.finish_turn();
     }
 
-    /// Whether no connection is still being closed; pooled upstream connections do not count.
+    /// Whether no session of datagrams goes on and no connection is still being closed; pooled upstream connections do not count.
     pub(super) fn nothing_closes(&self) -> bool {
-        self.io.len() <= self.upstream.live().0
+        self.udp.live() == 0 && self.io.len() <= self.upstream.live().0
     }
 
     fn hand_over(&mut self) {

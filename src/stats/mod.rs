@@ -31,7 +31,8 @@ pub use prometheus::prometheus;
 pub use registry::{Counter, Gauge, Histogram, Kind, Registry, StatusCounters, Unit};
 pub use scopes::{
     BreakerStats, CallerStats, ClusterManagerStats, ClusterStats, FilesystemStats, HostStats, Http1Stats,
-    Http2Stats, HttpStats, ListenerHttpStats, ListenerManagerStats, ServerStats,
+    Http2Stats, HttpStats, ListenerHttpStats, ListenerManagerStats, ServerStats, UdpClusterStats,
+    UdpListenerStats, UdpStats,
 };
 pub use sink::Sinks;
 pub use tags::{Tagged, Tags};

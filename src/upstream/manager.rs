@@ -5,7 +5,7 @@
 
 use super::attempt::{Ask, Attempt, AttemptKey, Begin, Event, Failure, OfStream, Peer, What};
 use super::circuit::SharedClusters;
-use super::client::{ASSUMED_STREAMS, Carrier, Client, ClientKey, State};
+use super::client::{Carrier, Client, ClientKey, State};
 use super::config::{ClusterConfig, ClusterId, ClusterTable};
 use super::lb::Balancer;
 use super::pool::{Place, Pool, Waiting};
@@ -33,7 +33,7 @@ pub struct Upstream {
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) config: Arc<ClusterConfig>,
-    balancer: Balancer,
+    pub(super) balancer: Balancer,
     /// One for each host, priority and version of HTTP.
     pub(super) pools: Box<[[Pool; 4]]>,
 }
@@ -407,7 +407,7 @@ impl Upstream {
         let Cluster { config, pools, .. } = &mut self.clusters[cluster as usize];
         let pool = &mut pools[host as usize][place.lane()];
         let streams = config.http2.settings.max_concurrent_streams as usize;
-        if !pool.wants_connection(if h2 { streams.clamp(1, ASSUMED_STREAMS) } else { 1 }) {
+        if !pool.wants_connection(if h2 { streams.clamp(1, pool.assumed) } else { 1 }) {
             return Ok(());
         }
         // A host may always have one connection, or a request could wait for ever.
@@ -511,7 +511,7 @@ impl Upstream {
         }
     }
 
-    fn pool(&mut self, cluster: u32, place: Place) -> &mut Pool {
+    pub(super) fn pool(&mut self, cluster: u32, place: Place) -> &mut Pool {
         &mut self.clusters[cluster as usize].pools[place.host as usize][place.lane()]
     }
 
