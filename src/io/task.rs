@@ -41,6 +41,10 @@ pub enum Layer {
     UdpListener,
     /// A session of datagrams, or all of them.
     Udp,
+    /// An upstream connection of a TCP session while it is being made.
+    Line,
+    /// A TCP session.
+    Session,
     /// The worker or the server itself.
     Server,
 }
@@ -71,8 +75,11 @@ impl Task {
         Some(match owner {
             Owner::Downstream(key) => Self { layer: Layer::Downstream, wake: Wake::Resume, key },
             Owner::Upstream(key) => Self { layer: Layer::Upstream, wake: Wake::Resume, key },
+            Owner::Session(key) | Owner::SessionUpstream(key) => {
+                Self { layer: Layer::Session, wake: Wake::Resume, key }
+            }
             Owner::Arrival(key) => Self { layer: Layer::Arrival, wake: Wake::Resume, key },
-            Owner::Nobody => return None,
+            Owner::Line(_) | Owner::Nobody => return None,
         })
     }
 

@@ -15,7 +15,7 @@ use crate::io::{Cx, Rng};
 use crate::stats::HttpStats;
 use crate::stream_info::{Downstream, Flag, Occasion, RouteInfo, StreamInfo, Times, UpstreamInfo};
 use crate::upstream::config::{ClusterId, Priority};
-use crate::upstream::{Ask, AttemptKey, Begin, Event, Failure, Peer, Upstream, What};
+use crate::upstream::{Ask, AttemptKey, Begin, Event, Failure, Peer, Requester, Upstream, What};
 use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead, ResponseHead, h1};
 use nuncio_reactor::{RawKey, Time};
 use std::time::{Duration, SystemTime};
@@ -381,6 +381,7 @@ impl Exchange {
                 transport_failure: self.transport_failure.as_deref().unwrap_or_default(),
                 protocol: peer.and_then(|peer| peer.connection.map(|_| peer.version)),
             }),
+            session: None,
         }
     }
 
@@ -578,7 +579,7 @@ impl Exchange {
             cluster,
             priority,
             internal: self.internal,
-            requester: frame.requester,
+            requester: Requester::Stream(frame.requester),
             fresh,
             bulk: frame.bulk,
             version: head.version,

@@ -9,7 +9,7 @@ use super::worker;
 use crate::access_log::{Flusher, Logger, Settings, Tally};
 use crate::admin::{self, Action};
 use crate::io::{Discourage, Layer, Mail, Reactor, Rng, Scope, Task, Wake};
-use crate::listener::{Bound, Colleagues, Listeners, Shared, http_config};
+use crate::listener::{Bound, Colleagues, Listeners, Shared};
 use crate::stats::{Block, Collector, Sinks};
 use crate::udp;
 use crate::upstream::{SharedClusters, config::ClusterTable};
@@ -157,7 +157,7 @@ impl Server {
             .flat_map(|listener| listener.proxy.access_log.iter().chain(&listener.proxy.proxy_access_log));
         let admin_log = snapshot.admin.iter().flat_map(|admin| &admin.access_log);
         let chains = snapshot.listeners.iter().flat_map(|listener| &listener.filter_chains);
-        let logs = chains.flat_map(|chain| &http_config(chain).access_log);
+        let logs = chains.flat_map(|chain| chain.terminal.access_log());
         let flusher =
             Flusher::start(options.access_log, logs.chain(udp_logs).chain(admin_log).map(|log| &log.sink))?;
         let blocks: Vec<_> = (0..=concurrency).map(|_| Block::new(&snapshot.registry)).collect();

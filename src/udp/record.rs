@@ -82,9 +82,12 @@ fn write(record: Record<'_>, logs: &[Log], logger: &mut Logger, cx: &Cx<'_>) {
             remote,
             connection_id: id,
             filter_chain: "",
+            server_name: "",
+            filter_state: None,
         },
         route: None,
         upstream,
+        session: None,
     };
     logger.record(logs, &info);
 }

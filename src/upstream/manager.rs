@@ -3,18 +3,19 @@
 //! What goes over a connection that carries an attempt is in `exchange`. Pools are per host and worker; circuit
 //! breakers and the load of hosts are shared by all workers.
 
-use super::attempt::{Ask, Attempt, AttemptKey, Begin, Event, Failure, OfStream, Peer, What};
+use super::attempt::{Ask, Attempt, AttemptKey, Begin, Event, Failure, OfStream, Peer, Requester, What};
 use super::circuit::SharedClusters;
 use super::client::{Carrier, Client, ClientKey, State};
 use super::config::{ClusterConfig, ClusterId, ClusterTable};
 use super::lb::Balancer;
 use super::pool::{Place, Pool, Waiting};
+use super::tcp::{Dialed, Line, LineKey};
 use crate::io::{Alarm, Close, Cx, Layer, Notice, Owner, Rng, Task, Wake};
 use crate::stats::{ClusterStats, HostStats};
 use nuncio_codec::{Version, h1};
 use nuncio_reactor::{RawKey, Slab, SlabKey};
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,10 @@ pub struct Upstream {
     pub(super) clients: Slab<ClientKey, Client>,
     pub(super) attempts: Slab<AttemptKey, Attempt>,
     pub(super) events: VecDeque<Event>,
+    /// Raw connections.
+    pub(super) lines: Slab<LineKey, Line>,
+    pub(super) dialed: VecDeque<Dialed>,
+    names: HashMap<Box<[u8]>, ClusterId>,
 }
 
 /// One cluster on one worker.
@@ -43,8 +48,10 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Who ended a connection.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) enum By {
+pub enum By {
+    /// This proxy.
     Us,
+    /// The host.
     Them,
 }
 
@@ -60,7 +67,19 @@ impl Upstream {
                 pools: config.hosts.iter().map(|_| Default::default()).collect(),
             })
             .collect();
-        Self { clusters, shared, clients: Slab::new(), attempts: Slab::new(), events: VecDeque::new() }
+        let names = table.clusters.iter().enumerate();
+        let names =
+            names.map(|(at, cluster)| (cluster.name.as_bytes().into(), ClusterId(at as u32))).collect();
+        Self {
+            clusters,
+            shared,
+            clients: Slab::new(),
+            attempts: Slab::new(),
+            events: VecDeque::new(),
+            lines: Slab::new(),
+            dialed: VecDeque::new(),
+            names,
+        }
     }
 
     /// Picks a host and a connection to it for one try of a request.
@@ -75,6 +94,9 @@ impl Upstream {
             return Begin::Refused { failure: Failure::NoHealthyHost, host: None };
         };
         let place = Place { host: host as u32, priority, h2: cluster.config.protocol.is_h2(version) };
+        // A tunnel gets a connection that nothing else is or was sent on: what a proxy makes of it after it has refused a
+        // tunnel cannot be known.
+        let fresh = fresh || (matches!(requester, Requester::Session(_)) && !place.h2);
         let stream = OfStream::default();
         let attempt = Attempt { requester, cluster: id.0, place, internal, bulk, client: None, stream };
         let shared = &shared.breakers[priority as usize];
@@ -115,6 +137,11 @@ impl Upstream {
         self.events.pop_front()
     }
 
+    /// The cluster of this name.
+    pub fn find(&self, name: &[u8]) -> Option<ClusterId> {
+        self.names.get(name).copied()
+    }
+
     /// The configuration of a cluster.
     pub fn cluster(&self, id: ClusterId) -> &ClusterConfig {
         &self.clusters[id.0 as usize].config
@@ -134,7 +161,7 @@ impl Upstream {
 
     /// Upstream connections and attempts that exist now.
     pub fn live(&self) -> (usize, usize) {
-        (self.clients.len(), self.attempts.len())
+        (self.clients.len(), self.attempts.len() + self.lines.len())
     }
 
     /// What all circuit breakers count at the moment.
@@ -330,7 +357,10 @@ impl Upstream {
         let (cluster, place) = (bound.cluster as usize, bound.place);
         let config = &self.clusters[cluster].config;
         carrier.state = match &mut carrier.carrier {
-            Carrier::H1(_) => State::Busy(attempt),
+            Carrier::H1(_) => {
+                carrier.last |= matches!(bound.requester, Requester::Session(_));
+                State::Busy(attempt)
+            }
             Carrier::H2(trunk) => {
                 if trunk.attached == 0 {
                     let (now, out) = (cx.reactor.now(), cx.io.output(carrier.conn));
@@ -552,7 +582,7 @@ pub(super) fn alarm(key: ClientKey) -> Task {
 }
 
 /// Envoy's words for a connection that could not be made.
-fn reason(when: &str, error: &io::Error) -> Cow<'static, str> {
+pub(super) fn reason(when: &str, error: &io::Error) -> Cow<'static, str> {
     let text = error.to_string();
     // The system's words, without Rust's number behind them.
     let words = text.split(" (os error").next().unwrap_or_default();
