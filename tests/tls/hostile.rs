@@ -84,7 +84,9 @@ fn handshakes_that_break_off_leave_nothing() {
         drop(socket);
     }
     proxy.await_stat("http.test.downstream_cx_active", 0);
-    assert_eq!(proxy.stat("http.test.downstream_cx_total"), 12);
+    // One that was reset at once may never have been accepted.
+    proxy.await_stat_that("http.test.downstream_cx_total", |total| total >= 11);
+    proxy.await_stat("http.test.downstream_cx_active", 0);
     assert_eq!(Config::new().get(proxy.first(), "/").expect("an answer").status, 200);
 }
 
