@@ -145,6 +145,11 @@ impl Error {
     pub const fn details(self) -> &'static str {
         match self {
             Self::Malformed(malformed) => malformed.details(),
+            Self::EmptyFramesFlood => "http2.inbound_empty_frames_flood",
+            Self::PriorityFlood => "http2.inbound_priority_frames_flood",
+            Self::WindowUpdateFlood => "http2.inbound_window_update_frames_flood",
+            Self::OutboundFlood => "http2.outbound_frames_flood",
+            Self::OutboundControlFlood => "http2.outbound_control_frames_flood",
             _ => "http2.codec_error",
         }
     }
