@@ -375,9 +375,9 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     row(
         "unsupported codec",
-        &[("stat_prefix: front", "stat_prefix: front\n          codec_type: »HTTP2")],
+        &[("stat_prefix: front", "stat_prefix: front\n          codec_type: »HTTP3")],
         (HCM, ".codec_type"),
-        &["`HTTP2` is not a supported value of CodecType. Supported: AUTO, HTTP1"],
+        &["`HTTP3` is not a supported value of CodecType. Supported: AUTO, HTTP1, HTTP2"],
     ),
     row(
         "unsupported load balancer",
