@@ -82,9 +82,69 @@ impl fmt::Display for Flag {
     }
 }
 
+/// What a view is made for.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Occasion {
+    /// A request has ended, or is under way.
+    #[default]
+    DownstreamEnd,
+    /// A session of datagrams has ended.
+    UdpSessionEnd,
+    /// A session of datagrams goes on.
+    UdpPeriodic,
+    /// Something that is no stream.
+    NotSet,
+}
+
+impl Occasion {
+    /// `%ACCESS_LOG_TYPE%`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DownstreamEnd => "DownstreamEnd",
+            Self::UdpSessionEnd => "UdpSessionEnd",
+            Self::UdpPeriodic => "UdpPeriodic",
+            Self::NotSet => "NotSet",
+        }
+    }
+
+    /// Whether it is about a request of HTTP.
+    pub fn is_http(self) -> bool {
+        self == Self::DownstreamEnd
+    }
+}
+
+/// Dynamic metadata: what has no operator of its own.
+#[derive(Copy, Clone, Debug)]
+pub struct Metadata<'a> {
+    /// Who says it.
+    pub namespace: &'a str,
+    /// In order of their names.
+    pub fields: &'a [(&'a str, MetadataValue<'a>)],
+}
+
+/// A value in dynamic metadata.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum MetadataValue<'a> {
+    /// A text.
+    Text(&'a str),
+    /// A number.
+    Number(u64),
+}
+
+impl<'a> Metadata<'a> {
+    /// A value by its name.
+    pub fn field(&self, name: &str) -> Option<MetadataValue<'a>> {
+        self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+    }
+}
+
 /// A stream, as far as it has come.
 #[derive(Clone, Debug)]
 pub struct StreamInfo<'a> {
+    /// What the view is made for.
+    pub occasion: Occasion,
+    /// What has no operator of its own.
+    pub metadata: Option<Metadata<'a>>,
     /// Without headers if the request could not be understood.
     pub request: &'a RequestHead,
     /// The trailers of the request.

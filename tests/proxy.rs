@@ -307,12 +307,32 @@ fn slow_clients_are_timed_out() {
     assert_eq!((response.status, response.text().as_str()), (408, "request timeout"));
     client.assert_closed();
     // A connection that says nothing at all is no request.
-    let hcm = "common_http_protocol_options: {idle_timeout: 0.05s}";
+    let hcm = "common_http_protocol_options: {idle_timeout: 0.05s}\n          drain_timeout: 0s";
     let proxy = Proxy::start(&config(hcm, TO_UP, &[("up", &[upstream.address], "")]));
     let mut client = proxy.connect();
     assert_eq!(client.get("/").status, 200);
     client.assert_closed();
     assert_eq!(proxy.stat("http.test.downstream_cx_idle_timeout"), 1);
+}
+
+#[test]
+fn an_idle_connection_still_takes_a_request_while_it_drains() {
+    let upstream = Upstream::echo();
+    for (limit, counted) in [
+        ("idle_timeout: 0.05s", "http.test.downstream_cx_idle_timeout"),
+        (
+            "max_connection_duration: 0.05s, max_connection_duration_jitter: {value: 50}",
+            "http.test.downstream_cx_max_duration_reached",
+        ),
+    ] {
+        let hcm = format!("common_http_protocol_options: {{{limit}}}\n          drain_timeout: 100s");
+        let proxy = Proxy::start(&config(&hcm, TO_UP, &[("up", &[upstream.address], "")]));
+        let mut client = proxy.connect();
+        proxy.await_stat(counted, 1);
+        let response = client.get("/late");
+        assert_eq!((response.status, response.header("connection")), (200, Some("close")), "{limit}");
+        client.assert_closed();
+    }
 }
 
 #[test]

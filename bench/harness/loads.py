@@ -29,6 +29,11 @@ class Load:
     least: int = 2000  # requests measured, however slow the proxy
     unit: str = "request"
 
+    @property
+    def backend(self):
+        """What has to stand behind the proxy."""
+        return {"udp": "udp", "h2up": "h2"}.get(self.kind, "upload" if self.upload else "h1")
+
     @contextmanager
     def generator(self, workshop, cpu, port):
         """The generator that offers this load to a port."""
@@ -56,16 +61,18 @@ WINDOWS = ("-w", "20", "-W", "22")  # 1 MiB for a stream, 4 MiB for a connection
 
 LOADS = {load.name: load for load in [
     Load("h1", "64 keep-alive connections, 128 bytes", "h1"),
-    Load("h1-browser", "the same with a browser's headers", "h1", headers=tuple(BROWSER)),
+    Load("h1-browser", "64 keep-alive connections, a browser's headers", "h1", headers=tuple(BROWSER)),
     Load("h1-1conn", "one connection", "h1", connections=1),
-    Load("h1-close", "a new connection for each request", "h1", tool="load", connections=None, headers=("Connection: close",)),
+    Load("h1-close", "a new connection for each request", "h1", tool="load", connections=None,
+         headers=("Connection: close",)),
     Load("h1-1mb", "1 MiB responses, 16 connections", "h1", connections=16, **BULK),
     Load("h1-post", "1 MiB uploads, 16 connections", "h1", connections=16, path="/post", body=2, upload=BIG,
          warm=100, least=200),
     Load("h1-1k", "1000 keep-alive connections", "h1", tool="load", connections=1000, warm=3000),
     Load("h1-5k", "5000 keep-alive connections", "h1", tool="load", connections=5000, warm=15000, least=15000),
     Load("h2", "HTTP/2 to HTTP/1, 16 connections × 16 streams", "h2", connections=16, streams=16),
-    Load("h2-browser", "the same with a browser's headers", "h2", connections=16, streams=16, headers=tuple(BROWSER)),
+    Load("h2-browser", "HTTP/2 to HTTP/1, a browser's headers", "h2", connections=16, streams=16,
+         headers=tuple(BROWSER)),
     Load("h2-h2up", "HTTP/2 on both sides", "h2up", connections=16, streams=16),
     Load("h2-1mb", "1 MiB over HTTP/2, 8 connections × 4 streams", "h2", connections=8, streams=4, options=WINDOWS,
          **BULK),

@@ -32,34 +32,33 @@ class Bench:
         self.proxy_cpu, self.load_cpu = cpus
         self.rounds, self.seconds = rounds, seconds
 
-    def each(self, kind):
-        """Round after round, every proxy that does this kind of work, in an order that changes.
+    def each(self, kind="h1", behind="h1"):
+        """Round after round, every proxy that does this kind of work, in changing order: (proxy, backend's port).
 
-        Yields (round, proxy, process, port, backend's port). Whatever fails in the body is noted and its proxy left
-        out from then on; `self.out` tells why."""
-        self.out = {}
+        Those that were told to `leave_out` come no more."""
+        self.out = set()
         able = [proxy for proxy in self.proxies.values() if proxy.can(self.workshop, kind)]
-        with backend(self.workshop, kind, self.load_cpu) as upstream:
+        with backend(self.workshop, behind, self.load_cpu) as upstream:
             for round_ in range(self.rounds):
                 for proxy in random.Random(round_).sample(able, len(able)):
                     if proxy.name not in self.out:
-                        yield round_, proxy, upstream
+                        yield proxy, upstream
 
     def serving(self, proxy, kind, upstream):
         return proxy.serving(self.workshop, kind, upstream, self.proxy_cpu)
 
     def leave_out(self, proxy, error):
         """Takes a proxy out of the rounds."""
-        self.out[proxy.name] = str(error)
+        self.out.add(proxy.name)
         if proxy.name == OURS and isinstance(error, Refused):
-            self.say(f"  {proxy.name:8} does not support this yet")
+            self.say(f"  {proxy.name:12} does not support this yet")
         else:
-            self.say(f"  {proxy.name:8} left out: {error}")
+            self.say(f"  {proxy.name:12} left out: {error}")
 
     def load(self, load):
         """All rounds of one load: {proxy: [sample]}, without those that failed."""
         samples = {}
-        for _, proxy, upstream in self.each(load.kind):
+        for proxy, upstream in self.each(load.kind, load.backend):
             try:
                 with self.serving(proxy, load.kind, upstream) as (process, port):
                     with load.generator(self.workshop, self.load_cpu, port) as generator:

@@ -14,7 +14,7 @@ GET = b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 def measure(bench):
     """{proxy: [{start, idle, slow}]} in bytes, the last two for each connection."""
     result = {}
-    for _, proxy, upstream in bench.each("h1"):
+    for proxy, upstream in bench.each():
         if proxy.name == FLOOR:
             continue
         try:

@@ -7,7 +7,7 @@ from .loads import LOADS
 from .proxies import FLOOR, OURS
 
 COLUMNS, WIDTH, ROW, GAP, HEAD = 3, 300, 20, 28, 40
-NAMES, FIGURES = 62, 50  # room left and right of the bars
+NAMES, FIGURES = 78, 50  # room left and right of the bars
 COLORS = {OURS: "#d1451b", FLOOR: "#b8b8b8"}
 PEER = "#5b7ea3"
 

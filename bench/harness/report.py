@@ -8,7 +8,8 @@ from .memory import CONNECTIONS, SLOW
 from .proxies import FLOOR, OURS
 from .verdict import BEST, UNITS, WHAT, Spread, best_peer, figures, judge, ratio
 
-NAMES = {OURS: "**Nuncio**", FLOOR: "floor", "envoy": "Envoy", "haproxy": "HAProxy", "nginx": "nginx", "sozu": "Sōzu"}
+NAMES = {OURS: "**Nuncio**", FLOOR: "floor", "envoy": "Envoy", "haproxy": "HAProxy", "nginx": "nginx",
+         "nginx-distro": "nginx (distro)", "sozu": "Sōzu"}
 DISTURBED = 0.05
 PLOT = "images/benchmarks.svg"
 
@@ -21,15 +22,31 @@ def lines_of(load, samples):
         cpu = Spread.of(values[name])
         user, system, rate = (median(row[key] for row in rows) for key in ("user", "system", "rate"))
         against = ratio(values, OURS, name) if name != OURS else None
-        yield (f"  {name:8}{cpu.middle:9.2f} µs CPU [{cpu.low:.2f}-{cpu.high:.2f}] = user {user:.1f} + system {system:.1f}"
-               f"{rate:10.0f}/s" + (f"   ours is {against.middle:.2f} [{against.low:.2f}-{against.high:.2f}] of it"
-                                    if against else ""))
+        line = (f"  {name:12}{cpu.middle:9.2f} µs CPU [{cpu.low:.2f}-{cpu.high:.2f}] = user {user:.1f} + system "
+                f"{system:.1f}{rate:10.0f}/s")
+        if against:
+            line += f"   ours is {against.middle:.2f} [{against.low:.2f}-{against.high:.2f}] of it"
+        yield line
+
+
+def latency_lines(data):
+    """What the terminal shows of the latencies."""
+    for name, runs in data["rounds"].items():
+        p99 = "   ".join(f"{key} {median(run[key]['p99'] for run in runs) / 1000:.2f}" for key in runs[0])
+        yield f"  {name:12} p99 in ms: {p99}"
+
+
+def memory_lines(data):
+    """What the terminal shows of the memory."""
+    for name, runs in data.items():
+        start, idle, slow = (median(run[key] for run in runs) for key in ("start", "idle", "slow"))
+        yield f"  {name:12}{start / 2**20:8.1f} MiB{idle:10.0f} B idle{slow / 1024:10.0f} KiB slow"
 
 
 def verdict_lines(result):
     """What the terminal shows of the targets."""
     for target, other, reached in judge(result):
-        mark = "?" if reached is None else "met" if reached.middle <= target.limit else "MISSED"
+        mark = "?" if reached is None else verdict(target, reached).strip("*")
         got = "not supported yet" if reached is None else spread(reached)
         yield f"  {mark:7}{what(target):32} {limit(target):22} {got} {'of ' + other if other else ''}"
 
@@ -57,8 +74,15 @@ def table(head, rows):
         yield "| " + " | ".join(row) + " |"
 
 
+def in_order(result, data):
+    """The proxies of some data in the order of the page."""
+    return [name for name in result["versions"] if name in data]
+
+
 def by_load(result, cell, *, without=()):
-    """A table with a row for each load and a column for each proxy; `cell` gets the rows of samples."""
+    """A table with a row for each load and a column for each proxy; `cell` gets the rows of samples.
+
+    Loads that those left out do not do are left out too: there is nothing to compare."""
     names = [name for name in result["versions"] if name not in without]
 
     def row(load, samples):
@@ -66,7 +90,8 @@ def by_load(result, cell, *, without=()):
         for name in names:
             yield cell(name, samples) if name in samples else "–"
 
-    measured = ((load, samples) for load, samples in result["loads"].items() if samples)
+    measured = (
+        (load, samples) for load, samples in result["loads"].items() if samples and samples.keys() >= set(without))
     return "\n".join(table(["load", *(NAMES[name] for name in names)], (row(*pair) for pair in measured)))
 
 
@@ -78,7 +103,7 @@ def cpu(result):
         value, user, system = (median(row[key] for row in samples[name]) for key in ("cpu", "user", "system"))
         return f"{number(value)} ({number(user)} + {number(system)})"
 
-    return CPU.format(table=by_load(result, cell), loads=load_list(result), noise=noise(result))
+    return CPU.format(table=by_load(result, cell), loads=load_list(result))
 
 
 def ratios(result):
@@ -109,8 +134,8 @@ def latency(result):
 
     def rows():
         for key, title in keys:
-            for name, runs in data["rounds"].items():
-                runs = [run[key] for run in runs]
+            for name in in_order(result, data["rounds"]):
+                runs = [run[key] for run in data["rounds"][name]]
                 cells = [spread(Spread.of(run[q] / 1000 for run in runs)) for q in ("p50", "p99", "p999")]
                 answered = median(run["requests"] / run["seconds"] for run in runs)
                 yield [title, NAMES[name], *cells, f"{answered:,.0f}"]
@@ -127,10 +152,12 @@ def memory(result):
         return ""
 
     def rows():
-        for name, runs in data.items():
-            start, idle, slow = (Spread.of(run[key] for run in runs) for key in ("start", "idle", "slow"))
-            yield [NAMES[name], f"{start.middle / 2**20:.1f} MiB", f"{idle.middle:,.0f} B ({idle.low:,.0f}–{idle.high:,.0f})",
-                   f"{slow.middle / 1024:,.0f} KiB ({slow.low / 1024:,.0f}–{slow.high / 1024:,.0f})"]
+        for name in in_order(result, data):
+            runs = data[name]
+            start, idle, slow = (
+                Spread.of(run[key] / unit for run in runs)
+                for key, unit in (("start", 1 << 20), ("idle", 1), ("slow", 1 << 10)))
+            yield [NAMES[name], f"{spread(start)} MiB", f"{spread(idle)} B", f"{spread(slow)} KiB"]
 
     head = ["proxy", "after the start", "each idle connection", "each slow reader"]
     return MEMORY.format(connections=CONNECTIONS, slow=SLOW, table="\n".join(table(head, rows())))
@@ -139,12 +166,17 @@ def memory(result):
 def targets(result):
     def rows():
         for target, other, reached in judge(result):
-            mark = "not supported yet" if reached is None else "met" if reached.middle <= target.limit else "**missed**"
-            got = "–" if reached is None else spread(reached) + (f" × {NAMES[other]}" if other else f" {target.against}")
+            mark = "Nuncio does not do this yet" if reached is None else verdict(target, reached)
+            unit = f"× {NAMES[other]}" if other else target.against
+            got = "–" if reached is None else f"{spread(reached)} {unit}"
             yield [what(target), limit(target), got, mark]
 
     body = "\n".join(table(["load", "target", "reached", ""], rows()))
     return TARGETS + "\n\n" + body if any(True for _ in judge(result)) else ""
+
+
+def verdict(target, reached):
+    return "met" if reached.middle <= target.limit else "**missed**"
 
 
 def what(target):
@@ -159,6 +191,8 @@ def limit(target):
 
 
 def spread(value):
+    if value.low == value.high:
+        return number(value.middle)
     return f"{number(value.middle)} ({number(value.low)}–{number(value.high)})"
 
 
@@ -173,25 +207,29 @@ def load_list(result):
 def noise(result):
     shares = [row["disturbed"] for samples in result["loads"].values() for rows in samples.values() for row in rows]
     if not shares:
-        return ""
-    text = (f"While these were measured, other processes and the hypervisor used {median(shares):.0%} of the proxy's CPU "
-            f"(median; worst {max(shares):.0%}).")
+        return "How much of the proxy's CPU others used was not measured."
+    text = (f"Meanwhile other processes and the hypervisor used {median(shares):.0%} of the proxy's CPU (median; "
+            f"worst {max(shares):.0%}).")
     if median(shares) > DISTURBED:
-        text += (" **That is too much for absolute figures**: a proxy that waits for its CPU finds more work each time it "
-                 "gets it, which makes a request cheaper. Only large ratios mean something here.")
+        text += (" **That is too much for absolute figures**: a proxy that waits for its CPU finds more work each time "
+                 "it gets it, which makes a request cheaper. Only large ratios mean something here.")
     return text
 
 
 def machine(result):
     about = result["machine"]
-    versions = ", ".join(f"{NAMES[name].strip('*')} {version}" for name, version in result["versions"].items() if version)
-    quick = " (a `--quick` run: rough)" if result["quick"] else ""
-    return (
-        f"{about['date']}{quick}, commit {about['commit']}, {about['compiler']}. {about['cpu']}, {about['cores']} cores"
-        f"{' (virtual machine)' if about['virtual'] else ''}, {about['memory']}, {about['kernel']}. {versions}. "
-        f"{result['rounds']} rounds of {result['seconds']:g} s; figures are medians of the rounds, in brackets the least "
-        "and the most."
-    )
+    versions = ", ".join(
+        f"{NAMES[name].strip('*')} {version}" for name, version in result["versions"].items() if version)
+    rounds = f"{result['rounds']} rounds" if result["rounds"] > 1 else "one round"
+    rough = ": a rough look" if result["rounds"] < 3 or result["quick"] else ""
+    return "\n".join([
+        f"- Measured {about['date']}, commit {about['commit']}, {rounds} of {result['seconds']:g} s{rough}. Figures are "
+        "medians of the rounds, in brackets the least and the most.",
+        f"- Machine: {about['cpu']}, {about['cores']} cores{' of a virtual machine' if about['virtual'] else ''}, "
+        f"{about['memory']}, {about['kernel']}.",
+        f"- Versions: {versions}; {about['compiler']}.",
+        f"- {noise(result)}",
+    ])
 
 
 INTRODUCTION = """# Benchmarks
@@ -206,34 +244,37 @@ bench/run --docs      # about a quarter of an hour; --quick for a rough look
 
 ![CPU time per request]({plot})"""
 
-TARGETS = """What the project wants to reach, in ratios of CPU time per request within one run unless it says otherwise. *Best peer* is
-the cheapest of Envoy, HAProxy, nginx and Sōzu for that load; *floor* is [`floor.c`](../bench/floor.c), which passes
-bytes on without looking at them: what the kernel alone charges."""
+TARGETS = """\
+What the project wants to reach, in ratios of CPU time per request within one run unless it says otherwise. *Best peer*
+is the cheapest of the others for that load; *floor* is [`floor.c`](../bench/floor.c), which passes bytes on without
+looking at them: what the kernel alone charges."""
 
-CPU = """Microseconds of the proxy's own CPU time (user + system).
+CPU = """\
+Microseconds of the proxy's own CPU time (user + system).
 
 {table}
 
-{loads}
-
-{noise}"""
+{loads}"""
 
 RATIOS = "Below 1.00 Nuncio is cheaper. Each round gives a ratio; shown are the median, the least and the most."
 
-RATES = """With one CPU for the proxy and one for load generator *and* backend, the cheap proxies are often limited by the
+RATES = """\
+With one CPU for the proxy and one for load generator *and* backend, the cheap proxies are often limited by the
 latter. CPU time tells more."""
 
-LATENCY = """64 keep-alive connections, 128 bytes. In the closed loop each connection waits for its answer before it asks again. At
-fixed rates requests are due at random times whatever the proxy does, and their latency counts from when they were
-due; the rates are shares of the {saturation:,.0f} requests a second that {of} answers in the closed loop, the same for all. A proxy
-that answers fewer is overloaded there, which shows as latencies that grow with the length of the run. The generator
-itself was late by at most {late:.2f} ms (p99 of the worst run).
+LATENCY = """\
+64 keep-alive connections, 128 bytes. In the closed loop each connection waits for its answer before it asks again.
+At fixed rates requests are due at random times whatever the proxy does, and their latency counts from when they were
+due; the rates are shares of the {saturation:,.0f} requests a second that {of} answers in the closed loop, the same for
+all. A proxy that answers fewer is overloaded there, which shows as latencies that grow with the length of the run. The
+generator itself was late by at most {late:.2f} ms (p99 of the worst run).
 
 {table}"""
 
-MEMORY = """Resident memory of all processes, shared pages divided among them (PSS): after the start; what each of {connections} idle
-keep-alive connections adds after one request on each; what each of {slow} clients adds that asks for 64 MiB and reads
-nothing.
+MEMORY = """\
+Resident memory of all processes, shared pages divided among them (PSS): after the start; what each of {connections}
+idle keep-alive connections adds after one request on each; what each of {slow} clients adds that asks for 64 MiB and
+reads nothing. What the kernel holds for a process, such as socket buffers and pipes, is not in these figures.
 
 {table}"""
 
@@ -243,7 +284,8 @@ Every proxy runs with one worker on one CPU; load generator and backend (nginx) 
 load and round every proxy is started afresh, in an order that changes from round to round, answers a first request,
 is warmed up, and is then measured for a second. CPU time is the run time that the kernel accounts to all threads of
 all its processes (`schedstat`); its split into user and system comes from clock ticks and is rough. A load counts
-only if every answer was right; a proxy that cannot do a load has a dash.
+only if every answer was right; a proxy that cannot do a load has a dash. nginx is there twice where it can be: as
+PyPI has it (new, all modules, built for size) and as the distribution has it (older, built for speed).
 
 [h2load](https://nghttp2.org/documentation/h2load-howto.html) makes the load, or [`load.c`](../bench/load.c) where
 h2load cannot (`h1-close`, thousands of connections, fixed rates) and [`udp.c`](../bench/udp.c) for datagrams. The

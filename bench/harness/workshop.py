@@ -91,9 +91,10 @@ class Workshop:
         template = BENCH / "config" / proxy / f"{kind}.{suffix}"
         if not template.exists():
             return None
-        cert, key, both = self.certificate()
-        values |= {"dir": self.dir, "cert": cert, "key": key, "pem": both, "small": "x" * SMALL}
         text = template.read_text()
+        values |= {"dir": self.dir, "small": "x" * SMALL}
+        if "@KEY@" in text or "@PEM@" in text:
+            values["cert"], values["key"], values["pem"] = self.certificate()
         for name, value in values.items():
             text = text.replace(f"@{name.upper()}@", str(value))
         return self.file(f"{proxy}-{kind}.{suffix}", text.encode())

@@ -1,16 +1,10 @@
-//! A warm worker serves HTTP/1 without touching the allocator: counted, not timed.
-//!
-//! Run with `--ignored --nocapture` in a release build this file also prints what the codec costs
-//! per message; those numbers are for people and are not asserted.
+//! A warm worker serves HTTP/1 without touching the allocator: counted, not timed. What it costs is timed in
+//! `benches/h1.rs`.
 
-mod h1_support;
-
-use h1_support::{request, response};
 use nuncio_codec::{
-    Buffer, RequestHead, ResponseHead,
+    Buffer,
     h1::{Client, ClientSettings, RequestEvent, ResponseEvent, Server, ServerSettings, strip_hop_by_hop},
 };
-use std::{hint::black_box, time::Instant};
 
 /// An allocator that counts what the current thread asks of it.
 mod sys {
@@ -131,66 +125,4 @@ fn a_warm_exchange_allocates_nothing() {
         }
         assert_eq!(sys::count() - before, 0);
     }
-}
-
-fn time(what: &str, mut run: impl FnMut()) {
-    const ROUNDS: u32 = 300_000;
-    for _ in 0..ROUNDS / 10 {
-        run();
-    }
-    let start = Instant::now();
-    for _ in 0..ROUNDS {
-        run();
-    }
-    println!("{what}: {} ns", start.elapsed().as_nanos() / u128::from(ROUNDS));
-}
-
-fn responded(server: &mut Server, head: &ResponseHead, out: &mut Buffer) {
-    server.send_headers(head, true, out);
-    assert!(server.is_idle());
-    out.clear();
-}
-
-#[test]
-#[ignore = "prints timings"]
-fn timings() {
-    let mut input = Buffer::new();
-    let mut out = Buffer::new();
-    let mut server = Server::new(ServerSettings::default());
-    let empty = response(200, &[]);
-    time("append only", || {
-        input.append(black_box(GET));
-        input.clear();
-    });
-    time("decode GET (3 headers), answer with an empty head", || {
-        input.append(black_box(GET));
-        black_box(server.poll(&mut input).unwrap());
-        responded(&mut server, &empty, &mut out);
-    });
-    let long = response(
-        200,
-        &[
-            ("content-length", "0"),
-            ("content-type", "text/plain"),
-            ("date", "Mon, 23 Nov 2026 14:50:54 GMT"),
-            ("server", "envoy"),
-            ("x-envoy-upstream-service-time", "0"),
-        ],
-    );
-    time("decode GET (3 headers), answer with 5 headers", || {
-        input.append(black_box(GET));
-        black_box(server.poll(&mut input).unwrap());
-        responded(&mut server, &long, &mut out);
-    });
-    let head: RequestHead = request("GET", "/index.html", &[("user-agent", "wrk"), ("accept", "text/html")]);
-    let mut client = Client::new(ClientSettings::default());
-    time("encode GET, decode response with 5 headers and 13 bytes", || {
-        client.send_headers(&head, true, &mut out).unwrap();
-        out.clear();
-        input.append(black_box(OK));
-        while black_box(client.poll(&mut input).unwrap()).is_some() {}
-    });
-    let mut proxy = Proxy::new();
-    time("whole exchange through both codecs, GET", || proxy.exchange(GET, OK));
-    time("whole exchange through both codecs, chunked POST", || proxy.exchange(POST, OK));
 }

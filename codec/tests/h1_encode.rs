@@ -5,7 +5,7 @@ mod h1_support;
 
 use h1_support::{headers, request, response, text};
 use nuncio_codec::{
-    Buffer, HeaderMap, RequestHead, ResponseHead, Version,
+    Buffer, HeaderMap, RequestHead, ResponseHead, Spelling, Version,
     h1::{
         Client, ClientSettings, Error, HeaderCase, RequestEvent, ResponseEvent, Server, ServerSettings,
         expects_continue, reason, strip_hop_by_hop,
@@ -725,21 +725,37 @@ fn nothing_can_be_injected() {
 
 #[test]
 fn header_case() {
-    let mut map = HeaderMap::new();
-    map.append(b":method", b"POST");
-    map.append(b":path", b"/");
-    map.append(b":authority", b"a");
-    map.append(b"x-foo_bar.baz9q", b"1");
-    map.append_cased(b"x-CASED", b"2");
-    map.append_cased(b"Content-LENGTH", b"0");
-    let head = RequestHead { version: Version::Http11, method: nuncio_codec::Method::Post, headers: map };
+    let map = |spelling| {
+        let mut map = HeaderMap::new();
+        map.set_spelling(spelling);
+        map.append(b":method", b"POST");
+        map.append(b":path", b"/");
+        map.append_authority_cased(b"HosT", b"a");
+        map.append(b"x-foo_bar.baz9q", b"1");
+        map.append_cased(b"x-CASED", b"2");
+        map.append_cased(b"Content-LENGTH", b"0");
+        map
+    };
+    let (free, kept, proper) = (Spelling::Free, Spelling::Kept, Spelling::KeptElseProper);
+    let all_lower = "host: a\r\nx-foo_bar.baz9q: 1\r\nx-cased: 2\r\ncontent-length: 0\r\n\r\n";
+    let all_proper = "Host: a\r\nX-Foo_Bar.Baz9q: 1\r\nX-Cased: 2\r\nContent-Length: 0\r\n\r\n";
+    let all_kept = "HosT: a\r\nx-foo_bar.baz9q: 1\r\nx-CASED: 2\r\nContent-LENGTH: 0\r\n\r\n";
+    let rest_proper = "HosT: a\r\nX-Foo_Bar.Baz9q: 1\r\nx-CASED: 2\r\nContent-LENGTH: 0\r\n\r\n";
+    // A spelling that was kept wins, as in Envoy, and one that was not is not made up.
     let cases = [
-        // A spelling that was kept wins, as in Envoy.
-        (HeaderCase::Lower, "host: a\r\nx-foo_bar.baz9q: 1\r\nx-CASED: 2\r\nContent-LENGTH: 0\r\n\r\n"),
-        (HeaderCase::Proper, "Host: a\r\nX-Foo_Bar.Baz9q: 1\r\nx-CASED: 2\r\nContent-LENGTH: 0\r\n\r\n"),
-        (HeaderCase::Preserve, "Host: a\r\nx-foo_bar.baz9q: 1\r\nx-CASED: 2\r\nContent-LENGTH: 0\r\n\r\n"),
+        (HeaderCase::Lower, free, all_lower),
+        (HeaderCase::Proper, free, all_proper),
+        (HeaderCase::Preserve, free, all_lower),
+        (HeaderCase::PreserveElseProper, free, all_lower),
+        (HeaderCase::Lower, kept, all_kept),
+        (HeaderCase::Proper, kept, all_kept),
+        (HeaderCase::Preserve, kept, all_kept),
+        (HeaderCase::Lower, proper, rest_proper),
+        (HeaderCase::Proper, proper, rest_proper),
     ];
-    for (header_case, expected) in cases {
+    for (header_case, spelling, expected) in cases {
+        let headers = map(spelling);
+        let head = RequestHead { version: Version::Http11, method: nuncio_codec::Method::Post, headers };
         let settings = ClientSettings { header_case, ..ClientSettings::default() };
         let (mut client, mut out) = (Client::new(settings), Buffer::new());
         client.send_headers(&head, true, &mut out).unwrap();

@@ -30,20 +30,6 @@ fn served(wire: &[u8]) -> (Vec<String>, Vec<String>) {
     std::mem::take(&mut results[0])
 }
 
-/// Appends, and makes consecutive pieces of a body one.
-fn join(lines: &mut Vec<String>, more: Vec<String>) {
-    for line in more {
-        if let (Some(last), Some((id, rest))) = (lines.last_mut(), line.split_once(" data "))
-            && last.starts_with(&format!("{id} data "))
-            && !last.ends_with(" end")
-        {
-            last.push_str(rest);
-        } else {
-            lines.push(line);
-        }
-    }
-}
-
 #[test]
 fn errors_of_the_connection() {
     let headers = |flags, payload: &[u8]| frame(HEADERS, flags, 1, payload);

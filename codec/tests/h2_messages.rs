@@ -193,7 +193,7 @@ fn extended_connect() {
 }
 
 fn settings_frame(list: &[(u16, u32)]) -> Vec<u8> {
-    h2_support::settings(list)
+    settings(list)
 }
 
 #[test]

@@ -45,8 +45,12 @@ fn outcome(lines: &[String], written: &[String]) -> Then {
     if lines.is_empty() && written.is_empty() { Ignored } else { Taken }
 }
 
-/// The frames: name, and bytes for a stream.
-fn all() -> Vec<(&'static str, fn(u32) -> Vec<u8>)> {
+/// The name of a frame, and its bytes for a stream.
+type Frame = (&'static str, fn(u32) -> Vec<u8>);
+/// A state: its name, the stream that is in it, how it gets there, and what comes of each frame.
+type State<Setup> = (&'static str, u32, Setup, Vec<(&'static str, Then)>);
+
+fn all() -> Vec<Frame> {
     vec![
         ("DATA", |id| data(id, b"x", false)),
         ("DATA end", |id| data(id, b"x", true)),
@@ -104,7 +108,7 @@ fn served(setup: &dyn Fn(&mut ServerRig), bytes: &[u8]) -> (Vec<String>, Vec<Str
 fn on_a_server() {
     type Setup = Box<dyn Fn(&mut ServerRig)>;
     let feed = |rig: &mut ServerRig, bytes: &[u8]| drop(rig.feed(bytes));
-    let states: Vec<(&str, u32, Setup, Vec<(&str, Then)>)> = vec![
+    let states: Vec<State<Setup>> = vec![
         (
             "idle",
             5,
@@ -317,7 +321,7 @@ fn on_a_client() {
             ]),
         )
     };
-    let states: Vec<(&str, u32, Setup, Vec<(&str, Then)>)> = vec![
+    let states: Vec<State<Setup>> = vec![
         never(3),
         never(2),
         (

@@ -19,6 +19,7 @@ fuzz_target!(|input: &[u8]| {
         max_headers_count: if set(0) { 6 } else { 100 },
         enable_trailers: set(1),
         allow_chunked_length: set(2),
+        send_fully_qualified_url: false,
         header_case: if set(3) { HeaderCase::Preserve } else { HeaderCase::Lower },
     };
     let request = match flags >> 6 {

@@ -11,7 +11,6 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -46,7 +45,16 @@ impl Address {
         })
     }
 
-    fn to_system(&self) -> io::Result<SockAddr> {
+    /// An IPv4 address that is mapped to IPv6, as a socket for both shows it, as itself; others as they are.
+    #[must_use]
+    pub fn canonical(self) -> Self {
+        match self {
+            Self::Inet(address) => Self::Inet(SocketAddr::new(address.ip().to_canonical(), address.port())),
+            unix => unix,
+        }
+    }
+
+    pub(crate) fn to_system(&self) -> io::Result<SockAddr> {
         match self {
             Self::Inet(address) => Ok((*address).into()),
             Self::Unix(UnixAddress::Path(path)) => {
@@ -130,19 +138,6 @@ pub fn own_address() -> IpAddr {
     sys::interface_address().unwrap_or(std::net::Ipv4Addr::LOCALHOST).into()
 }
 
-/// How a listening socket is made.
-#[derive(Clone, Debug, Default)]
-pub struct ListenOptions {
-    /// SO_REUSEPORT: several sockets on one address, among which the kernel spreads connections.
-    pub reuse_port: bool,
-    /// Length of the accept queue; `None` is the system's maximum.
-    pub backlog: Option<u32>,
-    /// TCP_NODELAY, which accepted sockets inherit.
-    pub nodelay: bool,
-    /// Permission bits of a unix socket's file.
-    pub mode: Option<u32>,
-}
-
 /// How a connection is made.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectOptions {
@@ -163,56 +158,36 @@ pub struct Keepalive {
     pub probes: Option<u32>,
 }
 
+impl Keepalive {
+    /// Turns probes on.
+    pub(crate) fn set(self, socket: &socket2::Socket) -> io::Result<()> {
+        let Self { time, interval, probes } = self;
+        let mut probing = socket2::TcpKeepalive::new();
+        probing = time.map_or(probing.clone(), |time| probing.with_time(time));
+        probing = interval.map_or(probing.clone(), |interval| probing.with_interval(interval));
+        probing = probes.map_or(probing.clone(), |probes| probing.with_retries(probes));
+        socket.set_keepalive(true)?;
+        socket.set_tcp_keepalive(&probing)
+    }
+}
+
 /// A stream socket that never blocks.
 #[derive(Debug)]
 pub struct Socket(OwnedFd);
 
 impl Socket {
-    /// Binds and listens. A unix socket's file that nobody listens on any more is replaced.
-    ///
-    /// # Errors
-    /// The system's, for the step that failed.
-    pub fn listen(address: &Address, options: &ListenOptions) -> io::Result<Self> {
-        let socket = Self::stream(address)?;
-        match address {
-            Address::Inet(inet) => {
-                socket.set_reuse_address(true)?;
-                socket.set_reuse_port(options.reuse_port)?;
-                socket.set_tcp_nodelay(options.nodelay)?;
-                if inet.is_ipv6() {
-                    // `[::]` is IPv6 alone, whatever the system's default, so that `0.0.0.0` can stand beside it.
-                    socket.set_only_v6(true)?;
-                }
-            }
-            Address::Unix(UnixAddress::Path(path)) => remove_stale(path, address)?,
-            Address::Unix(_) => {}
-        }
-        socket.bind(&address.to_system()?)?;
-        if let (Address::Unix(UnixAddress::Path(path)), Some(mode)) = (address, options.mode) {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-        }
-        let backlog = options.backlog.unwrap_or_else(system_backlog);
-        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-        Ok(Self(socket.into()))
-    }
-
     /// Starts to connect. Whether it succeeded is known when the socket becomes writable: see
     /// [`Self::take_error`].
     ///
     /// # Errors
     /// If it fails at once.
     pub fn connect(address: &Address, options: &ConnectOptions) -> io::Result<Self> {
-        let socket = Self::stream(address)?;
+        let socket = Self::stream(address, false)?;
         if options.nodelay && matches!(address, Address::Inet(_)) {
             socket.set_tcp_nodelay(true)?;
         }
-        if let (Some(Keepalive { time, interval, probes }), Address::Inet(_)) = (options.keepalive, address) {
-            let mut probing = socket2::TcpKeepalive::new();
-            probing = time.map_or(probing.clone(), |time| probing.with_time(time));
-            probing = interval.map_or(probing.clone(), |interval| probing.with_interval(interval));
-            probing = probes.map_or(probing.clone(), |probes| probing.with_retries(probes));
-            socket.set_keepalive(true)?;
-            socket.set_tcp_keepalive(&probing)?;
+        if let (Some(keepalive), Address::Inet(_)) = (options.keepalive, address) {
+            keepalive.set(&socket)?;
         }
         match socket.connect(&address.to_system()?) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
@@ -220,8 +195,10 @@ impl Socket {
         }
     }
 
-    fn stream(address: &Address) -> io::Result<socket2::Socket> {
-        let protocol = matches!(address, Address::Inet(_)).then_some(Protocol::TCP);
+    /// A TCP or unix socket, with Multipath TCP if that is asked for.
+    pub(crate) fn stream(address: &Address, multipath: bool) -> io::Result<socket2::Socket> {
+        let protocol = if multipath { Protocol::MPTCP } else { Protocol::TCP };
+        let protocol = matches!(address, Address::Inet(_)).then_some(protocol);
         // One call sets both flags on Linux.
         socket2::Socket::new_raw(address.domain(), Type::STREAM.nonblocking().cloexec(), protocol)
     }
@@ -328,35 +305,24 @@ impl AsRawFd for Socket {
     }
 }
 
+impl From<socket2::Socket> for Socket {
+    fn from(socket: socket2::Socket) -> Self {
+        Self(socket.into())
+    }
+}
+
 impl From<OwnedFd> for Socket {
     fn from(fd: OwnedFd) -> Self {
         Self(fd)
     }
 }
 
-/// Removes the file of a unix socket that nobody listens on.
-fn remove_stale(path: &Path, address: &Address) -> io::Result<()> {
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
-    if !is_socket {
-        // Nothing is there, or something that is not ours to remove: binding will tell.
-        return Ok(());
-    }
-    match Socket::connect(address, &ConnectOptions::default()) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
-        _ => Ok(()),
-    }
-}
-
-/// `net.core.somaxconn`, as Envoy uses it; 128 where it cannot be read.
-fn system_backlog() -> u32 {
-    let text = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
-    text.trim().parse().unwrap_or(128)
-}
-
 #[cfg(test)]
 #[cfg(not(miri))]
 mod tests {
     use super::*;
+    use crate::listen::ListenOptions;
+    use std::os::unix::fs::PermissionsExt;
 
     fn wait<T>(mut attempt: impl FnMut() -> io::Result<T>) -> T {
         loop {

@@ -60,11 +60,12 @@ impl Pipe {
 #[cfg(not(miri))]
 mod tests {
     use super::*;
-    use crate::net::{Address, ConnectOptions, ListenOptions};
+    use crate::listen::ListenOptions;
+    use crate::net::{Address, ConnectOptions};
     use std::io::{IoSlice, IoSliceMut};
 
     fn pair() -> (Socket, Socket) {
-        let options = ListenOptions { reuse_port: false, backlog: None, nodelay: true, mode: None };
+        let options = ListenOptions { nodelay: true, ..ListenOptions::default() };
         let listener =
             Socket::listen(&"127.0.0.1:0".parse().expect("an address"), &options).expect("listens");
         let address: Address = listener.local_address().expect("bound");

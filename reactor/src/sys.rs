@@ -61,6 +61,51 @@ pub(crate) fn send_vectored(socket: &impl AsRawFd, data: &[IoSlice<'_>]) -> io::
     check_size(unsafe { libc::sendmsg(socket.as_raw_fd(), &message, libc::MSG_NOSIGNAL) })
 }
 
+/// setsockopt(2).
+pub(crate) fn set_option(
+    socket: &impl AsRawFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: &[u8],
+) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(value.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: the pointer and length describe memory that is borrowed for the call, which only reads it.
+    check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, value.as_ptr().cast(), length) })
+        .map(drop)
+}
+
+/// getsockopt(2): how many bytes of the value there are.
+#[cfg(test)]
+pub(crate) fn option(
+    socket: &impl AsRawFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: &mut [u8],
+) -> io::Result<usize> {
+    let mut length = libc::socklen_t::try_from(value.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: the pointer and length describe memory that is borrowed mutably for the call.
+    check(unsafe {
+        libc::getsockopt(socket.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut length)
+    })?;
+    Ok(length as usize)
+}
+
+/// getsockopt(2) for an option whose value is an IP address.
+pub(crate) fn address_option(
+    socket: &impl AsRawFd,
+    level: libc::c_int,
+    name: libc::c_int,
+) -> io::Result<std::net::SocketAddr> {
+    // SAFETY: `try_init` gives storage and length that getsockopt may fill, and the address is used only if it
+    // succeeds.
+    let ((), address) = unsafe {
+        SockAddr::try_init(|storage, length| {
+            check(libc::getsockopt(socket.as_raw_fd(), level, name, storage.cast(), length)).map(drop)
+        })
+    }?;
+    address.as_socket().ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
 /// pipe2(2): the end to read from and the end to write to, non-blocking and close-on-exec.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends = [0; 2];
@@ -114,6 +159,31 @@ pub(crate) fn next_signal(fd: &OwnedFd) -> Option<i32> {
         let n = libc::read(fd.as_raw_fd(), info.as_mut_ptr().cast(), size);
         (n == size as libc::ssize_t).then(|| info.assume_init().ssi_signo as i32)
     }
+}
+
+/// Lets the allocator map blocks of this size and more by themselves, whatever has been freed before.
+pub(crate) fn map_large_blocks(size: libc::c_int) {
+    // SAFETY: mallopt has no preconditions; a value that it does not take changes nothing.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, size);
+    }
+    #[cfg(not(target_env = "gnu"))]
+    let _ = size;
+}
+
+/// Raises the soft limit of open descriptors to the hard one, and gives the limit.
+pub(crate) fn raise_descriptors() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid place for what the first call writes and the second one reads.
+    unsafe {
+        check(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit))?;
+        if limit.rlim_cur < limit.rlim_max {
+            limit.rlim_cur = limit.rlim_max;
+            check(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit))?;
+        }
+    }
+    Ok(limit.rlim_cur)
 }
 
 /// Number of CPUs that this thread may run on.

@@ -29,9 +29,35 @@ impl Default for Settings {
     }
 }
 
+/// What has happened since it was last asked, and how many bytes wait.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Lines that were taken.
+    pub lines: AtomicU64,
+    /// Buffers that were handed over because it was time.
+    pub by_timer: AtomicU64,
+    /// Buffers that were written.
+    pub written: AtomicU64,
+    /// Buffers that could not be written.
+    pub failed: AtomicU64,
+    /// Buffers that were dropped because the flusher could not keep up.
+    pub dropped: AtomicU64,
+    /// Files that could not be opened again.
+    pub unopened: AtomicU64,
+    /// Bytes that wait for the flusher.
+    pub waiting: AtomicU64,
+}
+
+/// Lines on their way to a sink.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) text: Vec<u8>,
+    pub(super) lines: u64,
+}
+
 #[derive(Debug)]
 enum Command {
-    Write(Arc<Sink>, Vec<u8>),
+    Write(Arc<Sink>, Batch),
     Reopen,
     Stop,
 }
@@ -48,7 +74,7 @@ pub struct Flusher {
 pub struct FlusherHandle {
     settings: Settings,
     queue: SyncSender<Command>,
-    dropped: Arc<AtomicU64>,
+    tally: Arc<Tally>,
 }
 
 impl Flusher {
@@ -68,9 +94,12 @@ impl Flusher {
             }
         }
         let (queue, commands) = sync_channel(QUEUE);
-        let thread =
-            std::thread::Builder::new().name("flusher".to_owned()).spawn(move || run(&commands, files))?;
-        Ok(Self { handle: FlusherHandle { settings, queue, dropped: Arc::default() }, thread })
+        let tally = Arc::new(Tally::default());
+        let counts = Arc::clone(&tally);
+        let thread = std::thread::Builder::new()
+            .name("flusher".to_owned())
+            .spawn(move || run(&commands, files, &counts))?;
+        Ok(Self { handle: FlusherHandle { settings, queue, tally }, thread })
     }
 
     /// A handle for a worker.
@@ -92,7 +121,7 @@ impl FlusherHandle {
     /// A handle to nothing: what is written is dropped. For tests.
     #[cfg(test)]
     pub(crate) fn nowhere() -> Self {
-        Self { settings: Settings::default(), queue: sync_channel(0).0, dropped: Arc::default() }
+        Self { settings: Settings::default(), queue: sync_channel(0).0, tally: Arc::default() }
     }
 
     /// When lines are handed over.
@@ -100,9 +129,9 @@ impl FlusherHandle {
         &self.settings
     }
 
-    /// Buffers of lines that were dropped because the flusher could not keep up.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Relaxed)
+    /// What has happened to lines.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Closes and opens all files again, after they were rotated.
@@ -111,10 +140,20 @@ impl FlusherHandle {
         drop(self.queue.send(Command::Reopen));
     }
 
-    pub(super) fn write(&self, sink: Arc<Sink>, text: Vec<u8>) {
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(Command::Write(sink, text)) {
-            self.dropped.fetch_add(1, Relaxed);
-        }
+    pub(super) fn write(&self, sink: Arc<Sink>, batch: Batch) {
+        let (bytes, lines) = (batch.text.len() as u64, batch.lines);
+        self.tally.waiting.fetch_add(bytes, Relaxed);
+        match self.queue.try_send(Command::Write(sink, batch)) {
+            Ok(()) => self.tally.lines.fetch_add(lines, Relaxed),
+            Err(error) => {
+                self.tally.waiting.fetch_sub(bytes, Relaxed);
+                match error {
+                    TrySendError::Full(_) => self.tally.dropped.fetch_add(1, Relaxed),
+                    // The process ends.
+                    TrySendError::Disconnected(_) => return,
+                }
+            }
+        };
     }
 }
 
@@ -122,15 +161,34 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }
 
-fn run(commands: &Receiver<Command>, mut files: HashMap<Sink, File>) {
+fn run(commands: &Receiver<Command>, mut files: HashMap<Sink, File>, tally: &Tally) {
     while let Ok(command) = commands.recv() {
         match command {
-            Command::Write(sink, text) => {
-                if let Err(error) = write(&sink, &text, &mut files) {
-                    log::warn!("access log {sink:?}: {error}");
-                }
+            Command::Write(sink, batch) => {
+                match write(&sink, &batch.text, &mut files) {
+                    Ok(()) => tally.written.fetch_add(1, Relaxed),
+                    Err(error) => {
+                        log::warn!("access log {sink:?}: {error}");
+                        tally.failed.fetch_add(1, Relaxed)
+                    }
+                };
+                tally.waiting.fetch_sub(batch.text.len() as u64, Relaxed);
             }
-            Command::Reopen => files.clear(),
+            Command::Reopen => {
+                // One that cannot be opened now is tried again with the next lines for it.
+                files.retain(|sink, file| {
+                    let Sink::File(path) = sink else { return true };
+                    match open(path) {
+                        Ok(new) => *file = new,
+                        Err(error) => {
+                            log::warn!("access log {}: {error}", path.display());
+                            tally.unopened.fetch_add(1, Relaxed);
+                            return false;
+                        }
+                    }
+                    true
+                });
+            }
             Command::Stop => return,
         }
     }

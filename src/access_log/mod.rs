@@ -9,14 +9,16 @@ pub mod config;
 mod filter;
 mod flusher;
 
-pub use flusher::{Flusher, FlusherHandle, Settings};
+pub use flusher::{Flusher, FlusherHandle, Settings, Tally};
 
 pub use filter::{Comparison, Filter, Op};
 
 use crate::formatter::compile::BodyFormat;
 use crate::stream_info::StreamInfo;
 use config::{AccessLogConfig, Sink};
+use flusher::Batch;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// An access log opened by a [`Logger`].
 #[derive(Clone, Debug)]
@@ -36,7 +38,7 @@ pub struct Logger {
 #[derive(Debug)]
 struct Lines {
     sink: Arc<Sink>,
-    text: Vec<u8>,
+    batch: Batch,
 }
 
 impl Logger {
@@ -49,7 +51,7 @@ impl Logger {
     pub fn open(&mut self, config: &AccessLogConfig) -> Log {
         let found = self.sinks.iter().position(|lines| *lines.sink == config.sink);
         let sink = found.unwrap_or_else(|| {
-            self.sinks.push(Lines { sink: Arc::new(config.sink.clone()), text: Vec::new() });
+            self.sinks.push(Lines { sink: Arc::new(config.sink.clone()), batch: Batch::default() });
             self.sinks.len() - 1
         });
         Log { sink, format: Arc::clone(&config.format), filter: config.filter.clone() }
@@ -72,8 +74,9 @@ impl Logger {
                 continue;
             }
             let lines = &mut self.sinks[log.sink];
-            log.format.write(info, &mut lines.text);
-            if lines.text.len() >= self.flusher.settings().min_bytes {
+            log.format.write(info, &mut lines.batch.text);
+            lines.batch.lines += 1;
+            if lines.batch.text.len() >= self.flusher.settings().min_bytes {
                 lines.hand_over(&self.flusher);
             }
         }
@@ -82,6 +85,9 @@ impl Logger {
     /// Hands all lines to the flusher.
     pub fn flush(&mut self) {
         for lines in &mut self.sinks {
+            if !lines.batch.text.is_empty() {
+                self.flusher.tally().by_timer.fetch_add(1, Relaxed);
+            }
             lines.hand_over(&self.flusher);
         }
     }
@@ -95,8 +101,8 @@ impl Drop for Logger {
 
 impl Lines {
     fn hand_over(&mut self, flusher: &FlusherHandle) {
-        if !self.text.is_empty() {
-            flusher.write(Arc::clone(&self.sink), std::mem::take(&mut self.text));
+        if !self.batch.text.is_empty() {
+            flusher.write(Arc::clone(&self.sink), std::mem::take(&mut self.batch));
         }
     }
 }

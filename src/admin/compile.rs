@@ -15,5 +15,6 @@ pub fn admin(proto: &Admin, cx: &mut Cx<'_>) -> Option<AdminConfig> {
         cx.each("allow_paths", &proto.allow_paths, |cx, path| router::compile::string_match(path, cx));
     let address = proto.address.as_ref()?;
     let (address, _) = cx.field("address", |cx| self::address(address, cx))?;
-    Some(AdminConfig { address, allow_paths, access_log })
+    let ignores_global_limit = proto.ignore_global_conn_limit;
+    Some(AdminConfig { address, allow_paths, ignores_global_limit, access_log })
 }

@@ -11,6 +11,8 @@ pub struct AdminConfig {
     pub address: Address,
     /// `allow_paths`: which paths are answered; all if there are none.
     pub allow_paths: Vec<StringMatch>,
+    /// Its connections do not count for the limit of the process.
+    pub ignores_global_limit: bool,
     /// Its access logs.
     pub access_log: Vec<AccessLogConfig>,
 }

@@ -2,7 +2,6 @@
 
 use super::config::AdminConfig;
 use crate::http::config::{HcmConfig, HcmStats, Terminal};
-use crate::listener::Matcher;
 use crate::listener::config::{FilterChain, ListenerConfig, NetworkTerminal};
 use crate::router::config::RouteConfig;
 use crate::server::snapshot::Snapshot;
@@ -15,21 +14,11 @@ pub fn listener(config: &AdminConfig, snapshot: &Snapshot) -> Arc<ListenerConfig
     let stats = snapshot.admin_stats.clone();
     let mut hcm = HcmConfig::new("admin", stats, Arc::new(RouteConfig::empty()), Terminal::Admin);
     hcm.access_log = config.access_log.clone();
-    Arc::new(ListenerConfig {
-        name: "admin".to_owned(),
-        address: config.address.clone(),
-        mode: None,
-        reuse_port: false,
-        backlog: None,
-        buffer_limit: 1 << 20,
-        listener_filters: Vec::new(),
-        filter_chains: vec![FilterChain {
-            name: String::new(),
-            terminal: NetworkTerminal::Http(Arc::new(hcm)),
-        }],
-        matcher: Matcher::only(),
-        stats: snapshot.admin_listener_stats.clone(),
-    })
+    let chain = FilterChain { name: String::new(), terminal: NetworkTerminal::Http(Arc::new(hcm)) };
+    let stats = snapshot.admin_listener_stats.clone();
+    let mut listener = ListenerConfig::plain("admin", config.address.clone(), chain, stats);
+    listener.ignores_global_limit = config.ignores_global_limit;
+    Arc::new(listener)
 }
 
 /// Whether only this machine can reach the address.
@@ -61,5 +50,5 @@ pub fn register(registry: &mut Registry) -> (HcmStats, ListenerStats) {
     let codec = Http1Stats::register(registry, "http1.");
     let http2 = Http2Stats::register(registry, "http2.");
     let at_listener = ListenerHttpStats::register(registry, "listener.admin.http.admin.");
-    ((http, codec, http2, at_listener), ListenerStats::register(registry, "listener.admin."))
+    ((http, codec, http2, at_listener), ListenerStats::of_listener(registry, "listener.admin."))
 }

@@ -14,7 +14,7 @@ mod stats;
 
 pub use entrance::{is_private, listener, register};
 
-use crate::io::Discourage;
+use crate::io::{Discourage, Scope};
 use crate::server::snapshot::Snapshot;
 use crate::stats::{Collector, Merged};
 use log::LevelFilter;
@@ -80,16 +80,20 @@ pub enum Action {
         graceful: bool,
         /// They do not: only connections are to go elsewhere.
         skip_exit: bool,
+        /// Which.
+        scope: Scope,
     },
 }
 
 impl Action {
     /// How responses treat their connections after this, with what `--drain-strategy` makes of a graceful drain.
-    pub fn discourages(self, gradual: Discourage) -> Option<Discourage> {
+    pub fn discourages(self, gradual: Discourage) -> Option<(Discourage, Scope)> {
         match self {
-            Self::LookSick(true) => Some(Discourage::Always),
-            Self::LookSick(false) => Some(Discourage::No),
-            Self::DrainListeners { graceful, skip_exit } => (graceful || skip_exit).then_some(gradual),
+            Self::LookSick(true) => Some((Discourage::Always, Scope::Healthy)),
+            Self::LookSick(false) => Some((Discourage::No, Scope::Healthy)),
+            Self::DrainListeners { graceful, skip_exit, scope } => {
+                (graceful || skip_exit).then_some((gradual, scope))
+            }
             _ => None,
         }
     }
@@ -406,9 +410,18 @@ fn help(_: &View<'_>, _: &Query) -> Reply {
 
 fn listeners(view: &View<'_>, query: &Query) -> Reply {
     if query.wants_json() {
-        let listeners = view.listeners.iter();
-        let listeners: Vec<_> =
-            listeners.map(|(name, at)| json!({"name": name, "local_address": address(at)})).collect();
+        let of_one = view.listeners.chunk_by(|one, other| one.0 == other.0);
+        let listeners: Vec<_> = of_one
+            .map(|addresses| {
+                let (name, first) = &addresses[0];
+                let mut status = json!({"name": name, "local_address": address(first)});
+                let more: Vec<_> = addresses[1..].iter().map(|(_, at)| address(at)).collect();
+                if !more.is_empty() {
+                    status["additional_local_addresses"] = more.into();
+                }
+                status
+            })
+            .collect();
         return Reply::json(&json!({"listener_statuses": listeners}));
     }
     let mut text = String::new();

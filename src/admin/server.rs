@@ -1,6 +1,7 @@
 //! The process itself: `/server_info`, `/ready`, `/memory`, `/certs`, `/logging`, `/drain_listeners`.
 
 use super::{Action, Query, Reply, View};
+use crate::io::Scope;
 use log::LevelFilter;
 use serde_json::{Map, Value, json};
 
@@ -59,12 +60,12 @@ pub(super) fn certs(_: &View<'_>, _: &Query) -> Reply {
 
 /// `/drain_listeners`.
 pub(super) fn drain_listeners(_: &View<'_>, query: &Query) -> Reply {
-    if query.first("inboundonly").is_some() {
-        // No listener says that it is for inbound traffic: that field is not supported.
-        return Reply::text("OK\n".to_owned());
-    }
     let asked = |name: &str| query.first(name).is_some();
-    Reply::done(Action::DrainListeners { graceful: asked("graceful"), skip_exit: asked("skip_exit") })
+    Reply::done(Action::DrainListeners {
+        graceful: asked("graceful"),
+        skip_exit: asked("skip_exit"),
+        scope: if asked("inboundonly") { Scope::Inbound } else { Scope::All },
+    })
 }
 
 /// The one logger.

@@ -4,6 +4,7 @@
 //! errors, and never says the same thing twice: what could not be read is not missing.
 
 use super::diagnostics::Diagnostics;
+use super::runtime::Runtime;
 use crate::stats::Registry;
 use crate::upstream::config::ClusterTable;
 use prost::{Message, Name};
@@ -24,6 +25,8 @@ pub struct Cx<'a> {
     pub node: (String, String),
     /// How the statistics of the listener begin that is being compiled: `listener.<address>.`.
     pub listener_scope: String,
+    /// Values for keys.
+    pub runtime: Runtime,
     /// Clusters that routes may name.
     pub clusters: ClusterTable,
     /// Names of the clusters that are wrong in themselves: naming one is no further error. An empty name stands
@@ -40,6 +43,7 @@ impl<'a> Cx<'a> {
             registry,
             node: (String::new(), String::new()),
             listener_scope: String::new(),
+            runtime: Runtime::default(),
             clusters: ClusterTable::default(),
             broken_clusters: Vec::new(),
         }

@@ -7,6 +7,7 @@
 mod cx;
 mod data;
 mod diagnostics;
+mod runtime;
 mod source;
 mod walk;
 mod yaml;
@@ -15,5 +16,6 @@ pub use cx::Cx;
 pub(crate) use cx::is;
 pub(crate) use data::data;
 pub use diagnostics::{Diagnostic, Diagnostics};
+pub use runtime::Runtime;
 pub use source::{Source, bootstrap};
 pub(crate) use walk::hint;

@@ -404,7 +404,13 @@ impl Walk<'_> {
                 self.error(key, format!("expected a name, found {}", key.value.kind()));
                 continue;
             };
-            if let Some(value) = self.below(name, |walk| walk.free_value(value, &kind)) {
+            let value = self.below(name, |walk| {
+                if let Some(place) = value.place(walk.text) {
+                    walk.diagnostics.place(&walk.path, place);
+                }
+                walk.free_value(value, &kind)
+            });
+            if let Some(value) = value {
                 map.insert(MapKey::String(name.clone()), Field::Message(value));
             }
         }

@@ -2,7 +2,7 @@
 
 use super::query::{decoded_parameter, without_query};
 use super::time::TimeFormat;
-use crate::stream_info::{StreamInfo, Times};
+use crate::stream_info::{MetadataValue, StreamInfo, Times};
 use nuncio_codec::{HeaderId, HeaderKey, HeaderMap, Version};
 use nuncio_reactor::Address;
 use std::io::Write;
@@ -40,6 +40,9 @@ enum Source {
     Number(Number),
     Took(Point, Point, Precision),
     Address(End, Part),
+    /// Of a namespace: all, or what these names lead to.
+    Metadata(Box<str>, Vec<Box<str>>),
+    LogType,
     /// Known when the configuration is compiled.
     Fixed(Box<[u8]>),
     UniqueId,
@@ -300,8 +303,19 @@ impl Operator {
         there
     }
 
+    /// Whether what was written of the value is JSON as it stands.
+    pub(super) fn is_json(&self, info: &StreamInfo<'_>) -> bool {
+        match &self.source {
+            Source::Metadata(_, path) if path.is_empty() => self.limit.is_none(),
+            Source::Metadata(..) => {
+                self.limit.is_none() && matches!(self.source.metadata(info), Some(MetadataValue::Number(_)))
+            }
+            _ => self.is_number(),
+        }
+    }
+
     /// Whether the value is a number.
-    pub(super) fn is_number(&self) -> bool {
+    fn is_number(&self) -> bool {
         matches!(
             self.source,
             Source::Number(_)
@@ -354,13 +368,15 @@ fn with_arguments(name: &str, arguments: Option<&str>) -> Result<Source, String>
             Ok(Source::Fixed(value.into_bytes().into()))
         }
         "HOSTNAME" => Ok(Source::Fixed(hostname().into())),
-        "ACCESS_LOG_TYPE" => Ok(Source::Fixed(b"DownstreamEnd"[..].into())),
-        "DYNAMIC_METADATA"
-        | "CLUSTER_METADATA"
-        | "UPSTREAM_METADATA"
-        | "METADATA"
-        | "FILTER_STATE"
-        | "UPSTREAM_FILTER_STATE" => required("a name").map(|_| Source::Nothing),
+        "ACCESS_LOG_TYPE" => Ok(Source::LogType),
+        "DYNAMIC_METADATA" => {
+            let mut parts = required("a namespace")?.split(':');
+            let namespace = parts.next().unwrap_or_default().into();
+            Ok(Source::Metadata(namespace, parts.map(Into::into).collect()))
+        }
+        "CLUSTER_METADATA" | "UPSTREAM_METADATA" | "METADATA" | "FILTER_STATE" | "UPSTREAM_FILTER_STATE" => {
+            required("a name").map(|_| Source::Nothing)
+        }
         "DOWNSTREAM_PEER_CERT_V_START"
         | "DOWNSTREAM_PEER_CERT_V_END"
         | "UPSTREAM_PEER_CERT_V_START"
@@ -476,12 +492,33 @@ impl Source {
                 )
             }
             Self::Address(end, part) => end.of(info).is_some_and(|address| part.write(address, out)),
+            Self::Metadata(namespace, path) if path.is_empty() => {
+                let metadata = info.metadata.filter(|metadata| *metadata.namespace == **namespace);
+                metadata.is_some_and(|metadata| super::json::metadata(&metadata, out))
+            }
+            Self::Metadata(..) => match self.metadata(info) {
+                None => false,
+                Some(MetadataValue::Text(text)) => put(Some(text.as_bytes()), out),
+                Some(MetadataValue::Number(number)) => put_number(number.into(), out),
+            },
+            Self::LogType => put(Some(info.occasion.name().as_bytes()), out),
             Self::Fixed(text) => put(Some(text), out),
             Self::UniqueId => {
                 let mut rng = crate::io::Rng::new();
                 put(Some(&rng.uuid()), out)
             }
             Self::Nothing => false,
+        }
+    }
+
+    /// The value in dynamic metadata that this leads to.
+    fn metadata<'a>(&self, info: &StreamInfo<'a>) -> Option<MetadataValue<'a>> {
+        let Self::Metadata(namespace, path) = self else { return None };
+        let metadata = info.metadata.filter(|metadata| *metadata.namespace == **namespace)?;
+        match &path[..] {
+            [name] => metadata.field(name),
+            // No value has others in it.
+            _ => None,
         }
     }
 }
@@ -500,6 +537,7 @@ impl Text {
     fn write(self, info: &StreamInfo<'_>, out: &mut Vec<u8>) -> bool {
         let upstream = info.upstream.as_ref();
         let text = match self {
+            Self::Protocol if !info.occasion.is_http() => return false,
             Self::Protocol => protocol(info.request.version),
             Self::UpstreamProtocol => match upstream.and_then(|upstream| upstream.protocol) {
                 Some(version) => protocol(version),
@@ -525,6 +563,9 @@ impl Text {
             Self::LocalReplyBody => {
                 // Empty is a value here.
                 return put(Some(info.local_reply_body), out);
+            }
+            Self::StreamId if !info.occasion.is_http() => {
+                return put(Some(&crate::io::Rng::new().uuid()), out);
             }
             Self::StreamId => return put(info.request.headers.get(HeaderId::X_REQUEST_ID), out),
         };

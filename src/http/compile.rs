@@ -5,9 +5,9 @@ use super::config::{
     RouterConfig, ServerHeader, Terminal, Underscores, UserAgent,
 };
 use crate::access_log;
+use crate::api::envoy::config::core::v3::HttpProtocolOptions;
 use crate::api::envoy::config::core::v3::http_protocol_options::HeadersWithUnderscoresAction;
 use crate::api::envoy::config::core::v3::scheme_header_transformation::Transformation;
-use crate::api::envoy::config::core::v3::{CidrRange, HttpProtocolOptions};
 use crate::api::envoy::extensions::filters::http::router::v3::Router;
 use crate::api::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager, HttpFilter, http_connection_manager, http_filter::ConfigType,
@@ -22,7 +22,6 @@ use http_connection_manager::{
 use nuncio_codec::h1::ServerSettings;
 use nuncio_codec::{h2, is_field_value};
 use prost::Name;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Compiles a connection manager.
@@ -60,7 +59,7 @@ pub fn hcm(proto: &HttpConnectionManager, cx: &mut Cx<'_>) -> Option<HcmConfig> 
             max_headers_count: http1.max_headers_count,
             ..h2::Settings::default()
         };
-        let options = proto.http2_protocol_options.clone().unwrap_or_default();
+        let options = proto.http2_protocol_options.unwrap_or_default();
         upstream::http2::http2(
             &options,
             base,
@@ -98,6 +97,12 @@ fn timeouts(
         config.idle_timeout = cx.limit("idle_timeout", common.idle_timeout.as_ref(), config.idle_timeout);
         config.max_connection_duration =
             cx.limit("max_connection_duration", common.max_connection_duration.as_ref(), None);
+        if let Some(jitter) = &common.max_connection_duration_jitter {
+            if !(0.0..=100.0).contains(&jitter.value) {
+                cx.error_at("max_connection_duration_jitter", "a percentage is from 0 to 100");
+            }
+            config.max_connection_duration_jitter = jitter.value.clamp(0.0, 100.0) / 100.0;
+        }
         config.max_stream_duration =
             cx.limit("max_stream_duration", common.max_stream_duration.as_ref(), None);
         config.max_requests_per_connection = common.max_requests_per_connection.filter(|limit| *limit > 0);
@@ -143,7 +148,7 @@ fn headers(
         ipv4_as_mapped_ipv6: proto.represent_ipv4_remote_address_as_ipv4_mapped_ipv6,
         internal_unix: internal.unix_sockets,
         internal: cx.field("internal_address_config", |cx| {
-            cx.each("cidr_ranges", &internal.cidr_ranges, |cx, range| cidr(range, cx))
+            cx.each("cidr_ranges", &internal.cidr_ranges, |cx, range| Cidr::compile(range, cx))
         }),
         own_address: nuncio_reactor::own_address(),
     };
@@ -223,20 +228,6 @@ fn header_value(field: &str, text: &str, cx: &mut Cx<'_>) -> Option<Box<[u8]>> {
         cx.error_at(field, "there must be no control characters in the value of a header");
     }
     (!text.is_empty()).then(|| text.as_bytes().into())
-}
-
-fn cidr(range: &CidrRange, cx: &mut Cx<'_>) -> Option<Cidr> {
-    let text = cx.text("address_prefix", &range.address_prefix)?;
-    let Ok(address) = text.parse::<IpAddr>() else {
-        cx.error_at("address_prefix", format!("`{text}` is not an IP address"));
-        return None;
-    };
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    let bits = range.prefix_len.unwrap_or(0);
-    if bits > most {
-        cx.error_at("prefix_len", format!("{bits} is out of range: 0 to {most}"));
-    }
-    Some(Cidr::new(address, bits.min(most) as u8))
 }
 
 /// The router must be there, and last; no other filter is supported.

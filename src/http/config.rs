@@ -2,6 +2,7 @@
 
 pub use super::reply_rules::ReplyRules;
 use crate::access_log::config::AccessLogConfig;
+pub use crate::network::Cidr;
 use crate::router::config::{RouteConfig, StringMatch};
 use crate::stats::{Http1Stats, Http2Stats, HttpStats, ListenerHttpStats};
 use crate::upstream::http2::Http2Config;
@@ -42,6 +43,8 @@ pub struct HcmConfig {
     pub max_stream_duration: Option<Duration>,
     /// A connection is drained after this. Default: unlimited.
     pub max_connection_duration: Option<Duration>,
+    /// Up to which part of it is added at random.
+    pub max_connection_duration_jitter: f64,
     /// How long a connection that is drained for its age is left open without a request. Default 5 s.
     pub drain_timeout: Duration,
     /// The last response on a connection. Default: unlimited.
@@ -118,6 +121,7 @@ impl HcmConfig {
             delayed_close_timeout: Some(Duration::from_secs(1)),
             max_stream_duration: None,
             max_connection_duration: None,
+            max_connection_duration_jitter: 0.0,
             drain_timeout: Duration::from_secs(5),
             max_requests_per_connection: None,
             server_name: b"envoy"[..].into(),
@@ -201,31 +205,6 @@ impl Default for Forwarding {
             internal: Vec::new(),
             own_address: Ipv4Addr::LOCALHOST.into(),
         }
-    }
-}
-
-/// A range of addresses (`envoy.config.core.v3.CidrRange`).
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct Cidr {
-    address: IpAddr,
-    bits: u8,
-}
-
-impl Cidr {
-    /// The addresses that share their first `bits` bits with `address`; at most 32 for IPv4, 128 for IPv6.
-    pub fn new(address: IpAddr, bits: u8) -> Self {
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        Self { address, bits: bits.min(most) }
-    }
-
-    /// Whether an address is one of them.
-    pub fn contains(self, address: IpAddr) -> bool {
-        let differs = match (self.address, address.to_canonical()) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
-            (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
-            _ => return false,
-        };
-        differs >= u32::from(self.bits)
     }
 }
 

@@ -8,7 +8,7 @@ use super::config::{Forwarding, HcmConfig};
 use nuncio_codec::{HeaderId, HeaderMap, RequestHead};
 use nuncio_reactor::Address;
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The two ends of a downstream connection.
 #[derive(Copy, Clone, Debug)]
@@ -124,7 +124,9 @@ fn take_out_internal(headers: &mut HeaderMap, edge: bool, config: &HcmConfig) {
 /// more than a loopback address would.
 fn append_peer(headers: &mut HeaderMap, ends: Ends<'_>, rules: &Forwarding) {
     let Some(peer) = ip(ends.peer) else { return };
-    let mut address = if peer.is_loopback() { rules.own_address } else { peer };
+    // As in Envoy, the one address of each kind that everybody uses.
+    let loopback = peer == Ipv4Addr::LOCALHOST || peer == Ipv6Addr::LOCALHOST;
+    let mut address = if loopback { rules.own_address } else { peer };
     if let (true, IpAddr::V4(v4)) = (rules.ipv4_as_mapped_ipv6, address) {
         address = v4.to_ipv6_mapped().into();
     }

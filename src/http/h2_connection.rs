@@ -102,8 +102,9 @@ impl Http {
             let config = &self.managers[connection.manager.0 as usize].config;
             multiplex.codec.set_time((cx.reactor.now().as_nanos() / 1_000_000) as u32);
             let (input, output) = cx.io.buffers(connection.conn);
-            let before = output.len();
+            let (before, ahead) = (output.len(), input.len());
             let event = multiplex.codec.poll(input, output);
+            self.pending_wire = (ahead - input.len()) as u64;
             let written = output.len() - before;
             if written > 0 {
                 cx.stats.add(config.stats.downstream_cx_tx_bytes_total, written as u64);
@@ -123,7 +124,6 @@ impl Http {
         match event {
             RequestEvent::Headers { id, mut head, end, .. } => {
                 let tunnel = to_upgrade(&mut head);
-                self.pending_wire = head.headers.byte_size() as u64;
                 self.on_request(key, head, (end && !tunnel, Some(id)), upstream, cx);
             }
             RequestEvent::TooLarge { id, head, cause } => {

@@ -20,7 +20,7 @@ mod server_connection;
 mod stream;
 
 use crate::access_log::{Log, Logger};
-use crate::io::{Cx, Discourage, Notice, Task, Wake};
+use crate::io::{Cx, Discourage, Notice, Scope, Task, Wake};
 use crate::upstream::{Event, Upstream};
 use config::HcmConfig;
 use nuncio_reactor::{RawKey, Slab, SlabKey, Time};
@@ -42,6 +42,11 @@ struct Manager {
     logs: Vec<Log>,
     /// Name of the filter chain.
     filter_chain: String,
+    /// Of the listener: see [`Entrance`].
+    inbound: bool,
+    drains_when_sick: bool,
+    /// How responses treat their connections, and since when.
+    discourage: (Discourage, Time),
 }
 
 /// What a connection manager must know of the listener whose connections it gets.
@@ -51,6 +56,10 @@ pub struct Entrance<'a> {
     pub buffer_limit: u32,
     /// Name of the filter chain.
     pub filter_chain: &'a str,
+    /// It is for inbound traffic.
+    pub inbound: bool,
+    /// Its connections are sent away when health checks are made to fail.
+    pub drains_when_sick: bool,
 }
 
 /// A request for the admin interface, to be answered with [`Http::answer`].
@@ -74,8 +83,6 @@ pub struct Http {
     date: date::Date,
     logger: Logger,
     draining: bool,
-    /// How responses treat their connections, and since when.
-    discourage: (Discourage, Time),
     /// Bytes of a request's head on the wire, until its stream is there to count them.
     pending_wire: u64,
 }
@@ -91,7 +98,6 @@ impl Http {
             date: date::Date::default(),
             logger,
             draining: false,
-            discourage: (Discourage::No, Time::default()),
             pending_wire: 0,
         }
     }
@@ -104,6 +110,9 @@ impl Http {
             buffer_limit: entrance.buffer_limit,
             logs,
             filter_chain: entrance.filter_chain.to_owned(),
+            inbound: entrance.inbound,
+            drains_when_sick: entrance.drains_when_sick,
+            discourage: (Discourage::No, Time::default()),
         });
         ManagerId(self.managers.len() as u32 - 1)
     }
@@ -147,9 +156,18 @@ impl Http {
         self.answer_admin(StreamKey::from_raw(stream), (status, content_type), &body, upstream, cx);
     }
 
-    /// From now on responses treat their connections like this.
-    pub fn discourage(&mut self, how: Discourage, now: Time) {
-        self.discourage = (how, now);
+    /// From now on responses treat the connections of some listeners like this.
+    pub fn discourage(&mut self, how: Discourage, scope: Scope, now: Time) {
+        for manager in &mut self.managers {
+            let concerned = match scope {
+                Scope::All => true,
+                Scope::Inbound => manager.inbound,
+                Scope::Healthy => manager.drains_when_sick,
+            };
+            if concerned {
+                manager.discourage = (how, now);
+            }
+        }
     }
 
     /// From now on every response closes its connection, and connections without a request are closed.

@@ -32,11 +32,12 @@ impl Http {
     ) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let Some(connection) = self.connections.get_mut(stream.connection) else { return };
-        let Manager { config, .. } = &self.managers[connection.manager.0 as usize];
+        let manager = &self.managers[connection.manager.0 as usize];
+        let config = &manager.config;
         let switched = stream.tunnel && head.status == 101;
         let date = self.date.at(cx.reactor.wall());
         header_rules::prepare_response(&mut head, &stream.request, switched, config, date);
-        if connection.codec.keep_alive() && (self.draining || closes(self.discourage, cx)) {
+        if connection.codec.keep_alive() && (self.draining || closes(manager.discourage, cx)) {
             connection.codec.set_close();
             let at = cx.reactor.now() + config.drain_timeout;
             if Self::begin_drain(connection, stream.connection, at, cx) || stream.wire.is_none() {
@@ -47,17 +48,15 @@ impl Http {
         let before = output.len();
         connection.codec.send_headers(stream.wire, &head, end, output);
         let sent = (output.len() - before) as u64;
-        // As Envoy counts: with `:status` and with what the codec says about the connection.
-        let about_connection = match (connection.codec.keep_alive(), stream.request.version) {
+        // As Envoy counts: with what the codec says about the connection.
+        stream.about_connection = match (connection.codec.keep_alive(), stream.request.version) {
             (_, Version::H2) => 0,
             _ if head.status == 101 => b"connectionUpgrade".len(),
             _ if stream.tunnel && stream.request.method == Method::Connect => 0,
             (false, _) => b"connectionclose".len(),
             (true, Version::Http10) => b"connectionkeep-alive".len(),
             (true, _) => 0,
-        };
-        stream.response_header_bytes =
-            (head.headers.byte_size() + b":status200".len() + about_connection) as u64;
+        } as u8;
         let stats = &config.stats;
         cx.stats.add(stats.downstream_cx_tx_bytes_total, sent);
         let (all, here) = match head.status / 100 {

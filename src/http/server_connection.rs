@@ -38,7 +38,9 @@ pub(super) struct ServerConnection {
     /// Requests so far.
     pub(super) requests: u32,
     opened: Time,
-    /// It is being drained for its age, and closed then if it is without a request.
+    /// When it is drained for its age.
+    expires: Option<Time>,
+    /// It is being drained, for its age or because it was idle, and closed then if it is without a request.
     drained_by: Option<Time>,
     /// The client has ended the connection.
     gone: bool,
@@ -88,16 +90,21 @@ impl ServerConnection {
 }
 
 impl Http {
-    /// Starts HTTP on an accepted connection. It may have input already.
+    /// Starts HTTP on an accepted connection.
     pub fn open(&mut self, conn: ConnKey, provenance: Provenance, manager: ManagerId, cx: &mut Cx<'_>) {
         let Manager { config, .. } = &self.managers[manager.0 as usize];
         let now = cx.reactor.now();
+        let expires = config.max_connection_duration.map(|limit| {
+            let jitter = limit.as_millis() as f64 * config.max_connection_duration_jitter;
+            now + limit + Duration::from_millis(cx.rng.below(jitter as u64 + 1))
+        });
         let key = self.connections.insert(ServerConnection {
             conn,
             id: cx.io.id(conn),
             provenance,
             requests: 0,
             opened: now,
+            expires,
             drained_by: None,
             gone: false,
             ended: false,
@@ -112,17 +119,14 @@ impl Http {
             backed_up: false,
         });
         cx.io.set_owner(conn, Owner::Downstream(key.raw()));
-        if let Some(first) = [config.idle_timeout, config.max_connection_duration].into_iter().flatten().min()
-        {
+        let idle = config.idle_timeout.map(|limit| now + limit);
+        if let Some(first) = idle.into_iter().chain(expires).min() {
             let connection = self.connections.get_mut(key).expect("just inserted");
-            connection.alarm.by(now + first, alarm(key), cx.reactor);
+            connection.alarm.by(first, alarm(key), cx.reactor);
         }
         let stats = &config.stats;
         cx.stats.inc(stats.downstream_cx_total);
         cx.stats.move_gauge(stats.downstream_cx_active, 1);
-        if !cx.io.input(conn).is_empty() {
-            cx.reactor.defer(resume(key));
-        }
     }
 
     /// Reads and parses until there is nothing more, somebody is slow, or others must have their turn.
@@ -265,7 +269,7 @@ impl Http {
         connection.alarm.rang();
         let config = &self.managers[connection.manager.0 as usize].config;
         let now = cx.reactor.now();
-        let mut expires = config.max_connection_duration.map(|limit| connection.opened + limit);
+        let mut expires = connection.expires;
         if connection.drained_by.is_none() && expires.is_some_and(|expires| now >= expires) {
             cx.stats.inc(config.stats.downstream_cx_max_duration_reached);
             connection.codec.set_close();
@@ -292,18 +296,24 @@ impl Http {
             } else if self.draining {
                 limit = Some(limit.map_or(DRAIN_GRACE, |limit| limit.min(DRAIN_GRACE)));
             }
-            let idle = limit.map(|limit| connection.idle_since + limit);
+            let mut idle = limit.map(|limit| connection.idle_since + limit);
             if idle.is_some_and(|deadline| now >= deadline) {
-                let stats = &config.stats;
-                cx.stats.inc(if self.draining {
-                    stats.downstream_cx_drain_close
-                } else {
-                    stats.downstream_cx_idle_timeout
-                });
-                return self.close_idle(key, cx);
+                if self.draining {
+                    cx.stats.inc(config.stats.downstream_cx_drain_close);
+                    return self.close_idle(key, cx);
+                }
+                // A request that is already on its way still gets its answer.
+                if connection.drained_by.is_none() {
+                    cx.stats.inc(config.stats.downstream_cx_idle_timeout);
+                    connection.codec.set_close();
+                    connection.drained_by = Some(now + config.drain_timeout);
+                    expires = connection.drained_by;
+                    Self::begin_drain(connection, key, now + config.drain_timeout, cx);
+                }
+                idle = None;
             }
             if !flushing && connection.drained_by.is_some_and(|deadline| now >= deadline) {
-                return self.close(key, Close::Flush, cx);
+                return self.close_idle(key, cx);
             }
             head.into_iter().chain(idle).min()
         };
@@ -363,8 +373,8 @@ impl Http {
             if let Some(timeout) = config.idle_timeout {
                 connection.alarm.by(connection.idle_since + timeout, alarm(key), cx.reactor);
             }
-            if let Some(limit) = config.max_connection_duration {
-                connection.alarm.by(connection.opened + limit, alarm(key), cx.reactor);
+            if let Some(expires) = connection.expires {
+                connection.alarm.by(expires, alarm(key), cx.reactor);
             }
             if !cx.io.input(conn).is_empty() || cx.io.may_read(conn) {
                 cx.reactor.defer(resume(key));

@@ -52,7 +52,8 @@ pub(super) struct Stream {
     pub(super) moved: Time,
     pub(super) request_bytes: u64,
     pub(super) response_bytes: u64,
-    pub(super) response_header_bytes: u64,
+    /// Bytes of what the codec adds to the response's headers.
+    pub(super) about_connection: u8,
     pub(super) wire_received: u64,
     pub(super) wire_sent: u64,
     pub(super) request_end_at: Option<Time>,
@@ -92,7 +93,7 @@ impl Stream {
             moved: now,
             request_bytes: 0,
             response_bytes: 0,
-            response_header_bytes: 0,
+            about_connection: 0,
             wire_received: 0,
             wire_sent: 0,
             request_end_at: None,
@@ -147,7 +148,7 @@ impl Stream {
                 received: self.request_bytes,
                 sent: self.response_bytes,
                 request_headers: self.request_header_bytes(),
-                response_headers: self.response_header_bytes,
+                response_headers: self.response_header_bytes(),
                 downstream_wire_received: self.wire_received,
                 downstream_wire_sent: self.wire_sent,
                 ..router.bytes
@@ -160,6 +161,15 @@ impl Stream {
     fn request_header_bytes(&self) -> u64 {
         let about_connection = if self.asks_upgrade { b"connectionUpgrade".len() } else { 0 };
         (self.request.headers.byte_size() + about_connection) as u64
+    }
+
+    /// As Envoy counts: with `:status`.
+    fn response_header_bytes(&self) -> u64 {
+        if !self.response_started {
+            return 0;
+        }
+        let size = self.response.headers.byte_size() + b":status200".len();
+        (size + usize::from(self.about_connection)) as u64
     }
 
     /// Where the request comes from.

@@ -8,6 +8,7 @@ use super::transport::Transport;
 use nuncio_codec::{Buffer, Watermarks};
 use nuncio_reactor::{Address, ConnectOptions, Keepalive, RawKey, Readiness, Slab, Socket, Time, slab_key};
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 slab_key! {
@@ -26,8 +27,10 @@ const LINGER_LIMIT: usize = 1 << 20;
 pub struct Enrolment {
     /// The listener, by its place on this worker.
     pub listener: u32,
-    /// When its network filters began.
-    pub since: Time,
+    /// When its network filters began, if they have.
+    pub since: Option<Time>,
+    /// It counts for the limit of the process.
+    pub global: bool,
 }
 
 /// Who is told about a connection, in the layers above.
@@ -259,6 +262,48 @@ impl Io {
     pub fn enrol(&mut self, key: ConnKey, enrolment: Enrolment) {
         if let Some(connection) = self.connections.get_mut(key) {
             connection.enrolment = Some(enrolment);
+        }
+    }
+
+    /// A connection is another listener's from now on.
+    pub fn re_enrol(&mut self, key: ConnKey, listener: u32) {
+        if let Some(enrolment) = self.connections.get_mut(key).and_then(|found| found.enrolment.as_mut()) {
+            enrolment.listener = listener;
+        }
+    }
+
+    /// The network filters of a connection begin.
+    pub fn begin_service(&mut self, key: ConnKey, now: Time) {
+        if let Some(enrolment) = self.connections.get_mut(key).and_then(|found| found.enrolment.as_mut()) {
+            enrolment.since = Some(now);
+        }
+    }
+
+    /// Changes the high watermark of a connection's output, in bytes, 0 for none.
+    pub fn set_limit(&mut self, key: ConnKey, limit: u32) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.marks = Watermarks::new(limit as usize);
+            connection.marks.update(connection.output.len());
+        }
+    }
+
+    /// Where a connection wanted to go before the kernel redirected it to this machine.
+    pub fn original_destination(&self, key: ConnKey) -> Option<SocketAddr> {
+        match &self.connections.get(key)?.transport {
+            Transport::Raw(socket) => socket.original_destination(),
+            #[cfg(test)]
+            Transport::Memory(_) => None,
+        }
+    }
+
+    /// Gives the owner of a connection a task to look at it, if there may be something to read: for a new owner, since
+    /// the news has gone to the one before.
+    pub fn rouse(&mut self, key: ConnKey, reactor: &mut Reactor) {
+        if let Some(connection) = self.connections.get(key)
+            && (connection.readable || !connection.input.is_empty())
+            && let Some(task) = Task::resume(connection.owner)
+        {
+            reactor.defer(task);
         }
     }
 

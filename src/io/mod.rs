@@ -20,4 +20,4 @@ pub use connection::{Close, ConnKey, Enrolment, Io, Notice, Owner, Read};
 pub use nuncio_reactor::Alarm;
 pub use provenance::{Findings, Provenance};
 pub use rng::Rng;
-pub use task::{Cx, Discourage, Layer, Mail, Reactor, Task, TokenKind, Wake};
+pub use task::{Cx, Discourage, Layer, Mail, Reactor, Scope, Task, TokenKind, Wake};

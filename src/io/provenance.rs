@@ -25,6 +25,51 @@ pub struct Findings {
     pub local: Option<Address>,
     /// The server name of the TLS client hello, in lower case; empty if there is none.
     pub server_name: Box<str>,
+    /// The client speaks TLS.
+    pub tls: bool,
+    /// The application protocols that the client offers (ALPN), or speaks.
+    pub protocols: Vec<Box<[u8]>>,
+    /// Fingerprints of the client hello; empty if they were not asked for.
+    pub ja3: Box<str>,
+    /// See `ja3`.
+    pub ja4: Box<str>,
+    /// Extensions of the PROXY header that may be passed on, in order.
+    pub tlvs: Vec<(u8, Box<[u8]>)>,
+    /// What filters leave for logs and policies.
+    pub metadata: Metadata,
+}
+
+/// Texts by namespace and key (dynamic metadata).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata(Vec<Namespace>);
+
+/// Its name, and what is in it.
+type Namespace = (Box<str>, Vec<(Box<str>, String)>);
+
+impl Metadata {
+    /// Sets a value; the one that was there is gone.
+    pub fn set(&mut self, namespace: &str, key: &str, value: String) {
+        let at = self.0.iter().position(|(name, _)| **name == *namespace).unwrap_or_else(|| {
+            self.0.push((namespace.into(), Vec::new()));
+            self.0.len() - 1
+        });
+        let values = &mut self.0[at].1;
+        match values.iter_mut().find(|(name, _)| **name == *key) {
+            Some((_, old)) => *old = value,
+            None => values.push((key.into(), value)),
+        }
+    }
+
+    /// All keys and values of a namespace.
+    pub fn namespace(&self, namespace: &str) -> Option<&[(Box<str>, String)]> {
+        self.0.iter().find(|(name, _)| **name == *namespace).map(|(_, values)| &values[..])
+    }
+
+    /// A value.
+    pub fn get(&self, namespace: &str, key: &str) -> Option<&str> {
+        let values = self.namespace(namespace)?;
+        values.iter().find(|(name, _)| **name == *key).map(|(_, value)| value.as_str())
+    }
 }
 
 impl Provenance {
@@ -41,6 +86,16 @@ impl Provenance {
     /// Where it wanted to go.
     pub fn local(&self) -> &Address {
         self.findings.as_ref().and_then(|findings| findings.local.as_ref()).unwrap_or(&self.socket_local)
+    }
+
+    /// What carries its bytes, in the words of filter chain matches.
+    pub fn transport_protocol(&self) -> &'static str {
+        if self.findings.as_ref().is_some_and(|findings| findings.tls) { "tls" } else { "raw_buffer" }
+    }
+
+    /// The application protocols that the client offers.
+    pub fn protocols(&self) -> &[Box<[u8]>] {
+        self.findings.as_ref().map_or(&[], |findings| &findings.protocols)
     }
 
     /// The server name that the client asked for by TLS; empty if it did not.

@@ -37,6 +37,10 @@ pub enum Layer {
     Downstream,
     /// An upstream HTTP connection.
     Upstream,
+    /// A UDP listener's socket.
+    UdpListener,
+    /// A session of datagrams, or all of them.
+    Udp,
     /// The worker or the server itself.
     Server,
 }
@@ -90,15 +94,28 @@ pub enum Discourage {
     Gradually(Duration),
 }
 
+/// Which listeners something is about.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All.
+    All,
+    /// Those for inbound traffic.
+    Inbound,
+    /// Those whose connections are sent away when health checks are made to fail.
+    Healthy,
+}
+
 /// What the main thread tells a worker, and what a worker answers.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Mail {
     /// To a worker: stop accepting, finish what is open.
     Drain,
     /// To a worker: stop accepting, and nothing else.
-    StopAccepting,
+    StopAccepting(Scope),
     /// To a worker: how responses treat their connections from now on.
-    CloseAfterResponse(Discourage),
+    CloseAfterResponse(Discourage, Scope),
+    /// To a worker: others have accepted connections for it.
+    Handed,
     /// To a worker: stop now.
     Stop,
     /// To main: this worker listens.
@@ -116,9 +133,16 @@ pub enum TokenKind {
     Connection(ConnKey),
     /// A listening socket.
     Listener(RawKey),
+    /// A UDP listener's socket.
+    UdpListener(RawKey),
+    /// The socket of a session of datagrams.
+    UdpSession(RawKey),
 }
 
+const KINDS: u64 = 0b111 << 60;
 const LISTENER: u64 = 1 << 60;
+const UDP_LISTENER: u64 = 2 << 60;
+const UDP_SESSION: u64 = 3 << 60;
 
 impl TokenKind {
     /// As the reactor carries it.
@@ -126,12 +150,19 @@ impl TokenKind {
         Token(match self {
             Self::Connection(key) => key.raw().to_bits(),
             Self::Listener(key) => key.to_bits() | LISTENER,
+            Self::UdpListener(key) => key.to_bits() | UDP_LISTENER,
+            Self::UdpSession(key) => key.to_bits() | UDP_SESSION,
         })
     }
 
     /// From what the reactor gave back.
     pub fn of(token: Token) -> Self {
-        let key = RawKey::from_bits(token.0 & (LISTENER - 1));
-        if token.0 & LISTENER != 0 { Self::Listener(key) } else { Self::Connection(ConnKey::from_raw(key)) }
+        let key = RawKey::from_bits(token.0 & !KINDS);
+        match token.0 & KINDS {
+            LISTENER => Self::Listener(key),
+            UDP_LISTENER => Self::UdpListener(key),
+            UDP_SESSION => Self::UdpSession(key),
+            _ => Self::Connection(ConnKey::from_raw(key)),
+        }
     }
 }

@@ -2,23 +2,32 @@
 //!
 //! Each worker has its own sockets (SO_REUSEPORT), so accepting takes no coordination. Accepts are bounded per
 //! turn so that a flood of new connections cannot starve those that are open. An accepted socket becomes a
-//! connection of [`Io`](crate::io::Io) at once; listener filters, if there are any, look at its first bytes; then a filter chain is
-//! chosen and the connection comes up as [`Accepted`].
+//! connection of [`Io`](crate::io::Io) at once; listener filters, if there are any, look at its first bytes
+//! (`arrival`); then a filter chain is chosen (`matcher`) and the connection comes up as [`Accepted`].
 
+mod arrival;
 mod bound;
 pub mod compile;
 pub mod config;
+mod filters;
 mod matcher;
+mod shared;
 
 pub use bound::Bound;
 pub use matcher::Matcher;
+pub use shared::{Colleagues, Shared};
 
 use crate::http::ManagerId;
-use crate::io::{Close, ConnKey, Cx, Enrolment, Layer, Owner, Provenance, Reactor, Task, TokenKind, Wake};
+use crate::io::{
+    Close, ConnKey, Cx, Enrolment, Layer, Mail, Owner, Provenance, Reactor, Scope, Task, TokenKind, Wake,
+};
+use arrival::{Arrival, ArrivalKey};
 use config::{FilterChain, ListenerConfig, NetworkTerminal};
 use nuncio_reactor::{Address, RawKey, Slab, SlabKey, Socket, slab_key};
-use std::collections::VecDeque;
+use shared::{Counts, Handed};
+use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +36,6 @@ slab_key! {
     struct ListenerKey;
 }
 
-/// Most connections accepted from one socket before others have their turn.
-const ACCEPT_BATCH: usize = 64;
 /// How long accepting rests when the process has no file descriptors left.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
 
@@ -37,7 +44,12 @@ const OUT_OF_FILES: Duration = Duration::from_millis(100);
 pub struct Listeners {
     listeners: Vec<Listener>,
     sockets: Slab<ListenerKey, Listening>,
+    arrivals: Slab<ArrivalKey, Arrival>,
     accepted: VecDeque<Accepted>,
+    /// Which listener has an address.
+    by_address: HashMap<Address, u32>,
+    shared: Shared,
+    colleagues: Colleagues,
 }
 
 /// A listener on one worker.
@@ -46,6 +58,8 @@ struct Listener {
     config: Arc<ListenerConfig>,
     /// What its filter chains are on this worker, in the same order.
     chains: Vec<ManagerId>,
+    /// What the workers count together.
+    counts: Option<Arc<Counts>>,
 }
 
 #[derive(Debug)]
@@ -55,6 +69,8 @@ struct Listening {
     listener: u32,
     /// Where it is bound, if that is the local address of what it accepts.
     local: Option<Address>,
+    /// Addresses of IPv4 come as IPv6.
+    dual: bool,
 }
 
 /// A connection that has got its filter chain.
@@ -75,26 +91,37 @@ pub fn http_config(chain: &FilterChain) -> &Arc<crate::http::config::HcmConfig> 
 }
 
 impl Listeners {
-    /// Adds a listener whose filter chains are `chains` on this worker.
-    pub fn add(&mut self, config: Arc<ListenerConfig>, chains: Vec<ManagerId>) -> u32 {
-        self.listeners.push(Listener { config, chains });
-        self.listeners.len() as u32 - 1
+    /// Listeners of one of several workers, that count together.
+    pub fn new(shared: Shared, colleagues: Colleagues) -> Self {
+        Self { shared, colleagues, ..Self::default() }
     }
 
-    /// Starts to accept on a socket of a listener, which is bound to `address`.
+    /// Adds a listener at these addresses, whose filter chains are `chains` on this worker.
+    pub fn add(&mut self, config: Arc<ListenerConfig>, addresses: &[Address], chains: Vec<ManagerId>) -> u32 {
+        let listener = self.listeners.len() as u32;
+        for address in addresses {
+            self.by_address.insert(address.clone().canonical(), listener);
+        }
+        self.listeners.push(Listener { config, chains, counts: self.shared.counts(listener) });
+        listener
+    }
+
+    /// Starts to accept on a socket of a listener, the one for its address at this place.
     ///
     /// # Errors
     /// If the socket cannot be registered with the reactor.
     pub fn listen(
         &mut self,
         listener: u32,
+        place: usize,
         address: &Address,
         socket: Socket,
         reactor: &Reactor,
     ) -> io::Result<()> {
         let wildcard = matches!(address, Address::Inet(address) if address.ip().is_unspecified());
-        let local = (!wildcard).then(|| address.clone());
-        let key = self.sockets.insert(Listening { socket, listener, local });
+        let local = (!wildcard).then(|| address.clone().canonical());
+        let dual = self.listeners[listener as usize].config.addresses[place].options.dual;
+        let key = self.sockets.insert(Listening { socket, listener, local, dual });
         let listening = self.sockets.get(key).expect("just inserted");
         reactor.register(&listening.socket, TokenKind::Listener(key.raw()).token())
     }
@@ -106,73 +133,162 @@ impl Listeners {
 
     /// Accepts what waits on a socket, up to a bound; the rest comes back as a task.
     pub fn accept(&mut self, key: RawKey, cx: &mut Cx<'_>) {
-        for _ in 0..ACCEPT_BATCH {
+        let Some(listening) = self.sockets.get(ListenerKey::from_raw(key)) else { return };
+        let (listener, config) = (listening.listener, &self.listeners[listening.listener as usize].config);
+        let (batch, counted) = (config.accept_batch, config.stats.connections_accepted_per_socket_event);
+        let mut accepted = 0;
+        let more = loop {
+            if accepted == batch {
+                break Some(None);
+            }
             let Some(listening) = self.sockets.get(ListenerKey::from_raw(key)) else { return };
             match listening.socket.accept() {
                 Ok((socket, peer)) => {
-                    let (listener, local) = (listening.listener, listening.local.clone());
-                    self.arrive(listener, local, socket, peer, cx);
+                    accepted += 1;
+                    let (local, dual) = (listening.local.clone(), listening.dual);
+                    self.arrive(listener, (local, dual), socket, peer, cx);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break None,
                 Err(error) if is_peers_fault(&error) => {}
-                Err(error) => {
-                    // The edge has been seen and will not come again: look later.
-                    log::warn!("cannot accept connections: {error}; trying again in {OUT_OF_FILES:?}");
-                    cx.reactor.arm(OUT_OF_FILES, Task { layer: Layer::Listener, wake: Wake::Alarm, key });
-                    return;
-                }
+                Err(error) => break Some(Some(error)),
+            }
+        };
+        cx.stats.record(counted, accepted as u64);
+        match more {
+            None => {}
+            Some(None) => cx.reactor.defer(Task { layer: Layer::Listener, wake: Wake::Resume, key }),
+            Some(Some(error)) => {
+                // The edge has been seen and will not come again: look later.
+                log::warn!("cannot accept connections: {error}; trying again in {OUT_OF_FILES:?}");
+                cx.reactor.arm(OUT_OF_FILES, Task { layer: Layer::Listener, wake: Wake::Alarm, key });
             }
         }
-        cx.reactor.defer(Task { layer: Layer::Listener, wake: Wake::Resume, key });
     }
 
-    /// A connection has been accepted.
+    /// A connection has been accepted: it is let in, and goes to the worker that it is for.
     fn arrive(
         &mut self,
         listener: u32,
-        local: Option<Address>,
+        (local, dual): (Option<Address>, bool),
         socket: Socket,
         peer: Address,
         cx: &mut Cx<'_>,
     ) {
         // The system may have forgotten a connection that its client has reset: there is nobody to serve.
         let Some(local) = local.or_else(|| socket.local_address().ok()) else { return };
+        let (peer, local) = if dual { (peer.canonical(), local.canonical()) } else { (peer, local) };
+        let Listener { config, counts, .. } = &self.listeners[listener as usize];
+        // Whoever is not let in is closed by being dropped.
+        let global = self.shared.global.as_ref().filter(|_| !config.ignores_global_limit);
+        if global.is_some_and(|global| !global.enter()) {
+            return cx.stats.inc(config.stats.downstream_global_cx_overflow);
+        }
+        let global_counted = global.is_some();
+        if let Some(counts) = counts {
+            if counts.gate.as_ref().is_some_and(|gate| !gate.enter()) {
+                global.inspect(|global| global.leave());
+                return cx.stats.inc(config.stats.downstream_cx_overflow);
+            }
+            if counts.is_balanced() {
+                let worker = counts.assign();
+                if worker != self.colleagues.this {
+                    let handed = Handed { socket, peer, local, global: global_counted };
+                    if counts.leave(worker, handed) {
+                        // A worker that is gone takes its connections with it.
+                        let _ = self.colleagues.mail[worker].send(Mail::Handed);
+                    }
+                    return;
+                }
+            }
+        }
+        self.adopt(listener, Handed { socket, peer, local, global: global_counted }, cx);
+    }
+
+    /// Other workers have accepted connections for this one.
+    pub fn collect(&mut self, cx: &mut Cx<'_>) {
+        for listener in 0..self.listeners.len() as u32 {
+            let Some(counts) = self.listeners[listener as usize].counts.clone() else { continue };
+            for handed in counts.collect(self.colleagues.this) {
+                self.adopt(listener, handed, cx);
+            }
+        }
+    }
+
+    /// Makes an accepted socket, which has been counted, a connection of this worker.
+    fn adopt(&mut self, listener: u32, handed: Handed, cx: &mut Cx<'_>) {
+        let Handed { socket, peer, local, global } = handed;
         let config = &self.listeners[listener as usize].config;
+        let enrolment = Enrolment { listener, since: None, global };
         // A socket that cannot be registered is closed by being dropped.
-        if let Ok(conn) = cx.io.adopt(socket, Owner::Nobody, config.buffer_limit, cx.reactor) {
-            self.choose(listener, conn, Provenance::direct(peer, local), cx);
+        match cx.io.adopt(socket, Owner::Nobody, config.buffer_limit, cx.reactor) {
+            Ok(conn) => {
+                cx.io.enrol(conn, enrolment);
+                self.begin(listener, conn, Provenance::direct(peer, local), false, cx);
+            }
+            Err(_) => self.discount(&enrolment),
         }
     }
 
     /// Chooses the filter chain of a connection.
     fn choose(&mut self, listener: u32, conn: ConnKey, provenance: Provenance, cx: &mut Cx<'_>) {
-        let Listener { config, chains } = &self.listeners[listener as usize];
+        let Listener { config, chains, .. } = &self.listeners[listener as usize];
         let Some(chain) = config.matcher.find(&provenance) else {
             cx.stats.inc(config.stats.no_filter_chain_match);
-            return cx.io.close(conn, Close::Now, None, cx.reactor);
+            return refuse(conn, cx);
         };
         cx.stats.inc(config.stats.downstream_cx_total);
         cx.stats.move_gauge(config.stats.downstream_cx_active, 1);
-        cx.io.enrol(conn, Enrolment { listener, since: cx.reactor.now() });
+        cx.io.begin_service(conn, cx.reactor.now());
         self.accepted.push_back(Accepted { conn, provenance, chain: chains[chain as usize] });
     }
 
-    /// A connection that has had a filter chain is gone.
+    /// The listener of this worker that a connection to an address would come to.
+    fn at(&self, address: &Address) -> Option<u32> {
+        let Address::Inet(inet) = address else { return self.by_address.get(address).copied() };
+        let wildcard =
+            |ip: IpAddr| self.by_address.get(&Address::Inet(SocketAddr::new(ip, inet.port()))).copied();
+        let exact = self.by_address.get(address).copied();
+        let of_family = || if inet.is_ipv4() { wildcard(Ipv4Addr::UNSPECIFIED.into()) } else { None };
+        let dual = |listener: &u32| {
+            inet.is_ipv6()
+                || self.listeners[*listener as usize].config.addresses.iter().any(|at| at.options.dual)
+        };
+        exact.or_else(of_family).or_else(|| wildcard(Ipv6Addr::UNSPECIFIED.into()).filter(dual))
+    }
+
+    /// A connection is gone.
     pub fn on_gone(&mut self, gone: Enrolment, cx: &mut Cx<'_>) {
-        let stats = &self.listeners[gone.listener as usize].config.stats;
-        cx.stats.inc(stats.downstream_cx_destroy);
-        cx.stats.move_gauge(stats.downstream_cx_active, -1);
-        let lived = (cx.reactor.now() - gone.since).as_millis() as u64;
-        cx.stats.record(stats.downstream_cx_length_ms, lived);
+        self.discount(&gone);
+        if let Some(since) = gone.since {
+            let stats = &self.listeners[gone.listener as usize].config.stats;
+            cx.stats.inc(stats.downstream_cx_destroy);
+            cx.stats.move_gauge(stats.downstream_cx_active, -1);
+            cx.stats.record(stats.downstream_cx_length_ms, (cx.reactor.now() - since).as_millis() as u64);
+        }
+    }
+
+    /// A connection counts no more.
+    fn discount(&self, gone: &Enrolment) {
+        if let Some(counts) = &self.listeners[gone.listener as usize].counts {
+            counts.gate.iter().for_each(shared::Gate::leave);
+            counts.count(self.colleagues.this, -1);
+        }
+        if gone.global {
+            self.shared.global.iter().for_each(|global| global.leave());
+        }
     }
 
     /// Stops listening. What has been queued by the kernel is accepted first, since closing the socket would
     /// reset it.
-    pub fn close(&mut self, cx: &mut Cx<'_>) {
+    pub fn close(&mut self, scope: Scope, cx: &mut Cx<'_>) {
         for key in self.sockets.keys() {
-            if let Some(Listening { socket, listener, local }) = self.sockets.remove(key) {
+            let listener = self.sockets.get(key).map(|listening| listening.listener);
+            if !listener.is_some_and(|listener| self.listeners[listener as usize].config.is_in(scope)) {
+                continue;
+            }
+            if let Some(Listening { socket, listener, local, dual }) = self.sockets.remove(key) {
                 while let Ok((accepted, peer)) = socket.accept() {
-                    self.arrive(listener, local.clone(), accepted, peer, cx);
+                    self.arrive(listener, (local.clone(), dual), accepted, peer, cx);
                 }
                 // A socket that workers share stays open with the others: it must not wake this one any more.
                 if let Err(error) = cx.reactor.deregister(&socket) {
@@ -181,6 +297,13 @@ impl Listeners {
             }
         }
     }
+}
+
+/// Closes a connection that is not wanted. As if what was read had stayed in the system's buffer, it ends with a reset
+/// if there was anything.
+fn refuse(conn: ConnKey, cx: &mut Cx<'_>) {
+    let how = if cx.io.input(conn).is_empty() { Close::Now } else { Close::Reset };
+    cx.io.close(conn, how, None, cx.reactor);
 }
 
 /// Whether an error of accept(2) concerns only the connection that was to be accepted.

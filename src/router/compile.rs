@@ -88,7 +88,22 @@ pub fn route_config(config: &proto::RouteConfiguration, cx: &mut Cx<'_>) -> Opti
             return None;
         }
     };
+    let of_route = |route: &Route| {
+        let weighted = match &route.action {
+            Action::Forward(forward) => match &forward.cluster {
+                ClusterChoice::Weighted { entries, .. } => &entries[..],
+                _ => &[],
+            },
+            _ => &[],
+        };
+        !route.mutations.is_empty() || weighted.iter().any(|entry| !entry.mutations.is_empty())
+    };
+    let mutates = !mutations.is_empty()
+        || virtual_hosts
+            .iter()
+            .any(|host: &VirtualHost| !host.mutations.is_empty() || host.routes.iter().any(of_route));
     Some(RouteConfig {
+        mutates,
         name: config.name.clone(),
         virtual_hosts,
         domains,
@@ -411,7 +426,8 @@ fn header_text(field: &str, text: &str, cx: &mut Cx<'_>) -> Option<Box<[u8]>> {
     (!text.is_empty()).then(|| text.as_bytes().into())
 }
 
-fn cluster(name: &str, cx: &mut Cx<'_>) -> Option<ClusterId> {
+/// A cluster by its name.
+pub(crate) fn cluster(name: &str, cx: &mut Cx<'_>) -> Option<ClusterId> {
     if name.is_empty() {
         cx.error("the name of a cluster is required");
         return None;

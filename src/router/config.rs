@@ -27,6 +27,8 @@ pub struct RouteConfig {
     pub mutations: Mutations,
     /// Changes are made from the route configuration to the route instead of the other way round.
     pub most_specific_wins: bool,
+    /// There is a change of headers anywhere.
+    pub mutates: bool,
 }
 
 /// Header changes at one level of a route configuration.
@@ -36,6 +38,13 @@ pub struct Mutations {
     pub request: HeaderOps,
     /// Of responses.
     pub response: HeaderOps,
+}
+
+impl Mutations {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.request.is_empty() && self.response.is_empty()
+    }
 }
 
 /// A set of routes for some domains.

@@ -13,7 +13,7 @@ use super::rewrite;
 use super::table::{Found, RouteId};
 use crate::io::{Cx, Rng};
 use crate::stats::HttpStats;
-use crate::stream_info::{Downstream, Flag, RouteInfo, StreamInfo, Times, UpstreamInfo};
+use crate::stream_info::{Downstream, Flag, Occasion, RouteInfo, StreamInfo, Times, UpstreamInfo};
 use crate::upstream::config::{ClusterId, Priority};
 use crate::upstream::{Ask, AttemptKey, Begin, Event, Failure, Peer, Upstream, What};
 use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead, ResponseHead, h1};
@@ -292,6 +292,9 @@ impl Exchange {
     }
 
     fn change_request(&self, frame: &Frame<'_>, head: &mut RequestHead, upstream: &Upstream) {
+        if !frame.routes.mutates {
+            return;
+        }
         for mutations in self.mutations(frame.routes) {
             if !mutations.request.is_empty() {
                 let nothing =
@@ -311,6 +314,9 @@ impl Exchange {
         head: &mut ResponseHead,
         upstream: &Upstream,
     ) {
+        if !routes.mutates {
+            return;
+        }
         for mutations in self.mutations(routes) {
             if !mutations.response.is_empty() {
                 let info = self.info(routes, origin, request, upstream);
@@ -345,6 +351,8 @@ impl Exchange {
             .zip(peer)
             .map(|(cluster, peer)| &upstream.cluster(cluster).hosts[peer.host as usize]);
         StreamInfo {
+            occasion: Occasion::DownstreamEnd,
+            metadata: None,
             request,
             request_trailers: None,
             response: None,

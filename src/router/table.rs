@@ -137,6 +137,7 @@ impl RouteConfig {
             domains: DomainTable::default(),
             internal_only_headers: Vec::new(),
             ignore_port: false,
+            mutates: false,
             mutations: Mutations::default(),
             most_specific_wins: false,
         }

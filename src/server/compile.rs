@@ -3,11 +3,13 @@
 //! Runs on the main thread, at start and for `--mode validate`; files that are named in it are
 //! read, no socket is bound.
 
+use super::limits;
 use super::snapshot::{Node, Snapshot};
 use crate::api::envoy::config::bootstrap::v3::Bootstrap;
-use crate::config::{Cx, Diagnostics, Source, bootstrap};
-use crate::stats::{ClusterManagerStats, ListenerManagerStats, Registry, ServerStats};
-use crate::{admin, listener, stats, upstream};
+use crate::config::{Cx, Diagnostics, Runtime, Source, bootstrap};
+use crate::listener::config::ListenAddress;
+use crate::stats::{ClusterManagerStats, FilesystemStats, ListenerManagerStats, Registry, ServerStats};
+use crate::{admin, listener, stats, udp, upstream};
 use nuncio_reactor::Address;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,10 +33,16 @@ pub fn load_as(source: &Source, names: &Node) -> Result<Snapshot, Diagnostics> {
     let node = node(&proto, names);
     let mut cx = Cx::new(&mut diagnostics, &mut registry);
     cx.node = (node.id.clone(), node.cluster.clone());
+    if let Some(runtime) = &proto.layered_runtime {
+        cx.runtime = cx.field("layered_runtime", |cx| Runtime::compile(runtime, cx));
+    }
     let parts = compile(&proto, &mut cx);
+    let connection_limit = limits::connections(proto.overload_manager.as_ref(), &mut cx);
     let stats = stats::compile::stats(&proto, &mut cx);
-    let (clusters, listeners, admin) = parts;
+    std::mem::take(&mut cx.runtime).complain(&mut cx);
+    let (clusters, listeners, udp_listeners, admin) = parts;
     let server_stats = ServerStats::register(&mut registry, "server.");
+    let filesystem_stats = FilesystemStats::register(&mut registry, "filesystem.");
     let listener_manager_stats = ListenerManagerStats::register(&mut registry, "listener_manager.");
     let cluster_manager_stats = ClusterManagerStats::register(&mut registry, "cluster_manager.");
     let (admin_stats, admin_listener_stats) = admin::register(&mut registry);
@@ -46,10 +54,13 @@ pub fn load_as(source: &Source, names: &Node) -> Result<Snapshot, Diagnostics> {
         bootstrap: proto,
         node,
         admin,
+        connection_limit,
         listeners,
+        udp_listeners,
         clusters,
         registry,
         server_stats,
+        filesystem_stats,
         listener_manager_stats,
         cluster_manager_stats,
         stats,
@@ -71,6 +82,7 @@ fn node(proto: &Bootstrap, names: &Node) -> Node {
 type Parts = (
     upstream::config::ClusterTable,
     Vec<Arc<listener::config::ListenerConfig>>,
+    Vec<Arc<udp::config::UdpListenerConfig>>,
     Option<admin::config::AdminConfig>,
 );
 
@@ -78,6 +90,7 @@ type Parts = (
 fn compile(proto: &Bootstrap, cx: &mut Cx<'_>) -> Parts {
     let resources = proto.static_resources.clone().unwrap_or_default();
     let mut names = HashMap::new();
+    let mut udp_listeners = Vec::new();
     let listeners = cx.field("static_resources", |cx| {
         if cx.is_broken(&["clusters"]) {
             cx.broken_clusters.push(String::new());
@@ -99,19 +112,29 @@ fn compile(proto: &Bootstrap, cx: &mut Cx<'_>) -> Parts {
             if names.insert(listener.name.clone(), ()).is_some() && !listener.name.is_empty() {
                 cx.error_at("name", format!("there is another listener called `{}`", listener.name));
             }
+            // Every listener has a socket of its own, so two at one address would share what comes at random.
+            let mut claim = |address: &Address, name: &str, cx: &mut Cx<'_>| {
+                let protocol = udp::compile::is_udp(listener);
+                let chosen = !matches!(address, Address::Inet(address) if address.port() == 0);
+                let key = (protocol, address.clone());
+                if chosen && let Some(other) = addresses.insert(key, name.to_owned()) {
+                    cx.error_at("address", format!("listener `{other}` has the same address, {address}"));
+                }
+            };
+            if udp::compile::is_udp(listener) {
+                let compiled = udp::compile::listener(listener, cx)?;
+                claim(&Address::Inet(compiled.address), &compiled.name, cx);
+                udp_listeners.push(Arc::new(compiled));
+                return None;
+            }
             let compiled = listener::compile::listener(listener, cx)?;
-            // Every listener has a socket of its own, so two at one address would share its connections at random.
-            let chosen = !matches!(compiled.address, Address::Inet(address) if address.port() == 0);
-            if chosen && let Some(other) = addresses.insert(compiled.address.clone(), compiled.name.clone()) {
-                cx.error_at(
-                    "address",
-                    format!("listener `{other}` has the same address, {}", compiled.address),
-                );
+            for ListenAddress { address, .. } in &compiled.addresses {
+                claim(address, &compiled.name, cx);
             }
             Some(Arc::new(compiled))
         })
     });
     let admin =
         proto.admin.as_ref().and_then(|admin| cx.field("admin", |cx| admin::compile::admin(admin, cx)));
-    (cx.clusters.clone(), listeners, admin)
+    (cx.clusters.clone(), listeners, udp_listeners, admin)
 }

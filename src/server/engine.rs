@@ -8,14 +8,17 @@
 use crate::access_log::Logger;
 use crate::http::Entrance;
 use crate::http::Http;
-use crate::io::{Io, Layer, Mail, Notice, Owner, Reactor, Rng, Task, TokenKind};
-use crate::listener::config::ListenerConfig;
+use crate::io::{Io, Layer, Mail, Notice, Owner, Reactor, Rng, Scope, Task, TokenKind};
+use crate::listener::config::{Direction, ListenerConfig};
 use crate::listener::{Accepted, Listeners, http_config};
 use crate::stats::Block;
+use crate::udp::Udp;
+use crate::udp::config::UdpListenerConfig;
 use crate::upstream::config::ClusterTable;
 use crate::upstream::{SharedClusters, Upstream};
-use nuncio_reactor::{Address, Event, RawKey, Readiness, Socket};
+use nuncio_reactor::{Address, Event, RawKey, Readiness, Socket, UdpSocket};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The layers of one thread.
@@ -26,6 +29,7 @@ pub(super) struct Engine {
     pub(super) listeners: Listeners,
     pub(super) http: Http,
     pub(super) upstream: Upstream,
+    pub(super) udp: Udp,
     pub(super) stats: Block,
     pub(super) rng: Rng,
     batch: Vec<Event<Task, Mail>>,
@@ -62,40 +66,57 @@ impl Engine {
         shared: SharedClusters,
         stats: Block,
         logger: Logger,
+        listeners: Listeners,
         mut rng: Rng,
     ) -> Self {
         let upstream = Upstream::new(clusters, shared, &mut rng);
+        let udp = Udp::new(&mut rng);
         Self {
             reactor,
             io: Io::new(),
-            listeners: Listeners::default(),
+            listeners,
             http: Http::new(logger),
             upstream,
+            udp,
             stats,
             rng,
             batch: Vec::new(),
         }
     }
 
-    /// Adds a listener with its sockets on this thread.
+    /// Adds a listener at these addresses; with one socket for each, or none.
     pub(super) fn add_listener(
         &mut self,
         config: &Arc<ListenerConfig>,
-        sockets: Vec<(Address, Socket)>,
+        addresses: &[Address],
+        sockets: Vec<Socket>,
     ) -> io::Result<()> {
         let chains = config
             .filter_chains
             .iter()
             .map(|chain| {
-                let entrance = Entrance { buffer_limit: config.buffer_limit, filter_chain: &chain.name };
+                let entrance = Entrance {
+                    buffer_limit: config.buffer_limit,
+                    filter_chain: &chain.name,
+                    inbound: config.direction == Direction::Inbound,
+                    drains_when_sick: config.drains_when_sick,
+                };
                 self.http.add_manager(http_config(chain), &entrance)
             })
             .collect();
-        let listener = self.listeners.add(Arc::clone(config), chains);
-        for (address, socket) in sockets {
-            self.listeners.listen(listener, &address, socket, &self.reactor)?;
+        let listener = self.listeners.add(Arc::clone(config), addresses, chains);
+        for (place, (address, socket)) in addresses.iter().zip(sockets).enumerate() {
+            self.listeners.listen(listener, place, address, socket, &self.reactor)?;
         }
         Ok(())
+    }
+
+    /// Adds a UDP listener with its socket on this thread.
+    pub(super) fn add_udp_listener(
+        &mut self,
+        listener: (Arc<UdpListenerConfig>, SocketAddr, UdpSocket),
+    ) -> io::Result<()> {
+        self.udp.add(listener, self.http.logger(), cx!(self))
     }
 
     /// Runs one turn. What is not for the layers is appended to `outside`.
@@ -125,6 +146,7 @@ impl Engine {
     /// Writes what the turn produced and frees what ended in it.
     pub(super) fn finish_turn(&mut self) {
         self.settle();
+        self.udp.flush(cx!(self));
         self.io.flush(&mut self.reactor);
         self.io.reap();
         while let Some(gone) = self.io.next_gone() {
@@ -135,6 +157,10 @@ impl Engine {
     pub(super) fn on_io(&mut self, token: TokenKind, ready: Readiness) {
         match token {
             TokenKind::Listener(key) => self.accept(key),
+            TokenKind::UdpListener(key) => {
+                self.udp.on_listener(key, &mut self.upstream, self.http.logger(), cx!(self));
+            }
+            TokenKind::UdpSession(key) => self.udp.on_session(key, cx!(self)),
             TokenKind::Connection(key) => {
                 if let Some((owner, notice)) = self.io.on_ready(key, ready) {
                     self.on_socket(owner, notice);
@@ -147,7 +173,11 @@ impl Engine {
         match owner {
             Owner::Downstream(key) => self.http.on_socket(key, &notice, &mut self.upstream, cx!(self)),
             Owner::Upstream(key) => self.upstream.on_socket(key, notice, cx!(self)),
-            Owner::Arrival(_) | Owner::Nobody => {}
+            Owner::Arrival(key) => {
+                self.listeners.on_socket(key, cx!(self));
+                self.hand_over();
+            }
+            Owner::Nobody => {}
         }
     }
 
@@ -157,7 +187,15 @@ impl Engine {
             Layer::Listener => self.accept(task.key),
             Layer::Downstream => self.http.on_task(task, &mut self.upstream, cx!(self)),
             Layer::Upstream => self.upstream.on_task(task, cx!(self)),
-            Layer::Arrival | Layer::Server => {}
+            Layer::Arrival => {
+                self.listeners.on_task(task, cx!(self));
+                self.hand_over();
+            }
+            Layer::UdpListener => {
+                self.udp.on_listener(task.key, &mut self.upstream, self.http.logger(), cx!(self));
+            }
+            Layer::Udp => self.udp.on_task(task, &mut self.upstream, self.http.logger(), cx!(self)),
+            Layer::Server => {}
         }
     }
 
@@ -173,34 +211,45 @@ impl Engine {
         self.hand_over();
     }
 
-    /// Closes the listening sockets; what they have queued is served.
-    pub(super) fn stop_accepting(&mut self) {
-        self.listeners.close(cx!(self));
+    /// Serves what other workers have accepted for this one.
+    pub(super) fn collect(&mut self) {
+        self.listeners.collect(cx!(self));
         self.hand_over();
+    }
+
+    /// Closes the listening sockets; what they have queued is served.
+    pub(super) fn stop_accepting(&mut self, scope: Scope) {
+        self.listeners.close(scope, cx!(self));
+        self.hand_over();
+        self.udp.stop_accepting(self.http.logger(), cx!(self));
     }
 
     /// Stops accepting; what is open goes on until it is finished.
     pub(super) fn drain(&mut self) {
-        self.stop_accepting();
+        self.stop_accepting(Scope::All);
+        self.listeners.drain(false, cx!(self));
         self.http.drain(&mut self.upstream, cx!(self));
     }
 
     /// Ends everything at once.
     pub(super) fn stop(&mut self) {
-        self.stop_accepting();
+        self.stop_accepting(Scope::All);
+        self.listeners.drain(true, cx!(self));
         self.http.stop(&mut self.upstream, cx!(self));
+        self.udp.stop(&self.upstream, self.http.logger(), cx!(self));
         self.upstream.close_idle(cx!(self));
         self.finish_turn();
     }
 
-    /// Whether no connection is still being closed; pooled upstream connections do not count.
+    /// Whether no session of datagrams goes on and no connection is still being closed; pooled upstream connections do not count.
     pub(super) fn nothing_closes(&self) -> bool {
-        self.io.len() <= self.upstream.live().0
+        self.udp.live() == 0 && self.io.len() <= self.upstream.live().0
     }
 
     fn hand_over(&mut self) {
         while let Some(Accepted { conn, provenance, chain }) = self.listeners.next_accepted() {
             self.http.open(conn, provenance, chain, cx!(self));
+            self.io.rouse(conn, &mut self.reactor);
         }
     }
 }

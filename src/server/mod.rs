@@ -3,6 +3,7 @@
 pub mod compile;
 mod engine;
 pub mod flags;
+mod limits;
 mod logging;
 mod run;
 #[cfg(test)]

@@ -6,17 +6,19 @@
 use super::engine::{Engine, Outside, cx};
 use super::snapshot::Snapshot;
 use super::worker;
-use crate::access_log::{Flusher, Logger, Settings};
+use crate::access_log::{Flusher, Logger, Settings, Tally};
 use crate::admin::{self, Action};
-use crate::io::{Discourage, Layer, Mail, Reactor, Rng, Task, Wake};
-use crate::listener::{Bound, http_config};
+use crate::io::{Discourage, Layer, Mail, Reactor, Rng, Scope, Task, Wake};
+use crate::listener::{Bound, Colleagues, Listeners, Shared, http_config};
 use crate::stats::{Block, Collector, Sinks};
+use crate::udp;
 use crate::upstream::{SharedClusters, config::ClusterTable};
 use nuncio_reactor::{Address, Options as ReactorOptions, RawKey, Sender};
 use serde_json::{Map, Value};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -75,8 +77,10 @@ pub struct Server {
     state: State,
     /// An operator wants health checks to fail.
     looks_sick: bool,
-    /// Workers accept.
-    listening: bool,
+    /// Which listeners a graceful drain will close.
+    drained: Scope,
+    /// Those whose sockets are open still, by their places.
+    listening: Vec<bool>,
 }
 
 #[derive(Debug)]
@@ -117,6 +121,11 @@ impl Server {
     pub fn start(snapshot: Snapshot, options: Options) -> io::Result<Self> {
         let started = Instant::now();
         let snapshot = Arc::new(snapshot);
+        nuncio_reactor::return_large_blocks();
+        match nuncio_reactor::raise_descriptors() {
+            Ok(limit) => log::debug!("up to {limit} descriptors may be open"),
+            Err(error) => log::warn!("the limit of open descriptors cannot be raised: {error}"),
+        }
         let concurrency = options.concurrency.max(1);
         // Signals are blocked before any thread starts, so that they all come to this one.
         let mut reactor = Reactor::new(ReactorOptions::default())?;
@@ -126,18 +135,33 @@ impl Server {
             .iter()
             .map(|config| {
                 Bound::new(config, concurrency).map_err(|error| {
+                    io::Error::new(error.kind(), format!("cannot bind listener '{}' to {error}", config.name))
+                })
+            })
+            .collect::<io::Result<Vec<_>>>()?;
+        let udp = snapshot
+            .udp_listeners
+            .iter()
+            .map(|config| {
+                udp::Bound::new(config, concurrency).map_err(|error| {
                     io::Error::new(
                         error.kind(),
-                        format!("cannot bind listener '{}' to {}: {error}", config.name, config.address),
+                        format!("cannot bind UDP listener '{}' to {}: {error}", config.name, config.address),
                     )
                 })
             })
             .collect::<io::Result<Vec<_>>>()?;
+        let udp_logs = snapshot
+            .udp_listeners
+            .iter()
+            .flat_map(|listener| listener.proxy.access_log.iter().chain(&listener.proxy.proxy_access_log));
         let admin_log = snapshot.admin.iter().flat_map(|admin| &admin.access_log);
         let chains = snapshot.listeners.iter().flat_map(|listener| &listener.filter_chains);
         let logs = chains.flat_map(|chain| &http_config(chain).access_log);
-        let flusher = Flusher::start(options.access_log, logs.chain(admin_log).map(|log| &log.sink))?;
+        let flusher =
+            Flusher::start(options.access_log, logs.chain(udp_logs).chain(admin_log).map(|log| &log.sink))?;
         let blocks: Vec<_> = (0..=concurrency).map(|_| Block::new(&snapshot.registry)).collect();
+        let counts = Shared::new(&snapshot.listeners, snapshot.connection_limit, concurrency);
         // Block 0 is main's own.
         let engine = Engine::new(
             reactor,
@@ -145,10 +169,18 @@ impl Server {
             SharedClusters::new(&ClusterTable::default()),
             blocks[0].clone(),
             Logger::new(flusher.handle()),
+            Listeners::new(counts.without_listeners(), Colleagues::default()),
             Rng::new(),
         );
+        let count = snapshot.listeners.len();
         let mut server = Self {
-            listeners: bound.iter().map(|bound| (bound.config.name.clone(), bound.address.clone())).collect(),
+            listeners: {
+                let bound = bound.iter().flat_map(|bound| {
+                    bound.addresses.iter().map(|at| (bound.config.name.clone(), at.clone()))
+                });
+                let udp = udp.iter().map(|udp| (udp.config.name.clone(), Address::Inet(udp.address)));
+                bound.chain(udp).collect()
+            },
             shared: SharedClusters::new(&snapshot.clusters),
             sinks: Sinks::open(&snapshot.stats.sinks)?,
             stats: Collector::new(&snapshot.registry, blocks),
@@ -162,10 +194,11 @@ impl Server {
             started_wall: SystemTime::now(),
             state: State::Live,
             looks_sick: false,
-            listening: true,
+            drained: Scope::All,
+            listening: vec![true; count],
         };
         server.start_admin()?;
-        server.start_workers(concurrency, bound)?;
+        server.start_workers(concurrency, bound, udp, &counts)?;
         server.count_start(concurrency);
         Ok(server)
     }
@@ -189,37 +222,50 @@ impl Server {
         let Some(config) = &self.snapshot.admin else { return Ok(()) };
         let listener = admin::listener(config, &self.snapshot);
         let mut bound = Bound::new(&listener, 1).map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!("cannot bind the admin interface to {}: {error}", config.address),
-            )
+            io::Error::new(error.kind(), format!("cannot bind the admin interface to {error}"))
         })?;
-        if !admin::is_private(&bound.address) {
-            log::warn!("the admin interface at {} can be reached from other machines", bound.address);
+        let address = &bound.addresses[0];
+        if !admin::is_private(address) {
+            log::warn!("the admin interface at {address} can be reached from other machines");
         }
-        let socket = bound.sockets.pop().expect("one worker, one socket");
-        self.engine.add_listener(&listener, vec![(bound.address.clone(), socket)])?;
-        self.admin = Some(bound.address);
+        let sockets = bound.take();
+        self.engine.add_listener(&listener, &bound.addresses, sockets)?;
+        self.admin = bound.addresses.pop();
         Ok(())
     }
 
-    fn start_workers(&mut self, concurrency: usize, mut bound: Vec<Bound>) -> io::Result<()> {
-        for index in 0..concurrency {
-            let reactor = Reactor::new(ReactorOptions::default())?;
-            let mail = reactor.mailbox();
+    fn start_workers(
+        &mut self,
+        concurrency: usize,
+        mut bound: Vec<Bound>,
+        mut udp: Vec<udp::Bound>,
+        counts: &Shared,
+    ) -> io::Result<()> {
+        let reactors = (0..concurrency)
+            .map(|_| Reactor::new(ReactorOptions::default()))
+            .collect::<io::Result<Vec<_>>>()?;
+        let colleagues: Arc<[_]> = reactors.iter().map(Reactor::mailbox).collect();
+        for (index, reactor) in reactors.into_iter().enumerate() {
+            let mail = colleagues[index].clone();
             let listeners = bound
+                .iter_mut()
+                .map(|bound| (Arc::clone(&bound.config), bound.addresses.clone(), bound.take()))
+                .collect();
+            let udp = udp
                 .iter_mut()
                 .map(|bound| {
                     let socket = bound.sockets.pop().expect("one for each worker");
-                    (Arc::clone(&bound.config), bound.address.clone(), socket)
+                    (Arc::clone(&bound.config), bound.address, socket)
                 })
                 .collect();
             let flusher = self.flusher.as_ref().expect("the flusher outlives the workers");
             let plan = worker::Plan {
                 index,
-                workers: concurrency,
                 reactor,
                 listeners,
+                counts: counts.clone(),
+                colleagues: Arc::clone(&colleagues),
+                udp,
                 clusters: self.snapshot.clusters.clone(),
                 shared: self.shared.clone(),
                 stats: self.stats.blocks()[index + 1].clone(),
@@ -241,11 +287,12 @@ impl Server {
         let (stats, server) = (&self.stats.blocks()[0], &self.snapshot.server_stats);
         stats.set_gauge(server.concurrency, concurrency as u64);
         stats.set_gauge(server.live, 1);
+        stats.set_gauge(server.hot_restart_generation, 1);
         stats.record(server.initialization_time_ms, self.started.elapsed().as_millis() as u64);
         // No certificate, none that expires: what Envoy shows then.
         stats.set_gauge(server.days_until_first_cert_expiring, u64::from(u32::MAX));
         let manager = &self.snapshot.listener_manager_stats;
-        let listeners = self.listeners.len() as u64;
+        let listeners = self.snapshot.listeners.len() as u64;
         stats.add(manager.listener_added, listeners);
         stats.add(manager.listener_create_success, listeners * concurrency as u64);
         stats.set_gauge(manager.total_listeners_active, listeners);
@@ -294,7 +341,7 @@ impl Server {
                         log::warn!("open requests did not end within the drain time: ending them");
                         return self.finish();
                     }
-                    Outside::Alarm(key) if key == END_OF_LISTENING.key => self.stop_accepting(),
+                    Outside::Alarm(key) if key == END_OF_LISTENING.key => self.stop_accepting(self.drained),
                     Outside::Alarm(key) if key == flush.key => {
                         self.flush_stats();
                         self.engine.reactor.arm(interval, flush);
@@ -339,10 +386,10 @@ impl Server {
         stats.set_gauge(server.state, 1);
         let manager = &self.snapshot.listener_manager_stats;
         stats.set_gauge(manager.total_listeners_active, 0);
-        stats.set_gauge(manager.total_listeners_draining, self.listeners.len() as u64);
-        self.listening = false;
+        stats.set_gauge(manager.total_listeners_draining, self.snapshot.listeners.len() as u64);
+        self.listening.fill(false);
         // No client is sent away before all sockets are closed: it must not come back to one of them.
-        self.tell_workers(Mail::StopAccepting);
+        self.tell_workers(Mail::StopAccepting(Scope::All));
     }
 
     /// Answers what was asked of the admin interface; true when the process is to end.
@@ -395,17 +442,18 @@ impl Server {
                 stats.set_gauge(server.live, u64::from(self.state == State::Live && !sick));
             }
             Action::DrainListeners { skip_exit: true, .. } => {}
-            Action::DrainListeners { graceful: true, .. } => {
+            Action::DrainListeners { graceful: true, scope, .. } => {
+                self.drained = scope;
                 self.engine.reactor.arm(self.options.drain_time, END_OF_LISTENING);
             }
-            Action::DrainListeners { .. } => self.stop_accepting(),
+            Action::DrainListeners { scope, .. } => self.stop_accepting(scope),
         }
         let gradual = match self.options.drain_strategy {
             DrainStrategy::Gradual => Discourage::Gradually(self.options.drain_time),
             DrainStrategy::Immediate => Discourage::Always,
         };
-        if let Some(how) = action.discourages(gradual) {
-            self.tell_workers(Mail::CloseAfterResponse(how));
+        if let Some((how, scope)) = action.discourages(gradual) {
+            self.tell_workers(Mail::CloseAfterResponse(how, scope));
         }
     }
 
@@ -416,14 +464,22 @@ impl Server {
         }
     }
 
-    /// Closes the listeners; the process and its open connections go on.
-    fn stop_accepting(&mut self) {
-        if std::mem::replace(&mut self.listening, false) {
-            log::info!("listeners are closed: no new connections");
+    /// Closes some listeners; the process and its open connections go on.
+    fn stop_accepting(&mut self, scope: Scope) {
+        let mut stopped = 0;
+        for (listening, config) in self.listening.iter_mut().zip(&self.snapshot.listeners) {
+            if *listening && config.is_in(scope) {
+                *listening = false;
+                stopped += 1;
+            }
+        }
+        if stopped > 0 {
+            log::info!("{stopped} listeners are closed: no new connections");
             let (stats, manager) = (&self.stats.blocks()[0], &self.snapshot.listener_manager_stats);
-            stats.set_gauge(manager.total_listeners_active, 0);
-            stats.add(manager.listener_stopped, self.listeners.len() as u64);
-            self.tell_workers(Mail::StopAccepting);
+            let open = self.listening.iter().filter(|listening| **listening).count();
+            stats.set_gauge(manager.total_listeners_active, open as u64);
+            stats.add(manager.listener_stopped, stopped);
+            self.tell_workers(Mail::StopAccepting(scope));
         }
     }
 
@@ -467,6 +523,25 @@ impl Server {
             .sum::<i64>();
         stats.set_gauge(server.total_connections, connections.max(0) as u64);
         self.engine.http.logger().flush();
+        if let Some(flusher) = &self.flusher {
+            self.count_logs(flusher.handle().tally());
+        }
+    }
+
+    /// What the flusher has done since the last time.
+    fn count_logs(&self, tally: &Tally) {
+        let (stats, names) = (&self.stats.blocks()[0], &self.snapshot.filesystem_stats);
+        for (counter, count) in [
+            (names.write_buffered, &tally.lines),
+            (names.flushed_by_timer, &tally.by_timer),
+            (names.write_completed, &tally.written),
+            (names.write_failed, &tally.failed),
+            (names.write_dropped, &tally.dropped),
+            (names.reopen_failed, &tally.unopened),
+        ] {
+            stats.add(counter, count.swap(0, Relaxed));
+        }
+        stats.set_gauge(names.write_total_buffered, tally.waiting.load(Relaxed));
     }
 
     /// Stops what still runs and waits for it.

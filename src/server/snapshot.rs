@@ -7,8 +7,10 @@ use crate::api::envoy::config::bootstrap::v3::Bootstrap;
 use crate::http::config::HcmStats;
 use crate::listener::config::ListenerConfig;
 use crate::stats::{
-    ClusterManagerStats, ListenerManagerStats, ListenerStats, Registry, ServerStats, StatsConfig,
+    ClusterManagerStats, FilesystemStats, ListenerManagerStats, ListenerStats, Registry, ServerStats,
+    StatsConfig,
 };
+use crate::udp::config::UdpListenerConfig;
 use crate::upstream::config::ClusterTable;
 use std::sync::Arc;
 
@@ -21,14 +23,20 @@ pub struct Snapshot {
     pub node: Node,
     /// The admin interface, if there is one.
     pub admin: Option<AdminConfig>,
+    /// Most connections that all listeners have at a time.
+    pub connection_limit: Option<u32>,
     /// In configuration order.
     pub listeners: Vec<Arc<ListenerConfig>>,
+    /// The listeners on UDP, in configuration order.
+    pub udp_listeners: Vec<Arc<UdpListenerConfig>>,
     /// In configuration order.
     pub clusters: ClusterTable,
     /// Every statistic that something in here counts.
     pub registry: Registry,
     /// `server.`.
     pub server_stats: ServerStats,
+    /// `filesystem.`.
+    pub filesystem_stats: FilesystemStats,
     /// `listener_manager.`.
     pub listener_manager_stats: ListenerManagerStats,
     /// `cluster_manager.`.

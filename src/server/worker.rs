@@ -4,21 +4,28 @@ use super::engine::{Engine, Outside};
 use crate::access_log::Logger;
 use crate::io::{Layer, Mail, Reactor, Rng, Task, Wake};
 use crate::listener::config::ListenerConfig;
+use crate::listener::{Colleagues, Listeners, Shared};
 use crate::stats::Block;
+use crate::udp::config::UdpListenerConfig;
 use crate::upstream::SharedClusters;
 use crate::upstream::config::ClusterTable;
-use nuncio_reactor::{Address, RawKey, Sender, Socket};
+use nuncio_reactor::{Address, RawKey, Sender, Socket, UdpSocket};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Everything that a worker starts with.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) index: usize,
-    /// How many workers there are.
-    pub(super) workers: usize,
     pub(super) reactor: Reactor,
-    pub(super) listeners: Vec<(Arc<ListenerConfig>, Address, Socket)>,
+    /// With their addresses and this worker's sockets.
+    pub(super) listeners: Vec<(Arc<ListenerConfig>, Vec<Address>, Vec<Socket>)>,
+    pub(super) udp: Vec<(Arc<UdpListenerConfig>, SocketAddr, UdpSocket)>,
+    /// What all workers count together.
+    pub(super) counts: Shared,
+    /// How to reach each worker.
+    pub(super) colleagues: Arc<[Sender<Mail>]>,
     pub(super) clusters: ClusterTable,
     pub(super) shared: SharedClusters,
     pub(super) stats: Block,
@@ -28,12 +35,19 @@ pub(super) struct Plan {
 
 /// Runs a worker to its end. An error ends the process: a worker that cannot wait for events cannot go on.
 pub(super) fn run(plan: Plan) -> io::Result<()> {
-    let Plan { index, workers, reactor, listeners, clusters, shared, stats, logger, main } = plan;
+    let Plan { index, reactor, listeners, udp, counts, colleagues, clusters, shared, stats, logger, main } =
+        plan;
+    let workers = colleagues.len();
     let interval = logger.interval();
-    let mut engine = Engine::new(reactor, &clusters, shared, stats, logger, Rng::new());
+    let own = Listeners::new(counts, Colleagues { this: index, mail: colleagues });
+    let mut engine = Engine::new(reactor, &clusters, shared, stats, logger, own, Rng::new());
     engine.io.number(index as u64, workers as u64);
-    for (config, address, socket) in listeners {
-        engine.add_listener(&config, vec![(address, socket)])?;
+    engine.udp.number(index as u64, workers as u64);
+    for (config, addresses, sockets) in listeners {
+        engine.add_listener(&config, &addresses, sockets)?;
+    }
+    for listener in udp {
+        engine.add_udp_listener(listener)?;
     }
     let flush_logs = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(1 << 32) };
     if engine.http.logger().is_used() {
@@ -52,13 +66,14 @@ pub(super) fn run(plan: Plan) -> io::Result<()> {
                     engine.drain();
                     engine.finish_turn();
                 }
-                Outside::Mail(Mail::StopAccepting) => {
-                    engine.stop_accepting();
+                Outside::Mail(Mail::StopAccepting(scope)) => {
+                    engine.stop_accepting(scope);
                     let _ = main.send(Mail::StoppedAccepting(index));
                 }
-                Outside::Mail(Mail::CloseAfterResponse(how)) => {
-                    engine.http.discourage(how, engine.reactor.now())
+                Outside::Mail(Mail::CloseAfterResponse(how, scope)) => {
+                    engine.http.discourage(how, scope, engine.reactor.now());
                 }
+                Outside::Mail(Mail::Handed) => engine.collect(),
                 Outside::Mail(Mail::Stop) => {
                     engine.stop();
                     return Ok(());

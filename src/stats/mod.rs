@@ -10,6 +10,7 @@ mod block;
 pub mod compile;
 pub mod config;
 mod histogram;
+mod listener;
 mod merged;
 mod number;
 mod prometheus;
@@ -21,13 +22,17 @@ mod tags;
 pub use block::Block;
 pub use config::{SinkConfig, StatsConfig, StatsMatcher};
 pub use histogram::{Bin, Distribution, QUANTILES};
+pub use listener::{
+    HttpInspectorStats, ListenerStats, ProxyProtocolStats, ProxyVersionStats, TlsInspectorStats,
+};
 pub use merged::{Collector, HistogramRow, Merged, Row};
 pub(crate) use number::{general, plain, shortest};
 pub use prometheus::prometheus;
 pub use registry::{Counter, Gauge, Histogram, Kind, Registry, StatusCounters, Unit};
 pub use scopes::{
-    BreakerStats, CallerStats, ClusterManagerStats, ClusterStats, HostStats, Http1Stats, Http2Stats,
-    HttpStats, ListenerHttpStats, ListenerManagerStats, ListenerStats, ServerStats,
+    BreakerStats, CallerStats, ClusterManagerStats, ClusterStats, FilesystemStats, HostStats, Http1Stats,
+    Http2Stats, HttpStats, ListenerHttpStats, ListenerManagerStats, ServerStats, UdpClusterStats,
+    UdpListenerStats, UdpStats,
 };
 pub use sink::Sinks;
 pub use tags::{Tagged, Tags};

@@ -29,6 +29,8 @@ pub enum Unit {
     Milliseconds,
     /// A size.
     Bytes,
+    /// A number of something.
+    Plain,
 }
 
 /// A registered histogram.

@@ -228,40 +228,61 @@ scope! {
             upstream_cx_rx_bytes_buffered upstream_cx_tx_bytes_buffered;
         sparse_gauges: ;
         codes: upstream_rq_code = "upstream_rq_";
-        histograms: upstream_cx_connect_ms upstream_cx_length_ms;
+        histograms: upstream_cx_connect_ms upstream_cx_length_ms upstream_rq_per_cx;
         sparse_histograms: upstream_rq_time;
     }
 }
 
-/// `listener.<address>.`: one listener.
-#[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "the fields carry the names that Envoy documents")]
-pub struct ListenerStats {
-    /// Also shown for each worker, as `worker_<n>.downstream_cx_total`.
-    pub downstream_cx_total: Counter,
-    pub downstream_cx_destroy: Counter,
-    pub downstream_cx_overflow: Counter,
-    pub no_filter_chain_match: Counter,
-    /// Also shown for each worker, as `worker_<n>.downstream_cx_active`.
-    pub downstream_cx_active: Gauge,
-    pub downstream_cx_length_ms: Histogram,
+scope! {
+    /// `udp.<stat_prefix>.`: one UDP proxy.
+    UdpStats {
+        counters:
+            downstream_sess_no_route downstream_sess_rx_bytes downstream_sess_rx_datagrams downstream_sess_rx_errors
+            downstream_sess_total downstream_sess_tx_bytes downstream_sess_tx_datagrams downstream_sess_tx_errors
+            idle_timeout session_filter_config_missing;
+        sparse: ;
+        gauges: downstream_sess_active;
+        sparse_gauges: ;
+        codes: ;
+        histograms: ;
+        sparse_histograms: ;
+    }
 }
 
-impl ListenerStats {
-    /// Registers every name below `prefix`, which ends with a dot.
+scope! {
+    /// `cluster.<name>.udp.`: what UDP proxies exchange with one cluster.
+    UdpClusterStats {
+        counters:
+            sess_rx_datagrams sess_rx_datagrams_dropped sess_rx_errors sess_tx_datagrams sess_tx_errors;
+        sparse: ;
+        gauges: ;
+        sparse_gauges: ;
+        codes: ;
+        histograms: ;
+        sparse_histograms: ;
+    }
+}
+
+/// `listener.<address>.` of a UDP listener.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the fields carry the names that Envoy documents")]
+pub struct UdpListenerStats {
+    pub downstream_rx_datagram_dropped: Counter,
+}
+
+impl UdpListenerStats {
+    /// Registers every name below `prefix`, which ends with a dot. Those of connections never count, as in Envoy.
     pub fn register(registry: &mut Registry, prefix: &str) -> Self {
         let name = |name: &str| format!("{prefix}{name}");
-        let stats = Self {
-            downstream_cx_total: registry.counter(&name("downstream_cx_total")),
-            downstream_cx_destroy: registry.counter(&name("downstream_cx_destroy")),
-            downstream_cx_overflow: registry.counter(&name("downstream_cx_overflow")),
-            no_filter_chain_match: registry.counter(&name("no_filter_chain_match")),
-            downstream_cx_active: registry.gauge(&name("downstream_cx_active")),
-            downstream_cx_length_ms: registry.histogram(&name("downstream_cx_length_ms"), Unit::Milliseconds),
-        };
+        for never in ["downstream_cx_destroy", "downstream_cx_overflow", "no_filter_chain_match"] {
+            registry.counter(&name(never));
+        }
+        registry.counter(&name("downstream_cx_total"));
+        registry.gauge(&name("downstream_cx_active"));
         registry.show_each_worker(prefix, "downstream_cx_total");
         registry.show_each_worker(prefix, "downstream_cx_active");
-        stats
+        registry.histogram(&name("downstream_cx_length_ms"), Unit::Milliseconds);
+        Self { downstream_rx_datagram_dropped: registry.counter(&name("udp.downstream_rx_datagram_dropped")) }
     }
 }
 
@@ -294,13 +315,29 @@ scope! {
 }
 
 scope! {
+    /// `filesystem.`: access log files. `write_dropped` is our own: buffers that were thrown away.
+    FilesystemStats {
+        counters: flushed_by_timer reopen_failed write_buffered write_completed write_dropped write_failed;
+        sparse: ;
+        gauges: write_total_buffered;
+        sparse_gauges: ;
+        codes: ;
+        histograms: ;
+        sparse_histograms: ;
+    }
+}
+
+scope! {
     /// `server.`: the process.
     ServerStats {
-        counters: dropped_stat_datagrams;
+        counters:
+            dropped_stat_datagrams dropped_stat_flushes static_unknown_fields dynamic_unknown_fields wip_protos
+            debug_assertion_failures envoy_bug_failures envoy_notifications;
         sparse: ;
         gauges:
             uptime live state concurrency total_connections memory_allocated memory_heap_size memory_physical_size
-            days_until_first_cert_expiring hot_restart_epoch;
+            days_until_first_cert_expiring hot_restart_epoch hot_restart_generation parent_connections
+            seconds_until_first_ocsp_response_expiring;
         sparse_gauges: ;
         codes: ;
         histograms: initialization_time_ms;

@@ -16,6 +16,7 @@ use crate::api::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, LbEndpoint, lb_endpoint::HostIdentifier,
 };
 use crate::api::envoy::extensions::http::header_formatters::preserve_case::v3::PreserveCaseFormatterConfig;
+use crate::api::envoy::extensions::http::header_formatters::preserve_case::v3::preserve_case_formatter_config::FormatterTypeOnEnvoyHeaders;
 use crate::api::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use crate::api::envoy::extensions::upstreams::http::v3::http_protocol_options::{
     UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
@@ -121,7 +122,7 @@ pub(crate) fn priority(proto: core::RoutingPriority) -> Priority {
     }
 }
 
-fn keepalive(proto: core::TcpKeepalive) -> Keepalive {
+pub(crate) fn keepalive(proto: core::TcpKeepalive) -> Keepalive {
     let seconds = |seconds: Option<u32>| seconds.map(|seconds| Duration::from_secs(seconds.into()));
     Keepalive {
         time: seconds(proto.keepalive_time),
@@ -213,6 +214,12 @@ fn common(proto: core::HttpProtocolOptions, cx: &mut Cx<'_>) -> HttpOptions {
         if kib.is_some_and(|kib| kib == 0 || kib > 8192) {
             cx.error_at("max_response_headers_kb", "the size is out of range: 1 to 8192");
         }
+        if proto.max_connection_duration_jitter.is_some() {
+            cx.error_at(
+                "max_connection_duration_jitter",
+                "is about connections of clients, not those of a cluster",
+            );
+        }
         if proto.headers_with_underscores_action() != HeadersWithUnderscoresAction::Allow {
             cx.error_at("headers_with_underscores_action", "has no meaning for responses of a cluster");
         }
@@ -290,14 +297,19 @@ pub(crate) fn header_case(options: &core::Http1ProtocolOptions, cx: &mut Cx<'_>)
         }
         Some(HeaderFormat::ProperCaseWords(_)) => HeaderCase::Proper,
         Some(HeaderFormat::StatefulFormatter(extension)) => cx.field("stateful_formatter", |cx| {
-            if let Some(any) = cx.required("typed_config", &extension.typed_config)
-                && !is::<PreserveCaseFormatterConfig>(any)
-            {
-                cx.field("typed_config", |cx| {
+            let Some(any) = cx.required("typed_config", &extension.typed_config) else {
+                return HeaderCase::Preserve;
+            };
+            cx.field("typed_config", |cx| {
+                if !is::<PreserveCaseFormatterConfig>(any) {
                     cx.wrong_extension(any, "header formatter", &[&PreserveCaseFormatterConfig::full_name()]);
-                });
-            }
-            HeaderCase::Preserve
+                }
+                let config = cx.unpack::<PreserveCaseFormatterConfig>(any).unwrap_or_default();
+                match config.formatter_type_on_envoy_headers() {
+                    FormatterTypeOnEnvoyHeaders::Default => HeaderCase::Preserve,
+                    FormatterTypeOnEnvoyHeaders::ProperCase => HeaderCase::PreserveElseProper,
+                }
+            })
         }),
     })
 }
@@ -332,7 +344,12 @@ fn host(proto: &LbEndpoint, locality: &Locality, cx: &mut Cx<'_>) -> Option<Host
     cx.field("endpoint", |cx| {
         let address = cx.required("address", &endpoint.address)?;
         let address = cx.field("address", |cx| {
-            let (address, _) = self::address(address, cx)?;
+            // An endpoint may say UDP, which decides nothing, as in Envoy: what is spoken depends on who uses it.
+            let mut address = address.clone();
+            if let Some(address::Address::SocketAddress(socket)) = &mut address.address {
+                socket.set_protocol(Protocol::Tcp);
+            }
+            let (address, _) = self::address(&address, cx)?;
             if matches!(address, Address::Inet(address) if address.port() == 0) {
                 cx.field("socket_address", |cx| {
                     cx.error_at("port_value", "a port from 1 to 65535 is required")
@@ -352,6 +369,20 @@ fn host(proto: &LbEndpoint, locality: &Locality, cx: &mut Cx<'_>) -> Option<Host
 
 /// Compiles an address, and the mode of its file if it is a unix socket.
 pub(crate) fn address(proto: &core::Address, cx: &mut Cx<'_>) -> Option<(Address, Option<u32>)> {
+    let (address, mode, dual) = address_and_more(proto, cx)?;
+    if dual {
+        cx.field("socket_address", |cx| {
+            cx.error_at("ipv4_compat", "is about addresses of listeners");
+        });
+    }
+    Some((address, mode))
+}
+
+/// The same, and whether it is for both versions of IP.
+pub(crate) fn address_and_more(
+    proto: &core::Address,
+    cx: &mut Cx<'_>,
+) -> Option<(Address, Option<u32>, bool)> {
     match &proto.address {
         None => {
             cx.one_of(&["socket_address", "pipe"]);
@@ -378,7 +409,7 @@ pub(crate) fn address(proto: &core::Address, cx: &mut Cx<'_>) -> Option<(Address
             let port = u16::try_from(port).map_err(|_| {
                 cx.error_at("port_value", format!("{port} is not a port: 0 to 65535"));
             });
-            Some((Address::Inet(SocketAddr::new(ip.ok()?, port.ok()?)), None))
+            Some((Address::Inet(SocketAddr::new(ip.ok()?, port.ok()?)), None, socket.ipv4_compat))
         }),
         Some(address::Address::Pipe(pipe)) => cx.field("pipe", |cx| {
             let path = cx.text("path", &pipe.path)?;
@@ -392,7 +423,7 @@ pub(crate) fn address(proto: &core::Address, cx: &mut Cx<'_>) -> Option<(Address
             if pipe.mode != 0 && path.starts_with('@') {
                 cx.error_at("mode", "a name in the abstract namespace has no file, and no mode");
             }
-            Some((Address::unix(path), (pipe.mode != 0).then_some(pipe.mode)))
+            Some((Address::unix(path), (pipe.mode != 0).then_some(pipe.mode), false))
         }),
     }
 }

@@ -33,7 +33,7 @@ pub struct Upstream {
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) config: Arc<ClusterConfig>,
-    balancer: Balancer,
+    pub(super) balancer: Balancer,
     /// One for each host, priority and version of HTTP.
     pub(super) pools: Box<[[Pool; 4]]>,
 }
@@ -496,6 +496,7 @@ impl Upstream {
         pool.total -= 1;
         let stats = &config.stats;
         cx.stats.record(stats.upstream_cx_length_ms, millis(cx.reactor.now() - client.since));
+        cx.stats.record(stats.upstream_rq_per_cx, client.requests.into());
         cx.stats.inc(stats.upstream_cx_destroy);
         cx.stats.move_gauge(stats.upstream_cx_active, -1);
         cx.stats.move_gauge(config.hosts[place.host as usize].stats.cx_active, -1);

@@ -2,9 +2,11 @@
 //! what to do. The table is in `rows`; here are also mistakes in several texts, and what the program shows of all
 //! this.
 
+mod listener_rows;
 mod proxy_rows;
 mod rows;
 mod stats_rows;
+mod udp_rows;
 
 use nuncio::config::{Diagnostics, Source};
 use nuncio::server::compile::load;
@@ -65,7 +67,7 @@ fn the_base_document_is_right() {
 #[test]
 fn wrong_configurations_are_refused_with_path_place_and_reason() {
     let mut failures = String::new();
-    for row in ROWS.iter().chain(stats_rows::ROWS).chain(proxy_rows::ROWS) {
+    for row in ROWS.iter().chain(stats_rows::ROWS).chain(proxy_rows::ROWS).chain(listener_rows::ROWS) {
         let (text, (line, column)) = text(row);
         let diagnostics = match load(&Source::text(&text)) {
             Ok(_) => {

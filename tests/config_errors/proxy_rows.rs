@@ -207,7 +207,13 @@ pub(crate) const ROWS: &[Row] = &[
             "    typed_extension_protocol_options:\n      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:\n        »\"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
         )],
         (APP, ".typed_extension_protocol_options.envoy.extensions.upstreams.http.v3.HttpProtocolOptions"),
-        &["`explicit_http_config` is required"],
+        &["one of `explicit_http_config`, `use_downstream_protocol_config` is required"],
+    ),
+    row(
+        "a client's limit in a cluster",
+        &[(CLUSTER, "    common_http_protocol_options: {max_connection_duration_jitter: »{value: 5}}")],
+        (APP, ".common_http_protocol_options.max_connection_duration_jitter"),
+        &["is about connections of clients"],
     ),
     row(
         "a client's option in a cluster",

@@ -70,7 +70,7 @@ static_resources:
 pub(crate) const HCM: &str = "static_resources.listeners[0].filter_chains[0].filters[0].typed_config";
 pub(crate) const ROUTES: &str =
     "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.route_config.virtual_hosts";
-const LISTENER: &str = "static_resources.listeners[0]";
+pub(crate) const LISTENER: &str = "static_resources.listeners[0]";
 const APP: &str = "static_resources.clusters[0]";
 const HOST: &str = "static_resources.clusters[0].load_assignment.endpoints[0].lb_endpoints[0]";
 
@@ -536,24 +536,6 @@ pub(crate) const ROWS: &[Row] = &[
         )],
         ("static_resources.listeners[1]", ".name"),
         &["there is another listener called `front`"],
-    ),
-    row(
-        "no filter chain",
-        &[(
-            "    filter_chains:\n    - filters:",
-            "    filter_chains: »[]\n  - address: {socket_address: {address: 127.0.0.1, port_value: 8081}}\n    filter_chains:\n    - filters:",
-        )],
-        (LISTENER, ".filter_chains"),
-        &["exactly one filter chain is supported, found 0"],
-    ),
-    row(
-        "two filter chains",
-        &[(
-            "    filter_chains:\n    - filters:",
-            "    filter_chains:\n    - »filters: [{typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager, stat_prefix: x, route_config: {}, http_filters: [{typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]}}]\n    - filters:",
-        )],
-        (LISTENER, ".filter_chains"),
-        &["exactly one filter chain is supported, found 2"],
     ),
     row(
         "two listeners at one address",

@@ -86,7 +86,8 @@ fn defaults_are_envoys() {
 
     let listener = &snapshot.listeners[0];
     assert_eq!(listener.name, "127.0.0.1:8080");
-    assert_eq!((listener.mode, listener.reuse_port, listener.backlog), (None, true, None));
+    let options = &listener.addresses[0].options;
+    assert_eq!((options.mode, options.reuse_port, options.backlog), (None, true, None));
     assert_eq!(listener.buffer_limit, 1024 * 1024);
 
     let hcm = hcm(&snapshot);
@@ -133,8 +134,12 @@ fn every_field_reaches_the_model() {
     assert_eq!(admin.access_log[0].sink, Sink::Stderr);
 
     let listener = &snapshot.listeners[0];
-    assert_eq!((&listener.name[..], listener.address.to_string()), ("front", "/run/front.sock".to_owned()));
-    assert_eq!((listener.mode, listener.reuse_port, listener.backlog), (Some(0o600), false, Some(128)));
+    assert_eq!(
+        (&listener.name[..], listener.addresses[0].address.to_string()),
+        ("front", "/run/front.sock".to_owned())
+    );
+    let options = &listener.addresses[0].options;
+    assert_eq!((options.mode, options.reuse_port, options.backlog), (Some(0o600), false, Some(128)));
     assert_eq!((listener.buffer_limit, &listener.filter_chains[0].name[..]), (4096, "only"));
 
     let hcm = hcm(&snapshot);

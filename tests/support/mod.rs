@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for what must happen before it fails.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder that is removed at the end.
 pub struct Folder(pub PathBuf);
@@ -64,7 +64,9 @@ impl Proxy {
     pub fn start_with(yaml: &str, flags: &[&str]) -> Self {
         let folder = Folder::new();
         let path = folder.file("config.yaml", yaml);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_nuncio"));
+        // Another build may be tested in place of the one that cargo has made for the test.
+        let binary = std::env::var_os("NUNCIO_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_nuncio").into());
+        let mut command = Command::new(binary);
         command.arg("-c").arg(&path).args(["-l", "info"]).args(flags);
         Self::spawn(command, folder)
     }
@@ -114,6 +116,12 @@ impl Proxy {
     pub fn address_text(&self, name: &str) -> &str {
         let found = self.listeners.iter().find(|listener| listener.0 == name);
         &found.unwrap_or_else(|| panic!("no listener {name}")).1
+    }
+
+    /// All addresses of the listener with this name, as text.
+    pub fn addresses(&self, name: &str) -> Vec<&str> {
+        let of_it = self.listeners.iter().filter(|listener| listener.0 == name);
+        of_it.map(|listener| &listener.1[..]).collect()
     }
 
     /// The address of the first listener.

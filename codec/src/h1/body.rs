@@ -88,7 +88,7 @@ impl Reader {
 /// connection are dropped (RFC 9110 section 6.5.1): no later hop may merge them into the head.
 fn read_trailers(input: &mut Buffer, section: Section, case: HeaderCase) -> Result<HeaderMap, Error> {
     let mut trailers = with_fields(input.linearize(section.len), section.fields, |fields| {
-        let mut trailers = HeaderMap::new();
+        let mut trailers = encode::empty(case);
         for field in fields {
             encode::append(&mut trailers, field, case);
         }
@@ -152,7 +152,7 @@ impl Writer {
             Writer::Chunked if rules.trailers => {
                 let mut writer = HeadWriter::new(out);
                 writer.push(b"0\r\n");
-                writer.trailers(trailers, rules.case);
+                writer.trailers(trailers, encode::case_of(trailers, rules.case));
                 writer.end();
                 true
             }

@@ -163,7 +163,7 @@ impl Client {
             None => (Some(Writer::Chunked), None),
         };
 
-        let case = self.settings.header_case;
+        let case = encode::case_of(headers, self.settings.header_case);
         let mut writer = HeadWriter::new(out);
         writer.push(method);
         writer.push(b" ");
@@ -174,7 +174,7 @@ impl Client {
         }
         writer.push(target);
         writer.push(b" HTTP/1.1\r\n");
-        writer.host(authority, case);
+        writer.host(headers, case);
         writer.fields(headers, case, length);
         if body == Some(Writer::Chunked) {
             writer.own(HeaderId::TRANSFER_ENCODING, b"chunked", case);
@@ -382,7 +382,7 @@ impl Client {
         };
         let (line, block) = head_parser::status_line(input.linearize(section.len))?;
         let mut headers = with_fields(block, section.fields, |fields| {
-            let mut headers = HeaderMap::new();
+            let mut headers = encode::empty(rules.case);
             for field in fields {
                 encode::append(&mut headers, field, rules.case);
             }

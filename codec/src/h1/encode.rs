@@ -6,7 +6,7 @@
 //! collected on the stack and appended to the output in few, larger pieces.
 
 use crate::{
-    Buffer, Header, HeaderId, HeaderMap,
+    Buffer, Header, HeaderId, HeaderMap, Spelling,
     h1::{
         framing::{MAX_DIGITS, format_length},
         settings::HeaderCase,
@@ -19,8 +19,33 @@ use memchr::memchr3;
 #[inline]
 pub(crate) fn append(headers: &mut HeaderMap, field: &httparse::Header<'_>, case: HeaderCase) {
     match case {
-        HeaderCase::Preserve => headers.append_cased(field.name.as_bytes(), field.value),
+        HeaderCase::Preserve | HeaderCase::PreserveElseProper => {
+            headers.append_cased(field.name.as_bytes(), field.value);
+        }
         _ => headers.append(field.name.as_bytes(), field.value),
+    }
+}
+
+/// A map for what is received with this setting, which knows how its names are to be written later.
+#[inline]
+pub(crate) fn empty(case: HeaderCase) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    match case {
+        HeaderCase::Lower | HeaderCase::Proper => {}
+        HeaderCase::Preserve => headers.set_spelling(Spelling::Kept),
+        HeaderCase::PreserveElseProper => headers.set_spelling(Spelling::KeptElseProper),
+    }
+    headers
+}
+
+/// How a map's names are written. As in Envoy, a spelling that the side that received them keeps wins over what the
+/// side that sends them does otherwise; and nothing that was not received can be kept.
+pub(crate) fn case_of(headers: &HeaderMap, case: HeaderCase) -> HeaderCase {
+    match (headers.spelling(), case) {
+        (Spelling::Kept, _) => HeaderCase::Preserve,
+        (Spelling::KeptElseProper, _) => HeaderCase::PreserveElseProper,
+        (Spelling::Free, HeaderCase::Proper) => HeaderCase::Proper,
+        (Spelling::Free, _) => HeaderCase::Lower,
     }
 }
 
@@ -82,11 +107,12 @@ impl<'a> HeadWriter<'a> {
         self.push(b"\r\n");
     }
 
-    /// `Host`, which goes first (RFC 9110 section 7.2). Its spelling is not kept as it arrives;
-    /// hardly any client writes it otherwise than so.
-    pub(crate) fn host(&mut self, authority: &[u8], case: HeaderCase) {
-        let case = if case == HeaderCase::Preserve { HeaderCase::Proper } else { case };
-        self.own(HeaderId::HOST, authority, case);
+    /// `Host`, which goes first (RFC 9110 section 7.2).
+    pub(crate) fn host(&mut self, headers: &HeaderMap, case: HeaderCase) {
+        let authority = headers.iter().find(|header| header.id == HeaderId::AUTHORITY);
+        let (original, value) = authority.map_or((None, &b""[..]), |header| (header.original, header.value));
+        let (id, name) = (HeaderId::HOST, HeaderId::HOST.name().as_bytes());
+        self.field(Header { id, name, original, value, sensitive: false }, case);
         self.has_host = true;
     }
 
@@ -137,11 +163,14 @@ impl<'a> HeadWriter<'a> {
         if (id == HeaderId::OTHER && !is_token(name)) || !is_safe_value(value) {
             return;
         }
-        match (original, case) {
-            // Kept by the side that received it, whatever the side that sends it does otherwise, as in Envoy.
-            (Some(original), _) if original.eq_ignore_ascii_case(name) => self.push(original),
-            (_, HeaderCase::Proper) => self.push_proper(name),
-            (_, HeaderCase::Lower | HeaderCase::Preserve) => self.push(name),
+        match (case, original) {
+            (HeaderCase::Preserve | HeaderCase::PreserveElseProper, Some(original))
+                if original.eq_ignore_ascii_case(name) =>
+            {
+                self.push(original);
+            }
+            (HeaderCase::Proper | HeaderCase::PreserveElseProper, _) => self.push_proper(name),
+            (HeaderCase::Lower | HeaderCase::Preserve, _) => self.push(name),
         }
         self.push(b": ");
         self.push(value);

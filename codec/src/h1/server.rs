@@ -6,7 +6,7 @@
 //! to do about an error (answer with its status, close) is the caller's business.
 
 use crate::{
-    Buffer, HeaderId, HeaderMap, Method, RequestHead, ResponseHead, Version,
+    Buffer, HeaderId, HeaderMap, Method, RequestHead, ResponseHead, Spelling, Version,
     h1::{
         Error,
         body::{Piece, Reader, Rules, Writer},
@@ -170,7 +170,7 @@ impl Server {
         }
         let mut writer = HeadWriter::new(out);
         writer.status_line(false, head.status);
-        writer.fields(&head.headers, self.settings.header_case, None);
+        writer.fields(&head.headers, encode::case_of(&head.headers, self.settings.header_case), None);
         writer.end();
     }
 
@@ -189,7 +189,7 @@ impl Server {
         if status < 200 && status != 101 {
             return self.send_informational(head, out);
         }
-        let case = self.settings.header_case;
+        let case = encode::case_of(&head.headers, self.settings.header_case);
         self.tunnel = matches!(self.receive, Receive::Held)
             && if self.connect { (200..300).contains(&status) } else { self.upgrade && status == 101 };
         // A tunnel ends with the connection; a refused one too, since what the client sent ahead
@@ -384,7 +384,7 @@ impl Server {
         let method = Method::of(line.method);
         let http_10 = line.http_10;
         let mut headers = with_fields(block, section.fields, |fields| {
-            let mut headers = HeaderMap::new();
+            let mut headers = encode::empty(settings.header_case);
             headers.append_id(HeaderId::METHOD, line.method);
             if method != Method::Connect {
                 headers.append_id(HeaderId::PATH, target.path);
@@ -392,8 +392,14 @@ impl Server {
             if let Some(scheme) = target.scheme {
                 headers.append_id(HeaderId::SCHEME, scheme);
             }
-            if let Some(authority) = target.authority.or(single_host(fields)?) {
-                headers.append_id(HeaderId::AUTHORITY, authority);
+            let host = single_host(fields)?;
+            if let Some(authority) = target.authority.or(host) {
+                match fields.iter().find(|field| is_host_field(field)) {
+                    Some(field) if headers.spelling() != Spelling::Free => {
+                        headers.append_authority_cased(field.name.as_bytes(), authority);
+                    }
+                    _ => headers.append_id(HeaderId::AUTHORITY, authority),
+                }
             }
             for field in fields.iter().filter(|field| !is_host_field(field)) {
                 encode::append(&mut headers, field, settings.header_case);

@@ -13,9 +13,11 @@ pub enum HeaderCase {
     /// `proper_case_words`: the first letter, and each letter that follows a character which is
     /// neither letter nor digit, in upper-case (`content-type` → `Content-Type`).
     Proper,
-    /// `preserve_case`: the spelling in which the header was received (`Host` always as `Host`);
-    /// headers added by the proxy are lower-case.
+    /// `preserve_case`: messages that are received on this side keep their spelling wherever they are
+    /// sent; headers added by the proxy are lower-case.
     Preserve,
+    /// The same with `PROPER_CASE` for headers added by the proxy.
+    PreserveElseProper,
 }
 
 /// Limits and options of the downstream side ([`crate::h1::Server`]).

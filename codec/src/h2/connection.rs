@@ -173,7 +173,22 @@ impl<S: Side> Connection<S> {
             }
         }
         self.flush(out);
+        debug_assert!(self.is_consistent());
         Ok(self.queued_event())
+    }
+
+    /// The connection's accounts are the sums of its streams'.
+    fn is_consistent(&self) -> bool {
+        let streams = || self.streams.iter();
+        let held: u64 = streams().map(|stream| u64::from(stream.receive_window.held())).sum();
+        held == u64::from(self.receive_window.held())
+            && self.receive_window.is_conserved()
+            && streams().all(|stream| stream.receive_window.is_conserved())
+            && self.queued == streams().map(|stream| stream.queue.len()).sum::<usize>()
+            && self.lingering == streams().filter(|stream| stream.is_closed()).count()
+            && self.ready.len() == streams().filter(|stream| stream.ready).count()
+            && streams()
+                .all(|stream| stream.queue.is_empty() || stream.ready || stream.send_window.available() == 0)
     }
 
     fn queued_event(&mut self) -> Option<Event<S::Head>> {

@@ -141,16 +141,30 @@ impl Error {
         self.code().0 == Code::ENHANCE_YOUR_CALM.0
     }
 
-    /// Envoy's response code details.
+    /// Response code details of the streams that it ends: Envoy's, where Envoy says what was wrong.
     pub const fn details(self) -> &'static str {
         match self {
             Self::Malformed(malformed) => malformed.details(),
             Self::EmptyFramesFlood => "http2.inbound_empty_frames_flood",
-            Self::PriorityFlood => "http2.inbound_priority_frames_flood",
-            Self::WindowUpdateFlood => "http2.inbound_window_update_frames_flood",
-            Self::OutboundFlood => "http2.outbound_frames_flood",
-            Self::OutboundControlFlood => "http2.outbound_control_frames_flood",
-            _ => "http2.codec_error",
+            Self::PriorityFlood => "codec_error:Too_many_PRIORITY_frames",
+            Self::WindowUpdateFlood => "codec_error:Too_many_WINDOW_UPDATE_frames",
+            Self::OutboundFlood => "codec_error:Too_many_frames_in_the_outbound_queue.",
+            Self::OutboundControlFlood => "codec_error:Too_many_control_frames_in_the_outbound_queue.",
+            Self::PrematureResets => "too_many_premature_resets",
+            Self::ContinuationFlood => "codec_error:header_block_without_end",
+            Self::Preface => "codec_error:bad_preface",
+            Self::FrameSize => "codec_error:wrong_frame_size",
+            Self::UnexpectedFrame => "codec_error:unexpected_frame",
+            Self::StreamId => "codec_error:used_stream_id",
+            Self::Padding => "codec_error:wrong_padding",
+            Self::Continuation => "codec_error:wrong_continuation",
+            Self::Setting | Self::SettingsWindow => "codec_error:invalid_setting",
+            Self::Push => "codec_error:push_promise",
+            Self::Compression => "codec_error:invalid_header_block",
+            Self::WindowOverflow | Self::ZeroIncrement => "codec_error:invalid_window_update",
+            Self::FlowControl => "codec_error:window_exceeded",
+            Self::StreamClosed => "codec_error:frame_on_closed_stream",
+            Self::SelfDependency => "codec_error:self_dependency",
         }
     }
 
@@ -263,7 +277,7 @@ impl Cause {
         }
     }
 
-    /// Envoy's response code details.
+    /// Envoy's response code details; see also [`reset_details`](super::reset_details).
     pub const fn details(self) -> &'static str {
         match self {
             Self::Peer => "http2.remote_reset",
@@ -276,7 +290,7 @@ impl Cause {
             | Self::ZeroIncrement
             | Self::StreamClosed
             | Self::SelfDependency
-            | Self::FrameSize => "http2.violation.of.messaging.rule",
+            | Self::FrameSize => "http2.unknown.nghttp2.error",
         }
     }
 }

@@ -145,6 +145,11 @@ pub fn is_unprocessed(code: Code, cause: Cause) -> bool {
     }
 }
 
+/// Envoy's response code details for a stream that ended with this code and cause.
+pub fn reset_details(code: Code, cause: Cause) -> &'static str {
+    if is_unprocessed(code, cause) { "http2.remote_refuse" } else { cause.details() }
+}
+
 /// What became of bytes that were handed over to be sent.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sent {

@@ -113,8 +113,8 @@ impl ReceiveWindow {
         self.held
     }
 
-    #[cfg(test)]
-    fn is_conserved(&self) -> bool {
+    /// Nothing was lost.
+    pub(super) fn is_conserved(&self) -> bool {
         self.open + self.held + self.credit == self.size
     }
 }

@@ -85,7 +85,7 @@ impl Guard {
             return Ok(());
         }
         self.premature = self.premature.saturating_add(1);
-        if u64::from(self.premature) * 2 > u64::from(limit.max(self.closed)) {
+        if u64::from(self.premature) * 2 >= u64::from(limit.max(self.closed)) {
             counters.premature_resets += 1;
             return Err(Error::PrematureResets);
         }

@@ -15,6 +15,20 @@
 //! - A stream is named by its [`StreamId`] and carries a tag of the owner's. Calls for a stream that is gone do
 //!   nothing.
 //! - After an error the connection is over: GOAWAY has been written; end all streams, flush, close.
+//!
+//! # What a connection holds at most
+//!
+//! | what | how much |
+//! |---|---|
+//! | the codec itself | below 1 KiB; streams 250 bytes each, up to `max_concurrent_streams` |
+//! | HPACK tables | at most four times `hpack_table_size` for each direction, and 4 KiB; nothing before they are used |
+//! | bytes of an incomplete frame in the input | 16 KiB |
+//! | an incomplete header block | twice `max_headers_bytes` and 16 KiB |
+//! | received bytes that are not consumed | `initial_connection_window_size`; nothing before they come |
+//! | what streams have queued | `stream_queue_limit` for each, and what was handed over at once above it |
+//! | the output | `output_limit` and one frame of DATA; heads and answers to control frames up to `max_outbound_frames` |
+//!
+//! All of it goes back when it is not needed: an idle connection keeps its tables and nothing else.
 
 mod client;
 mod connection;
@@ -38,7 +52,9 @@ mod streams;
 
 pub use connection::Connection;
 pub use error::{Cause, Code, Error, Malformed};
-pub use event::{Counters, Event, OpenError, RequestEvent, ResponseEvent, Sent, StreamId, is_unprocessed};
+pub use event::{
+    Counters, Event, OpenError, RequestEvent, ResponseEvent, Sent, StreamId, is_unprocessed, reset_details,
+};
 pub use settings::{PeerSettings, Settings};
 pub use side::{Client, ClientSide, Server, ServerSide, Side};
 pub use sniff::{Sniff, sniff};

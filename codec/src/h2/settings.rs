@@ -39,7 +39,7 @@ pub struct Settings {
     pub max_headers_bytes: u32,
     /// Number of fields in them. Default 100.
     pub max_headers_count: u32,
-    /// Server: with this many streams over, the connection ends if more than half of them were reset early
+    /// Server: with this many streams over, the connection ends if half of them were reset early
     /// (CVE-2023-44487, CVE-2025-8671); before that, if half as many were. 0 for never. Default 500.
     pub premature_reset_total_stream_count: u32,
     /// A reset is early within this time from the head, in the milliseconds of

@@ -98,3 +98,12 @@ impl Stream {
         self.receiving == Receiving::Ended && self.sending == Sending::Ended
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_stream_is_small() {
+        // As the module's documentation says.
+        assert!(size_of::<Option<super::Stream>>() <= 250, "{}", size_of::<Option<super::Stream>>());
+    }
+}

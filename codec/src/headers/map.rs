@@ -20,7 +20,24 @@ struct Storage {
     entries: Vec<Entry>,
     /// Bits of the known names that occur.
     present: u128,
+    spelling: Spelling,
 }
+
+/// Whether the names of a map are to be written as they were received.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Spelling {
+    /// As whoever writes them likes.
+    #[default]
+    Free,
+    /// As they were received; those that were added, in lower case.
+    Kept,
+    /// As they were received; those that were added, with capitals.
+    KeptElseProper,
+}
+
+/// What an empty map is looked at as.
+static EMPTY: Storage =
+    Storage { arena: Vec::new(), entries: Vec::new(), present: 0, spelling: Spelling::Free };
 
 #[derive(Copy, Clone)]
 struct Entry {
@@ -78,6 +95,7 @@ impl HeaderMap {
             storage.arena.clear();
             storage.entries.clear();
             storage.present = 0;
+            storage.spelling = Spelling::Free;
             let bytes = storage.arena.capacity() + storage.entries.capacity() * size_of::<Entry>();
             if bytes <= KEPT_BYTES {
                 // While the thread ends its pool may be gone already.
@@ -108,6 +126,37 @@ impl HeaderMap {
     /// Adds a header at the end and keeps the spelling of its name.
     pub fn append_cased(&mut self, name: &[u8], value: &[u8]) {
         self.storage().append(name, value, true);
+    }
+
+    /// Says how names are to be written.
+    pub fn set_spelling(&mut self, spelling: Spelling) {
+        self.storage().spelling = spelling;
+    }
+
+    /// How names are to be written.
+    #[inline]
+    pub fn spelling(&self) -> Spelling {
+        self.0.as_ref().map_or(Spelling::Free, |storage| storage.spelling)
+    }
+
+    /// Adds `:authority` and keeps the spelling of the `Host` from which it is.
+    ///
+    /// # Panics
+    /// If the spelling is not one of `host`.
+    pub fn append_authority_cased(&mut self, host: &[u8], value: &[u8]) {
+        assert!(host.eq_ignore_ascii_case(b"host"), "a spelling of host");
+        let storage = self.storage();
+        let name = storage.put(host);
+        let value_start = storage.put(value);
+        storage.push(Entry {
+            name,
+            name_length: 0,
+            value: value_start,
+            value_length: value.len() as u32,
+            id: HeaderId::AUTHORITY,
+            cased: true,
+            sensitive: false,
+        });
     }
 
     /// Adds a header with a known name at the end.
@@ -187,26 +236,20 @@ impl HeaderMap {
     }
 
     /// All values of a known name.
+    #[inline]
     pub fn get_all(&self, id: HeaderId) -> impl Iterator<Item = &[u8]> {
-        let storage = self.0.as_ref().filter(|storage| storage.present & id.bit() != 0);
-        storage.into_iter().flat_map(move |storage| {
-            storage.entries.iter().filter(move |entry| entry.id == id).map(|entry| storage.value(entry))
-        })
+        let storage = self.0.as_deref().filter(|storage| storage.present & id.bit() != 0).unwrap_or(&EMPTY);
+        storage.entries.iter().filter(move |entry| entry.id == id).map(|entry| storage.value(entry))
     }
 
     /// All values of a name.
     pub fn get_all_key(&self, key: &HeaderKey) -> impl Iterator<Item = &[u8]> {
         let storage = self
             .0
-            .as_ref()
-            .filter(|storage| key.id() == HeaderId::OTHER || storage.present & key.id().bit() != 0);
-        storage.into_iter().flat_map(move |storage| {
-            storage
-                .entries
-                .iter()
-                .filter(move |entry| storage.is(entry, key))
-                .map(|entry| storage.value(entry))
-        })
+            .as_deref()
+            .filter(|storage| key.id() == HeaderId::OTHER || storage.present & key.id().bit() != 0)
+            .unwrap_or(&EMPTY);
+        storage.entries.iter().filter(move |entry| storage.is(entry, key)).map(|entry| storage.value(entry))
     }
 
     /// Whether a known name occurs.
@@ -232,6 +275,7 @@ impl HeaderMap {
     }
 
     /// Removes a known name; says whether it occurred.
+    #[inline]
     pub fn remove(&mut self, id: HeaderId) -> bool {
         self.contains(id) && self.storage().remove(|_, entry| entry.id == id)
     }
@@ -255,8 +299,10 @@ impl HeaderMap {
     }
 
     /// All headers, in order.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = Header<'_>> {
-        self.0.iter().flat_map(|storage| storage.entries.iter().map(|entry| storage.header(entry)))
+        let storage = self.0.as_deref().unwrap_or(&EMPTY);
+        storage.entries.iter().map(|entry| storage.header(entry))
     }
 
     /// Bytes of all names and values.
@@ -397,7 +443,9 @@ impl Storage {
     #[inline]
     fn header(&self, entry: &Entry) -> Header<'_> {
         let name = self.name(entry);
-        let original = entry.cased.then(|| self.bytes(entry.name + entry.name_length, name.len() as u32));
+        // Of `:authority` it is that of `host`.
+        let length = if entry.id == HeaderId::AUTHORITY { 4 } else { name.len() as u32 };
+        let original = entry.cased.then(|| self.bytes(entry.name + entry.name_length, length));
         Header { id: entry.id, name, original, value: self.value(entry), sensitive: entry.sensitive }
     }
 }

@@ -11,4 +11,4 @@ mod map;
 pub use chars::{is_field_value, is_token};
 pub use head::{Method, RequestHead, ResponseHead, Version};
 pub use id::{HeaderId, HeaderKey, InvalidName};
-pub use map::{Header, HeaderMap};
+pub use map::{Header, HeaderMap, Spelling};

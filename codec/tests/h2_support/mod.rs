@@ -5,6 +5,8 @@
 #[path = "../h1_support/mod.rs"]
 mod h1_support;
 
+pub mod script;
+
 pub use h1_support::{CUTS, Cut, Random, headers, pieces, request, response};
 use nuncio_codec::{
     Buffer, HeaderMap, RequestHead, ResponseHead,
@@ -253,7 +255,9 @@ pub fn line<S: Describe>(event: &Event<S::Head>) -> String {
             format!("{} ... {}{}", id.get(), head.status, text(&head.headers))
         }
         Event::Data { id, data, end: last, .. } => {
-            format!("{} data {}{}", id.get(), data.to_vec().escape_ascii(), end(*last))
+            // The end is a word of its own.
+            let bytes = data.to_vec().escape_ascii().to_string().replace(' ', "\\x20");
+            format!("{} data {bytes}{}", id.get(), end(*last))
         }
         Event::Trailers { id, trailers, .. } => format!("{} trailers{}", id.get(), text(trailers)),
         Event::Reset { id, code, cause, .. } => format!("{} reset: {} {cause:?}", id.get(), code.name()),
@@ -316,4 +320,89 @@ pub fn pair(settings: Settings) -> (Client, Server, Buffer, Buffer) {
 pub fn id(rig: &ServerRig, number: u32) -> StreamId {
     let found = rig.codec.streams().find(|(id, _)| id.get() == number);
     found.expect("the stream is open").0
+}
+
+/// Appends, and makes consecutive pieces of a body one.
+pub fn join(lines: &mut Vec<String>, more: Vec<String>) {
+    for line in more {
+        if let (Some(last), Some((id, rest))) = (lines.last_mut(), line.split_once(" data "))
+            && last.starts_with(&format!("{id} data "))
+            && !last.ends_with(" end")
+        {
+            last.push_str(rest);
+        } else {
+            lines.push(line);
+        }
+    }
+}
+
+/// Feeds a server, which answers if a flag says so; what it reports and writes.
+pub fn fuzzed_server(flags: u8, wire: &[u8], cut: Cut) -> (Vec<String>, Vec<String>) {
+    let set = |bit: u8| flags & (1 << bit) != 0;
+    let settings = Settings {
+        stream_error_on_invalid_http_messaging: set(0),
+        max_headers_bytes: if set(1) { 200 } else { 60 << 10 },
+        max_headers_count: if set(1) { 6 } else { 100 },
+        max_concurrent_streams: if set(1) { 2 } else { 1024 },
+        allow_connect: set(2),
+        hpack_table_size: if set(3) { 100 } else { 4096 },
+        initial_stream_window_size: 65_535,
+        initial_connection_window_size: 65_535,
+        ..Settings::default()
+    };
+    let mut rig = ServerRig::fresh(settings);
+    let mut lines = Vec::new();
+    for piece in pieces(wire, cut) {
+        rig.input.append(piece);
+        while !rig.failed {
+            match rig.codec.poll(&mut rig.input, &mut rig.out) {
+                Ok(None) => break,
+                Ok(Some(event)) => {
+                    join(&mut lines, vec![line::<nuncio_codec::h2::ServerSide>(&event)]);
+                    if let (Event::Headers { id, .. } | Event::TooLarge { id, .. }, true) = (&event, set(4)) {
+                        rig.codec.send_headers(*id, &response(200, &[("x", "y")]), true, &mut rig.out);
+                        if set(5) {
+                            rig.codec.goaway(Code::NO_ERROR, &mut rig.out);
+                        }
+                    }
+                }
+                Err(error) => {
+                    lines.push(failure(error));
+                    rig.failed = true;
+                    assert_eq!(
+                        rig.codec.poll(&mut rig.input, &mut rig.out).expect_err("an error stays"),
+                        error
+                    );
+                }
+            }
+        }
+    }
+    (lines, rig.written())
+}
+
+/// Feeds a client that has asked for a few things; what it reports and writes.
+pub fn fuzzed_client(flags: u8, wire: &[u8], cut: Cut) -> (Vec<String>, Vec<String>) {
+    let set = |bit: u8| flags & (1 << bit) != 0;
+    let settings = Settings {
+        stream_error_on_invalid_http_messaging: set(0),
+        max_headers_bytes: if set(1) { 200 } else { 60 << 10 },
+        max_headers_count: if set(1) { 6 } else { 100 },
+        hpack_table_size: if set(2) { 100 } else { 4096 },
+        initial_stream_window_size: 65_535,
+        initial_connection_window_size: 65_535,
+        ..Settings::default()
+    };
+    let mut rig = ClientRig::fresh(settings);
+    for (head, end) in [
+        (request("GET", "/", &[]), true),
+        (request(if set(3) { "HEAD" } else { "POST" }, "/", &[]), set(3)),
+        (request(if set(4) { "CONNECT" } else { "PUT" }, if set(4) { "a:80" } else { "/" }, &[]), false),
+    ] {
+        rig.codec.open(&head, end, 0, &mut rig.out).expect("capacity");
+    }
+    let mut lines = Vec::new();
+    for piece in pieces(wire, cut) {
+        join(&mut lines, rig.feed(piece));
+    }
+    (lines, rig.written())
 }

@@ -14,7 +14,7 @@ use crate::http::Entrance;
 use crate::http::ManagerId;
 use crate::io::memory::{End, Net, pair};
 use crate::io::{ConnKey, Owner, Provenance, Reactor, Rng, TokenKind};
-use crate::listener::http_config;
+use crate::listener::{Listeners, http_config};
 use crate::stats::{Block, Merged};
 use crate::upstream::SharedClusters;
 use multiplexed::Outcome;
@@ -415,13 +415,25 @@ impl Simulation {
         let stats = Block::new(&snapshot.registry);
         let shared = SharedClusters::new(&snapshot.clusters);
         let logger = Logger::new(FlusherHandle::nowhere());
-        let mut engine =
-            Engine::new(reactor, &snapshot.clusters, shared, stats, logger, Rng::seeded(seed ^ 0x5eed));
+        let mut engine = Engine::new(
+            reactor,
+            &snapshot.clusters,
+            shared,
+            stats,
+            logger,
+            Listeners::default(),
+            Rng::seeded(seed ^ 0x5eed),
+        );
         let mut rng = Rng::seeded(seed);
         engine.io.memory = Some(Net::new(512 + rng.below(40_000) as usize));
         let listener = &snapshot.listeners[0];
         let manager = {
-            let entrance = Entrance { buffer_limit: listener.buffer_limit, filter_chain: "" };
+            let entrance = Entrance {
+                buffer_limit: listener.buffer_limit,
+                filter_chain: "",
+                inbound: false,
+                drains_when_sick: false,
+            };
             engine.http.add_manager(http_config(&listener.filter_chains[0]), &entrance)
         };
         Self {

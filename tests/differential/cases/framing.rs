@@ -59,6 +59,9 @@ pub fn cases() -> Vec<Case> {
         get("proper case", "proper", "/", "x-some-thing: 1").replied(reply("200 OK", "x-back-here: 1\nwww-authenticate: x", "")),
         get("proper case to the upstream", "plain", "/c/case", "x-some-thing: 1"),
         get("preserved case", "preserve", "/", "X-SoMe: 1\nUser-Agent: x").replied(reply("200 OK", "X-BaCk: 1", "")),
+        get("preserved case of the host", "preserve", "/", "HOST: x").replied(reply("200 OK", "CONTENT-TYPE: x", "")),
+        get("preserved case wins", "preserve", "/c/case", "X-SoMe: 1").replied(reply("200 OK", "X-BaCk: 1", "")),
+        get("preserved case of a local reply", "preserve", "/d/403", "X-SoMe: 1"),
         get("whole URL to the upstream", "plain", "/c/url?x", "Host: a.example:81"),
         get("one request for each connection", "plain", "/c/once", ""),
         // Continue.

@@ -1,12 +1,14 @@
-//! The configuration reference, `docs/reference/`, is made of the schema and its comments, and is up to date.
+//! The documents hold: the configuration reference, `docs/reference/`, is made of the schema and its comments and is up to
+//! date; links lead somewhere; configurations that are shown are right; the systemd unit is well-formed.
 //!
-//! `UPDATE_REFERENCE=1 cargo test --test reference` writes it anew.
+//! `UPDATE_REFERENCE=1 cargo test --test documents` writes it anew.
 
 use nuncio::api::pool;
 use prost_reflect::{Cardinality, EnumDescriptor, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Comments by the path of what they stand before (`google.protobuf.SourceCodeInfo`).
 type Comments = BTreeMap<Vec<i32>, String>;
@@ -178,10 +180,10 @@ fn pages() -> BTreeMap<String, String> {
     pages
 }
 
-const MADE: &str = "<!-- Made of the .proto files by tests/reference.rs. -->";
+const MADE: &str = "<!-- Made of the .proto files by tests/documents.rs. -->";
 
 const INDEX: &str = "\
-<!-- Made of the .proto files by tests/reference.rs: UPDATE_REFERENCE=1 cargo test --test reference -->
+<!-- Made of the .proto files by tests/documents.rs: UPDATE_REFERENCE=1 cargo test --test documents -->
 # Configuration reference
 
 A configuration is a [Bootstrap](config.bootstrap.md#bootstrap), in YAML or JSON. Messages, fields and their meaning are
@@ -217,7 +219,7 @@ fn the_reference_is_up_to_date() {
         }
         return;
     }
-    let how = "UPDATE_REFERENCE=1 cargo test --test reference";
+    let how = "UPDATE_REFERENCE=1 cargo test --test documents";
     for (name, text) in &pages {
         let found = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
         assert!(found == *text, "docs/reference/{name} is not what the schema says; {how}");
@@ -228,8 +230,7 @@ fn the_reference_is_up_to_date() {
     }
 }
 
-#[test]
-fn links_of_the_documents_lead_somewhere() {
+fn documents() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files =
         vec![root.join("README.md"), root.join("CONTRIBUTING.md"), root.join("examples/README.md")];
@@ -237,6 +238,55 @@ fn links_of_the_documents_lead_somewhere() {
         let entries = std::fs::read_dir(root.join(folder)).expect("documents");
         files.extend(entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()));
     }
+    files
+}
+
+#[test]
+fn configurations_in_the_documents_are_right() {
+    let (mut whole, mut wrong) = (0, Vec::new());
+    for file in documents() {
+        let text = std::fs::read_to_string(&file).expect("text");
+        for block in text.split("```yaml\n").skip(1) {
+            let yaml = block.split("```").next().expect("there is a first part");
+            // A part of a configuration is one too, if it stands at the top.
+            let output = Command::new(env!("CARGO_BIN_EXE_nuncio"))
+                .args(["--mode", "validate", "--config-yaml", yaml])
+                .output()
+                .expect("the binary runs");
+            whole += usize::from(yaml.contains("static_resources:"));
+            if !output.status.success() {
+                wrong.push(format!("{}:\n{}", file.display(), String::from_utf8_lossy(&output.stderr)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(whole >= 2, "only {whole} configurations were found");
+}
+
+#[test]
+fn the_systemd_unit_is_well_formed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let unit = std::fs::read_to_string(root.join("examples/systemd/nuncio.service")).expect("the unit");
+    let folder = std::env::temp_dir().join(format!("nuncio-unit-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let path = folder.join("nuncio.service");
+    // The program must be there for the check.
+    std::fs::write(&path, unit.replace("/usr/local/bin/nuncio", env!("CARGO_BIN_EXE_nuncio")))
+        .expect("a file");
+    let output = Command::new("systemd-analyze").arg("verify").arg(&path).output();
+    let _ = std::fs::remove_dir_all(&folder);
+    let Ok(output) = output else {
+        eprintln!("skipped: systemd-analyze is not installed");
+        return;
+    };
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    let complaints: Vec<_> = complaints.lines().filter(|line| line.contains("nuncio.service")).collect();
+    assert!(output.status.success() && complaints.is_empty(), "{complaints:?}");
+}
+
+#[test]
+fn links_of_the_documents_lead_somewhere() {
+    let files = documents();
     let target = regex::Regex::new(r"\]\(([^)\s]+)\)").expect("valid");
     let mut broken = Vec::new();
     for file in files {
