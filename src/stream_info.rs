@@ -3,6 +3,7 @@
 //! A view is put together on demand from the state of the connection manager and the router, and borrows all of it;
 //! nothing here is kept while a request runs.
 
+use crate::io::Provenance;
 use nuncio_codec::{HeaderMap, RequestHead, ResponseHead};
 use nuncio_reactor::Address;
 use std::fmt;
@@ -172,6 +173,8 @@ pub struct Downstream<'a> {
     pub connection_id: u64,
     /// Name of the filter chain; may be empty.
     pub filter_chain: &'a str,
+    /// Where the connection comes from, and what was learnt of it.
+    pub provenance: Option<&'a Provenance>,
 }
 
 /// The route of a stream.

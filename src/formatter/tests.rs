@@ -72,6 +72,7 @@ fn full(with: impl FnOnce(&StreamInfo<'_>)) {
             remote: Some(&client),
             connection_id: 12,
             filter_chain: "chain",
+            provenance: None,
         },
         route: Some(RouteInfo { name: "r", virtual_host: "v" }),
         upstream: Some(UpstreamInfo {
@@ -109,6 +110,7 @@ fn empty(with: impl FnOnce(&StreamInfo<'_>)) {
             remote: None,
             connection_id: 0,
             filter_chain: "",
+            provenance: None,
         },
         route: None,
         upstream: None,

@@ -190,6 +190,7 @@ pub(super) fn origin<'a>(
         remote: client.or(Some(connection.provenance.remote())),
         connection_id: connection.id,
         filter_chain: &manager.filter_chain,
+        provenance: Some(&connection.provenance),
     };
     Origin { start, stream_id, downstream }
 }

@@ -577,6 +577,7 @@ impl Exchange {
             fresh,
             bulk: frame.bulk,
             version: head.version,
+            client: frame.origin.downstream.provenance,
         };
         match upstream.begin(ask, cx) {
             Begin::Ready(attempt) => {

@@ -1,5 +1,6 @@
 //! `envoy.config.cluster.v3.Cluster` to [`ClusterConfig`].
 
+use super::introduction::Introduction;
 use super::config::{
     CircuitLimits, ClusterConfig, HostConfig, LoadBalancing, Locality, Priority, Protocol as Http,
 };
@@ -17,6 +18,8 @@ use crate::api::envoy::config::endpoint::v3::{
 };
 use crate::api::envoy::extensions::http::header_formatters::preserve_case::v3::PreserveCaseFormatterConfig;
 use crate::api::envoy::extensions::http::header_formatters::preserve_case::v3::preserve_case_formatter_config::FormatterTypeOnEnvoyHeaders;
+use crate::api::envoy::extensions::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport;
+use crate::api::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
 use crate::api::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use crate::api::envoy::extensions::upstreams::http::v3::http_protocol_options::{
     UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
@@ -67,6 +70,10 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
     let scope = if proto.alt_stat_name.is_empty() { name } else { &proto.alt_stat_name };
     // As in Envoy, a colon in a name cannot stand in a statistic's name.
     let prefix = format!("cluster.{}.", scope.replace(':', "_"));
+    let introduction = match &proto.transport_socket {
+        None => None,
+        Some(socket) => cx.field("transport_socket", |cx| transport(socket, &prefix, cx))?,
+    };
     Some(ClusterConfig {
         name: name.to_owned(),
         observability_name: scope.to_owned(),
@@ -83,6 +90,7 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
         max_requests_per_connection: protocol.max_requests_per_connection,
         max_stream_duration: protocol.max_stream_duration,
         keepalive: keepalive.map(self::keepalive),
+        introduction,
         stats: ClusterStats::register(cx.registry, &prefix),
         callers: ["external", "internal"]
             .map(|caller| CallerStats::register(cx.registry, &format!("{prefix}{caller}."))),
@@ -91,6 +99,35 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
         breaker_stats: ["default", "high"].map(|priority| {
             BreakerStats::register(cx.registry, &format!("{prefix}circuit_breakers.{priority}."))
         }),
+    })
+}
+
+/// `Cluster.transport_socket`; `Some(None)` is none.
+fn transport(proto: &core::TransportSocket, scope: &str, cx: &mut Cx<'_>) -> Option<Option<Introduction>> {
+    let Some(core::transport_socket::ConfigType::TypedConfig(any)) = &proto.config_type else {
+        cx.missing(&["typed_config"], "`typed_config` is required");
+        return None;
+    };
+    cx.field("typed_config", |cx| {
+        if is::<RawBuffer>(any) {
+            return Some(None);
+        }
+        if !is::<ProxyProtocolUpstreamTransport>(any) {
+            let allowed = [&*ProxyProtocolUpstreamTransport::full_name(), &*RawBuffer::full_name()];
+            cx.wrong_extension(any, "transport socket of a cluster", &allowed);
+            return None;
+        }
+        let outer = cx.unpack::<ProxyProtocolUpstreamTransport>(any)?;
+        let header = outer.config.unwrap_or_default();
+        let introduction = cx.field("config", |cx| Introduction::compile(&header, scope, cx));
+        let inner = cx.required("transport_socket", &outer.transport_socket)?;
+        match cx.field("transport_socket", |cx| transport(inner, scope, cx))? {
+            None => Some(Some(introduction)),
+            Some(_) => {
+                cx.error_at("transport_socket", "a connection has one PROXY header");
+                None
+            }
+        }
     })
 }
 

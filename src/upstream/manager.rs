@@ -7,11 +7,12 @@ use super::attempt::{Ask, Attempt, AttemptKey, Begin, Event, Failure, OfStream, 
 use super::circuit::SharedClusters;
 use super::client::{ASSUMED_STREAMS, Carrier, Client, ClientKey, State};
 use super::config::{ClusterConfig, ClusterId, ClusterTable};
+use super::introduction::Introduction;
 use super::lb::Balancer;
-use super::pool::{Place, Pool, Waiting};
+use super::pool::{Place, Pool, Pools, Waiting};
 use crate::io::{Alarm, Close, Cx, Layer, Notice, Owner, Rng, Task, Wake};
 use crate::stats::{ClusterStats, HostStats};
-use nuncio_codec::{Version, h1};
+use nuncio_codec::{Buffer, Version, h1};
 use nuncio_reactor::{RawKey, Slab, SlabKey};
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -34,8 +35,7 @@ pub struct Upstream {
 pub(super) struct Cluster {
     pub(super) config: Arc<ClusterConfig>,
     balancer: Balancer,
-    /// One for each host, priority and version of HTTP.
-    pub(super) pools: Box<[[Pool; 4]]>,
+    pub(super) pools: Pools,
 }
 
 /// How long a host may take none of what is left of a tunnel.
@@ -57,15 +57,15 @@ impl Upstream {
             .map(|config| Cluster {
                 config: Arc::clone(config),
                 balancer: Balancer::new(config, rng),
-                pools: config.hosts.iter().map(|_| Default::default()).collect(),
+                pools: Pools::new(config.hosts.len()),
             })
             .collect();
         Self { clusters, shared, clients: Slab::new(), attempts: Slab::new(), events: VecDeque::new() }
     }
 
     /// Picks a host and a connection to it for one try of a request.
-    pub fn begin(&mut self, ask: Ask, cx: &mut Cx<'_>) -> Begin {
-        let Ask { cluster: id, priority, internal, requester, fresh, bulk, version } = ask;
+    pub fn begin(&mut self, ask: Ask<'_>, cx: &mut Cx<'_>) -> Begin {
+        let Ask { cluster: id, priority, internal, requester, fresh, bulk, version, client } = ask;
         let cluster = &mut self.clusters[id.0 as usize];
         let shared = &self.shared.0[id.0 as usize];
         let stats = &cluster.config.stats;
@@ -74,14 +74,23 @@ impl Upstream {
             cx.stats.inc(stats.lb_healthy_panic);
             return Begin::Refused { failure: Failure::NoHealthyHost, host: None };
         };
-        let place = Place { host: host as u32, priority, h2: cluster.config.protocol.is_h2(version) };
+        let h2 = cluster.config.protocol.is_h2(version);
+        let mut place = Place { host: host as u32, priority, h2, apart: None };
+        if let (Some(introduction), Some(client)) = (&cluster.config.introduction, client) {
+            place = cluster.pools.apart(place, Introduction::ends(client), || {
+                let mut header = Buffer::new();
+                introduction.write(client, &mut header).map(|too_long| cx.stats.inc(too_long));
+                header.to_vec().into()
+            });
+        }
         let stream = OfStream::default();
         let attempt = Attempt { requester, cluster: id.0, place, internal, bulk, client: None, stream };
         let shared = &shared.breakers[priority as usize];
-        let pool = &mut cluster.pools[host][place.lane()];
+        let pool = cluster.pools.at(place);
         if !fresh && let Some(client) = free(pool, place, &self.clients) {
             if !shared.requests.enter(shared.limits.max_requests) {
                 cx.stats.inc(stats.upstream_rq_pending_overflow);
+                cluster.pools.tidy(place);
                 return Begin::Refused { failure: Failure::Overflow, host: Some(host as u32) };
             }
             if !place.h2 {
@@ -93,6 +102,7 @@ impl Upstream {
         }
         if !shared.pending.enter(shared.limits.max_pending_requests) {
             cx.stats.inc(stats.upstream_rq_pending_overflow);
+            cluster.pools.tidy(place);
             return Begin::Refused { failure: Failure::Overflow, host: None };
         }
         let key = self.attempts.insert(attempt);
@@ -187,7 +197,7 @@ impl Upstream {
         let Some(client) = self.clients.get_mut(key) else { return };
         let Cluster { config, pools, .. } = &mut self.clusters[client.cluster as usize];
         let place = client.place;
-        pools[place.host as usize][place.lane()].connecting -= 1;
+        pools.at(place).connecting -= 1;
         let now = cx.reactor.now();
         cx.stats.record(config.stats.upstream_cx_connect_ms, millis(now - client.since));
         client.state = State::Idle { deadline: None };
@@ -233,6 +243,7 @@ impl Upstream {
             self.left_queue(cluster, place, cx);
             self.fail(attempt, failure.clone(), 0);
         }
+        self.clusters[cluster as usize].pools.tidy(place);
     }
 
     fn on_alarm(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
@@ -280,7 +291,7 @@ impl Upstream {
             let shared = &self.shared.0[cluster].breakers[place.priority as usize];
             let Cluster { config, pools, .. } = &mut self.clusters[cluster];
             let used = self.clients.get(key).is_some_and(|client| client.used);
-            let Some(attempt) = pools[place.host as usize][place.lane()].next_waiting(used) else { break };
+            let Some(attempt) = pools.at(place).next_waiting(used) else { break };
             shared.pending.leave();
             cx.stats.move_gauge(config.stats.upstream_rq_pending_active, -1);
             cx.stats.move_gauge(config.hosts[place.host as usize].stats.rq_pending_active, -1);
@@ -303,7 +314,7 @@ impl Upstream {
         let Some(client) = self.clients.get_mut(key) else { return };
         let place = client.place;
         let Cluster { config, pools, .. } = &mut self.clusters[client.cluster as usize];
-        let pool = &mut pools[place.host as usize][place.lane()];
+        let pool = pools.at(place);
         let attached = match &client.carrier {
             Carrier::H1(_) if matches!(client.state, State::Busy(_)) => return,
             Carrier::H1(_) => 0,
@@ -390,6 +401,7 @@ impl Upstream {
         let (cluster, place) = (attempt.cluster, attempt.place);
         if self.pool(cluster, place).forget_waiting(key) {
             self.left_queue(cluster, place, cx);
+            self.clusters[cluster as usize].pools.tidy(place);
         }
     }
 
@@ -402,18 +414,19 @@ impl Upstream {
     /// Makes a connection if those who wait need one. An error means that none could be started and that
     /// there is no other connection to wait for.
     fn fill(&mut self, cluster: u32, place: Place, fresh: bool, cx: &mut Cx<'_>) -> Result<(), Failure> {
-        let Place { host, priority, h2 } = place;
+        let Place { host, priority, h2, .. } = place;
         let shared = &self.shared.0[cluster as usize].breakers[priority as usize];
         let Cluster { config, pools, .. } = &mut self.clusters[cluster as usize];
-        let pool = &mut pools[host as usize][place.lane()];
+        let pool = pools.at(place);
         let streams = config.http2.settings.max_concurrent_streams as usize;
         if !pool.wants_connection(if h2 { streams.clamp(1, ASSUMED_STREAMS) } else { 1 }) {
             return Ok(());
         }
+        let total = pool.total;
         // A host may always have one connection, or a request could wait for ever.
         if !shared.connections.enter(shared.limits.max_connections) {
             cx.stats.inc(config.stats.upstream_cx_overflow);
-            if pool.total > 0 && !fresh {
+            if total > 0 && !fresh {
                 return Ok(());
             }
             shared.connections.enter_anyway();
@@ -429,13 +442,16 @@ impl Upstream {
                     shared.connections.leave();
                     cx.stats.inc(config.stats.upstream_cx_connect_fail);
                     cx.stats.inc(of_host.cx_connect_fail);
-                    return if pool.total > 0 {
+                    return if total > 0 {
                         Ok(())
                     } else {
                         Err(Failure::ConnectFailed(reason("immediate", &error)))
                     };
                 }
             };
+        // Leaves as soon as there is a connection, before anything else.
+        cx.io.output(conn).append(pools.header(place));
+        let pool = pools.at(place);
         let deadline = cx.reactor.now() + config.connect_timeout;
         let key = self.clients.insert(Client {
             conn,
@@ -478,6 +494,7 @@ impl Upstream {
                 self.fail(attempt, failure.clone(), 0);
             }
         }
+        self.clusters[cluster as usize].pools.tidy(place);
     }
 
     fn close_quietly(&mut self, key: ClientKey, how: Close, by: By, cx: &mut Cx<'_>) {
@@ -487,7 +504,7 @@ impl Upstream {
         let place = client.place;
         self.shared.0[client.cluster as usize].breakers[place.priority as usize].connections.leave();
         let Cluster { config, pools, .. } = &mut self.clusters[client.cluster as usize];
-        let pool = &mut pools[place.host as usize][place.lane()];
+        let pool = pools.at(place);
         pool.total -= 1;
         let stats = &config.stats;
         cx.stats.record(stats.upstream_cx_length_ms, millis(cx.reactor.now() - client.since));
@@ -512,7 +529,7 @@ impl Upstream {
     }
 
     fn pool(&mut self, cluster: u32, place: Place) -> &mut Pool {
-        &mut self.clusters[cluster as usize].pools[place.host as usize][place.lane()]
+        self.clusters[cluster as usize].pools.at(place)
     }
 
     /// A connection of HTTP/2 that takes no new streams.

@@ -11,6 +11,7 @@ pub mod compile;
 pub mod config;
 mod exchange;
 pub mod http2;
+pub(crate) mod introduction;
 mod lb;
 mod manager;
 mod multiplexed;
@@ -18,4 +19,5 @@ mod pool;
 
 pub use attempt::{Ask, AttemptKey, Begin, Event, Failure, Peer, What};
 pub use circuit::{Remaining, SharedClusters};
+pub use introduction::{Introduction, Tlvs};
 pub use manager::Upstream;
