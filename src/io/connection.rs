@@ -40,6 +40,12 @@ pub enum Owner {
     Downstream(RawKey),
     /// An upstream HTTP connection.
     Upstream(RawKey),
+    /// An upstream connection of a TCP session while it is being made.
+    Line(RawKey),
+    /// The downstream connection of a TCP session.
+    Session(RawKey),
+    /// The upstream connection of a TCP session.
+    SessionUpstream(RawKey),
     /// A downstream connection whose listener filters run.
     Arrival(RawKey),
     /// It is only being closed.
@@ -82,6 +88,9 @@ pub enum Close {
     /// When all output is written and the peer has closed too: input is read and thrown away meanwhile, so
     /// that the last output is not destroyed by a reset.
     Linger,
+    /// After this time, during which nothing is read; at once if the peer ends it. Output that was not written is
+    /// lost.
+    After(Duration),
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -92,6 +101,8 @@ enum Phase {
     /// Flushing, then lingering.
     FlushingToLinger,
     Lingering,
+    /// Left open for a while, to keep somebody waiting.
+    Held,
     Dead,
 }
 
@@ -125,6 +136,8 @@ struct Connection {
     /// Its number in the process.
     id: u64,
     enrolment: Option<Enrolment>,
+    /// When something of the output was last taken.
+    written_at: Time,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -348,8 +361,9 @@ impl Io {
                 self.discard(key);
                 None
             }
-            Phase::Flushing | Phase::FlushingToLinger => {
-                if ready.is_error() {
+            Phase::Flushing | Phase::FlushingToLinger | Phase::Held => {
+                let gone = connection.phase == Phase::Held && ready.is_read_closed();
+                if ready.is_error() || gone {
                     self.bury(key);
                 }
                 None
@@ -411,6 +425,25 @@ impl Io {
         &mut connection.output
     }
 
+    /// Moves everything that was read from one connection to the output of another; says how much that was.
+    ///
+    /// # Panics
+    /// If one of them is gone; their owner keeps the keys only while it owns them.
+    #[inline]
+    pub fn forward(&mut self, from: ConnKey, to: ConnKey) -> usize {
+        let mut moved = std::mem::take(self.input(from));
+        let n = moved.len();
+        if n > 0 {
+            self.output(to).move_all(&mut moved);
+        }
+        n
+    }
+
+    /// Whether our sending side is shut down, as [`Self::finish`] has asked for.
+    pub fn is_finished(&self, key: ConnKey) -> bool {
+        self.connections.get(key).is_some_and(|connection| connection.finish == Finish::Done)
+    }
+
     /// Both buffers of a connection at once: what was read, and what will be written.
     ///
     /// # Panics
@@ -430,6 +463,11 @@ impl Io {
         if let Some(connection) = self.connections.get_mut(key) {
             connection.marks = Watermarks::new(limit);
         }
+    }
+
+    /// When the peer has last taken something of the output.
+    pub fn written_at(&self, key: ConnKey) -> Time {
+        self.connections.get(key).map_or(Time::ZERO, |connection| connection.written_at)
     }
 
     /// Bytes that wait to be written.
@@ -481,6 +519,13 @@ impl Io {
                 connection.transport.reset_on_close();
                 self.bury(key);
             }
+            Close::After(delay) => {
+                connection.phase = Phase::Held;
+                connection.output.clear();
+                connection.patience = delay;
+                connection.unsent_before = 0;
+                reactor.arm(delay, Task::close(key));
+            }
             Close::Flush if connection.output.is_empty() => self.bury(key),
             Close::Flush | Close::Linger => {
                 connection.phase =
@@ -519,10 +564,14 @@ impl Io {
         for key in flushing.drain(..) {
             let Some(connection) = self.connections.get_mut(key) else { continue };
             connection.dirty = false;
-            if matches!(connection.phase, Phase::Dead | Phase::Connecting) {
+            if matches!(connection.phase, Phase::Dead | Phase::Connecting | Phase::Held) {
                 continue;
             }
+            let before = connection.output.len();
             connection.write();
+            if connection.output.len() < before {
+                connection.written_at = reactor.now();
+            }
             connection.marks.update(connection.output.len());
             let drained = connection.backed_up && !connection.marks.is_above();
             let empty = connection.output.is_empty();
@@ -542,7 +591,8 @@ impl Io {
                     connection.backed_up &= !drained;
                     // A connection that cannot be shut down any more is broken, which reading will show.
                     let broken = connection.transport.shutdown_write().is_err();
-                    if (drained || broken)
+                    let awaited = matches!(connection.owner, Owner::Session(_) | Owner::SessionUpstream(_));
+                    if (drained || broken || awaited)
                         && let Some(task) = Task::resume(connection.owner)
                     {
                         reactor.defer(task);
@@ -630,6 +680,7 @@ impl Connection {
             unsent_before: 0,
             id: 0,
             enrolment: None,
+            written_at: Time::ZERO,
         }
     }
 

@@ -3,7 +3,7 @@
 //! Each worker has its own sockets (SO_REUSEPORT), so accepting takes no coordination. Accepts are bounded per
 //! turn so that a flood of new connections cannot starve those that are open. An accepted socket becomes a
 //! connection of [`Io`](crate::io::Io) at once; listener filters, if there are any, look at its first bytes
-//! ([`arrival`]); then a filter chain is chosen ([`matcher`]) and the connection comes up as [`Accepted`].
+//! (`arrival`); then a filter chain is chosen (`matcher`) and the connection comes up as [`Accepted`].
 
 mod arrival;
 mod bound;
@@ -21,8 +21,9 @@ use crate::http::ManagerId;
 use crate::io::{
     Close, ConnKey, Cx, Enrolment, Layer, Mail, Owner, Provenance, Reactor, Scope, Task, TokenKind, Wake,
 };
+use crate::network::ChainId;
 use arrival::{Arrival, ArrivalKey};
-use config::{FilterChain, ListenerConfig, NetworkTerminal};
+use config::ListenerConfig;
 use nuncio_reactor::{Address, RawKey, Slab, SlabKey, Socket, slab_key};
 use shared::{Counts, Handed};
 use std::collections::{HashMap, VecDeque};
@@ -57,7 +58,7 @@ pub struct Listeners {
 struct Listener {
     config: Arc<ListenerConfig>,
     /// What its filter chains are on this worker, in the same order.
-    chains: Vec<ManagerId>,
+    chains: Vec<Entry>,
     /// What the workers count together.
     counts: Option<Arc<Counts>>,
 }
@@ -81,13 +82,18 @@ pub struct Accepted {
     /// Where it comes from.
     pub provenance: Provenance,
     /// Where it goes.
-    pub chain: ManagerId,
+    pub entry: Entry,
 }
 
-/// The HTTP connection manager's configuration at the end of a filter chain.
-pub fn http_config(chain: &FilterChain) -> &Arc<crate::http::config::HcmConfig> {
-    let NetworkTerminal::Http(http) = &chain.terminal;
-    http
+/// Where the connections of a filter chain go.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// To an HTTP connection manager, without filters before it.
+    Http(ManagerId),
+    /// Through filters to an HTTP connection manager.
+    FilteredHttp(ChainId, ManagerId),
+    /// To network filters that end the chain themselves.
+    Network(ChainId),
 }
 
 impl Listeners {
@@ -97,7 +103,7 @@ impl Listeners {
     }
 
     /// Adds a listener at these addresses, whose filter chains are `chains` on this worker.
-    pub fn add(&mut self, config: Arc<ListenerConfig>, addresses: &[Address], chains: Vec<ManagerId>) -> u32 {
+    pub fn add(&mut self, config: Arc<ListenerConfig>, addresses: &[Address], chains: Vec<Entry>) -> u32 {
         let listener = self.listeners.len() as u32;
         for address in addresses {
             self.by_address.insert(address.clone().canonical(), listener);
@@ -239,7 +245,7 @@ impl Listeners {
         cx.stats.inc(config.stats.downstream_cx_total);
         cx.stats.move_gauge(config.stats.downstream_cx_active, 1);
         cx.io.begin_service(conn, cx.reactor.now());
-        self.accepted.push_back(Accepted { conn, provenance, chain: chains[chain as usize] });
+        self.accepted.push_back(Accepted { conn, provenance, entry: chains[chain as usize] });
     }
 
     /// The listener of this worker that a connection to an address would come to.

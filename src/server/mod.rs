@@ -8,6 +8,8 @@ mod logging;
 mod run;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod simulation_tcp;
 pub mod snapshot;
 mod worker;
 

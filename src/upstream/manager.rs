@@ -3,19 +3,20 @@
 //! What goes over a connection that carries an attempt is in `exchange`. Pools are per host and worker; circuit
 //! breakers and the load of hosts are shared by all workers.
 
-use super::attempt::{Ask, Attempt, AttemptKey, Begin, Event, Failure, OfStream, Peer, What};
+use super::attempt::{Ask, Attempt, AttemptKey, Begin, Event, Failure, OfStream, Peer, Requester, What};
 use super::circuit::SharedClusters;
-use super::client::{ASSUMED_STREAMS, Carrier, Client, ClientKey, State};
+use super::client::{Carrier, Client, ClientKey, State};
 use super::config::{ClusterConfig, ClusterId, ClusterTable};
 use super::introduction::Introduction;
 use super::lb::Balancer;
 use super::pool::{Place, Pool, Pools, Waiting};
+use super::tcp::{Dialed, Line, LineKey};
 use crate::io::{Alarm, Close, Cx, Layer, Notice, Owner, Rng, Task, Wake};
 use crate::stats::{ClusterStats, HostStats};
 use nuncio_codec::{Buffer, Version, h1};
 use nuncio_reactor::{RawKey, Slab, SlabKey};
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,13 +29,17 @@ pub struct Upstream {
     pub(super) clients: Slab<ClientKey, Client>,
     pub(super) attempts: Slab<AttemptKey, Attempt>,
     pub(super) events: VecDeque<Event>,
+    /// Raw connections.
+    pub(super) lines: Slab<LineKey, Line>,
+    pub(super) dialed: VecDeque<Dialed>,
+    names: HashMap<Box<[u8]>, ClusterId>,
 }
 
 /// One cluster on one worker.
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) config: Arc<ClusterConfig>,
-    balancer: Balancer,
+    pub(super) balancer: Balancer,
     pub(super) pools: Pools,
 }
 
@@ -43,8 +48,10 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Who ended a connection.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) enum By {
+pub enum By {
+    /// This proxy.
     Us,
+    /// The host.
     Them,
 }
 
@@ -60,7 +67,19 @@ impl Upstream {
                 pools: Pools::new(config.hosts.len()),
             })
             .collect();
-        Self { clusters, shared, clients: Slab::new(), attempts: Slab::new(), events: VecDeque::new() }
+        let names = table.clusters.iter().enumerate();
+        let names =
+            names.map(|(at, cluster)| (cluster.name.as_bytes().into(), ClusterId(at as u32))).collect();
+        Self {
+            clusters,
+            shared,
+            clients: Slab::new(),
+            attempts: Slab::new(),
+            events: VecDeque::new(),
+            lines: Slab::new(),
+            dialed: VecDeque::new(),
+            names,
+        }
     }
 
     /// Picks a host and a connection to it for one try of a request.
@@ -83,6 +102,9 @@ impl Upstream {
                 header.to_vec().into()
             });
         }
+        // A tunnel gets a connection that nothing else is or was sent on: what a proxy makes of it after it has refused a
+        // tunnel cannot be known.
+        let fresh = fresh || (matches!(requester, Requester::Session(_)) && !place.h2);
         let stream = OfStream::default();
         let attempt = Attempt { requester, cluster: id.0, place, internal, bulk, client: None, stream };
         let shared = &shared.breakers[priority as usize];
@@ -125,6 +147,11 @@ impl Upstream {
         self.events.pop_front()
     }
 
+    /// The cluster of this name.
+    pub fn find(&self, name: &[u8]) -> Option<ClusterId> {
+        self.names.get(name).copied()
+    }
+
     /// The configuration of a cluster.
     pub fn cluster(&self, id: ClusterId) -> &ClusterConfig {
         &self.clusters[id.0 as usize].config
@@ -144,7 +171,7 @@ impl Upstream {
 
     /// Upstream connections and attempts that exist now.
     pub fn live(&self) -> (usize, usize) {
-        (self.clients.len(), self.attempts.len())
+        (self.clients.len(), self.attempts.len() + self.lines.len())
     }
 
     /// What all circuit breakers count at the moment.
@@ -341,7 +368,10 @@ impl Upstream {
         let (cluster, place) = (bound.cluster as usize, bound.place);
         let config = &self.clusters[cluster].config;
         carrier.state = match &mut carrier.carrier {
-            Carrier::H1(_) => State::Busy(attempt),
+            Carrier::H1(_) => {
+                carrier.last |= matches!(bound.requester, Requester::Session(_));
+                State::Busy(attempt)
+            }
             Carrier::H2(trunk) => {
                 if trunk.attached == 0 {
                     let (now, out) = (cx.reactor.now(), cx.io.output(carrier.conn));
@@ -419,7 +449,7 @@ impl Upstream {
         let Cluster { config, pools, .. } = &mut self.clusters[cluster as usize];
         let pool = pools.at(place);
         let streams = config.http2.settings.max_concurrent_streams as usize;
-        if !pool.wants_connection(if h2 { streams.clamp(1, ASSUMED_STREAMS) } else { 1 }) {
+        if !pool.wants_connection(if h2 { streams.clamp(1, pool.assumed) } else { 1 }) {
             return Ok(());
         }
         let total = pool.total;
@@ -450,7 +480,9 @@ impl Upstream {
                 }
             };
         // Leaves as soon as there is a connection, before anything else.
-        cx.io.output(conn).append(pools.header(place));
+        let header = pools.header(place);
+        cx.io.output(conn).append(header);
+        cx.stats.add(config.stats.upstream_cx_tx_bytes_total, header.len() as u64);
         let pool = pools.at(place);
         let deadline = cx.reactor.now() + config.connect_timeout;
         let key = self.clients.insert(Client {
@@ -528,7 +560,7 @@ impl Upstream {
         }
     }
 
-    fn pool(&mut self, cluster: u32, place: Place) -> &mut Pool {
+    pub(super) fn pool(&mut self, cluster: u32, place: Place) -> &mut Pool {
         self.clusters[cluster as usize].pools.at(place)
     }
 
@@ -569,7 +601,7 @@ pub(super) fn alarm(key: ClientKey) -> Task {
 }
 
 /// Envoy's words for a connection that could not be made.
-fn reason(when: &str, error: &io::Error) -> Cow<'static, str> {
+pub(super) fn reason(when: &str, error: &io::Error) -> Cow<'static, str> {
     let text = error.to_string();
     // The system's words, without Rust's number behind them.
     let words = text.split(" (os error").next().unwrap_or_default();

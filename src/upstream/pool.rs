@@ -124,7 +124,7 @@ pub(super) struct Waiting {
 }
 
 /// One worker's pool for one host.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pool {
     /// HTTP/1: connections without an exchange, the last used at the end. HTTP/2: all that take new streams, the
     /// oldest first.
@@ -135,6 +135,17 @@ pub(super) struct Pool {
     pub(super) connecting: usize,
     /// All connections.
     pub(super) total: usize,
+    /// HTTP/2: how many streams a connection is taken to allow as long as the upstream has not said so on it.
+    pub(super) assumed: usize,
+}
+
+/// The same for a host that has never said it.
+const ASSUMED_STREAMS: usize = 100;
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self { idle: Vec::new(), waiting: VecDeque::new(), connecting: 0, total: 0, assumed: ASSUMED_STREAMS }
+    }
 }
 
 impl Pool {
@@ -156,6 +167,11 @@ impl Pool {
         if let Some(at) = self.idle.iter().rposition(|idle| *idle == client) {
             self.idle.remove(at);
         }
+    }
+
+    /// The upstream has said on a connection how many streams that may have: the next one will hardly differ.
+    pub(super) fn learn(&mut self, streams: u32) {
+        self.assumed = (streams as usize).clamp(1, ASSUMED_STREAMS);
     }
 
     /// Whether those who wait outnumber the places on the connections being made for them.
@@ -201,11 +217,11 @@ mod tests {
         assert_eq!([pools.header(one), pools.header(other), pools.header(place)], [&b"one"[..], b"two", b""]);
         pools.at(one).total = 1;
         pools.at(other).waiting.push_back(Waiting { attempt: attempt(1), fresh: false });
-        [one, other, h2, place].map(|place| pools.tidy(place));
+        [one, other, h2, place].into_iter().for_each(|place| pools.tidy(place));
         assert_eq!(pools.count_apart(), 2, "what is in use stays");
         pools.at(one).total = 0;
         pools.at(other).waiting.clear();
-        [one, other, one].map(|place| pools.tidy(place));
+        [one, other, one].into_iter().for_each(|place| pools.tidy(place));
         assert_eq!(pools.count_apart(), 0);
         // A stale place finds an empty pool, and a new one is not taken for the old.
         assert!(!pools.at(one).wants_connection(1));
