@@ -193,6 +193,7 @@ pub(super) fn origin<'a>(
         server_name: connection.info.provenance.server_name(),
         filter_state: connection.info.filter_state(),
         tls: connection.tls.as_deref(),
+        provenance: Some(&connection.info.provenance),
     };
     Origin { start, stream_id, downstream }
 }

@@ -97,6 +97,7 @@ fn view<'a>(info: &'a ConnectionInfo, (id, filter_chain): (u64, &'a str), cx: &C
             filter_chain,
             server_name: info.provenance.server_name(),
             filter_state: info.filter_state(),
+            provenance: Some(&info.provenance),
         },
         route: None,
         upstream: None,

@@ -85,6 +85,7 @@ fn write(record: Record<'_>, logs: &[Log], logger: &mut Logger, cx: &Cx<'_>) {
             filter_chain: "",
             server_name: "",
             filter_state: None,
+            provenance: None,
         },
         route: None,
         upstream,

@@ -74,6 +74,7 @@ pub(super) fn view<'a>(
             filter_chain: &chain.name,
             server_name: provenance.server_name(),
             filter_state: session.info.filter_state(),
+            provenance: Some(provenance),
         },
         route: None,
         upstream: tcp.cluster.map(|cluster| UpstreamInfo {
