@@ -13,7 +13,7 @@ use super::tcp::{Dialed, Line, LineKey};
 use crate::io::{Alarm, Close, Cx, Layer, Notice, Owner, Rng, Task, Wake};
 use crate::stats::{ClusterStats, HostStats};
 use nuncio_codec::{Version, h1};
-use nuncio_reactor::{RawKey, Slab, SlabKey};
+use nuncio_reactor::{Address, RawKey, Slab, SlabKey};
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -462,7 +462,7 @@ impl Upstream {
                     return if pool.total > 0 {
                         Ok(())
                     } else {
-                        Err(Failure::ConnectFailed(reason("immediate", &error)))
+                        Err(Failure::ConnectFailed(immediate(&error, address)))
                     };
                 }
             };
@@ -579,6 +579,11 @@ pub(super) fn millis(time: Duration) -> u64 {
 
 pub(super) fn alarm(key: ClientKey) -> Task {
     Task { layer: Layer::Upstream, wake: Wake::Alarm, key: key.raw() }
+}
+
+/// Envoy's words for a connection that could not even be begun.
+pub(super) fn immediate(error: &io::Error, address: &Address) -> Cow<'static, str> {
+    format!("{}|remote address:{address}", reason("immediate", error)).into()
 }
 
 /// Envoy's words for a connection that could not be made.

@@ -6,7 +6,7 @@
 
 use super::attempt::Failure;
 use super::config::{ClusterId, Priority};
-use super::manager::{By, Upstream, millis, reason};
+use super::manager::{By, Upstream, immediate, millis, reason};
 use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Notice, Owner, Task, Wake};
 use nuncio_reactor::{Address, RawKey, SlabKey, Time, slab_key};
 use std::time::Duration;
@@ -100,7 +100,10 @@ impl Upstream {
                 breaker.pending.leave();
                 cx.stats.inc(stats.upstream_cx_connect_fail);
                 cx.stats.inc(of_host.cx_connect_fail);
-                let failure = Failure::ConnectFailed(reason("immediate", &error));
+                cx.stats.inc(stats.upstream_rq_pending_failure_eject);
+                cx.stats.inc(stats.upstream_cx_destroy);
+                cx.stats.inc(stats.upstream_cx_destroy_remote);
+                let failure = Failure::ConnectFailed(immediate(&error, address));
                 return Err(DialFailure::Host(host as u32, failure));
             }
         };
