@@ -182,6 +182,31 @@ pub(crate) fn next_signal(fd: &OwnedFd) -> Option<i32> {
     }
 }
 
+/// Lets the allocator map blocks of this size and more by themselves, whatever has been freed before.
+pub(crate) fn map_large_blocks(size: libc::c_int) {
+    // SAFETY: mallopt has no preconditions; a value that it does not take changes nothing.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, size);
+    }
+    #[cfg(not(target_env = "gnu"))]
+    let _ = size;
+}
+
+/// Raises the soft limit of open descriptors to the hard one, and gives the limit.
+pub(crate) fn raise_descriptors() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid place for what the first call writes and the second one reads.
+    unsafe {
+        check(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit))?;
+        if limit.rlim_cur < limit.rlim_max {
+            limit.rlim_cur = limit.rlim_max;
+            check(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit))?;
+        }
+    }
+    Ok(limit.rlim_cur)
+}
+
 /// Number of CPUs that this thread may run on.
 /// The first IPv4 address of an interface that is up and not the loopback.
 pub(crate) fn interface_address() -> Option<std::net::Ipv4Addr> {

@@ -3,7 +3,7 @@
 use super::query::{decoded_parameter, without_query};
 use super::time::TimeFormat;
 use super::tls;
-use crate::stream_info::{StreamInfo, Times};
+use crate::stream_info::{Flag, MetadataValue, StreamInfo, Times};
 use nuncio_codec::{HeaderId, HeaderKey, HeaderMap, Version};
 use nuncio_reactor::Address;
 use std::io::Write;
@@ -43,9 +43,16 @@ enum Source {
     Address(End, Part),
     Tls(tls::Side, tls::Field),
     Validity(tls::Validity),
+    /// Of a namespace: all, or what these names lead to.
+    Metadata(Box<str>, Vec<Box<str>>),
     /// Known when the configuration is compiled.
     Fixed(Box<[u8]>),
     UniqueId,
+    /// An object of the filter state; typed, or its text.
+    FilterState {
+        name: Box<str>,
+        typed: bool,
+    },
     /// What cannot exist here.
     Nothing,
 }
@@ -83,9 +90,17 @@ enum Text {
     Cluster,
     HostName,
     TransportFailure,
+    DownstreamFailure,
     FilterChain,
     LocalReplyBody,
     StreamId,
+    ServerName,
+    LogType,
+    Termination,
+    DownstreamClose,
+    UpstreamClose,
+    DownstreamEnd,
+    UpstreamEnd,
 }
 
 #[derive(Copy, Clone, Debug)]
@@ -155,7 +170,8 @@ const PLAIN: &[(&str, Source)] = &[
     ("RESPONSE_CODE_DETAILS", Source::Text(Text::Details)),
     ("RESPONSE_FLAGS", Source::Text(Text::Flags)),
     ("RESPONSE_FLAGS_LONG", Source::Text(Text::FlagsLong)),
-    ("CONNECTION_TERMINATION_DETAILS", Source::Nothing),
+    ("CONNECTION_TERMINATION_DETAILS", Source::Text(Text::Termination)),
+    ("ACCESS_LOG_TYPE", Source::Text(Text::LogType)),
     ("BYTES_RECEIVED", Source::Number(Number::BytesReceived)),
     ("BYTES_SENT", Source::Number(Number::BytesSent)),
     ("REQUEST_HEADERS_BYTES", Source::Number(Number::RequestHeaders)),
@@ -206,12 +222,13 @@ const PLAIN: &[(&str, Source)] = &[
     ("LOCAL_REPLY_BODY", Source::Text(Text::LocalReplyBody)),
     ("UNIQUE_ID", Source::UniqueId),
     ("GRPC_STATUS_NUMBER", Source::GrpcStatus { of: Head::Trailers, number: true, snake: false }),
-    // There is no tracing, and no failure of what there is not.
-    ("DOWNSTREAM_TRANSPORT_FAILURE_REASON", Source::Nothing),
-    ("DOWNSTREAM_LOCAL_CLOSE_REASON", Source::Nothing),
-    ("UPSTREAM_LOCAL_CLOSE_REASON", Source::Nothing),
-    ("UPSTREAM_DETECTED_CLOSE_TYPE", Source::Nothing),
-    ("DOWNSTREAM_DETECTED_CLOSE_TYPE", Source::Nothing),
+    ("REQUESTED_SERVER_NAME", Source::Text(Text::ServerName)),
+    ("DOWNSTREAM_LOCAL_CLOSE_REASON", Source::Text(Text::DownstreamClose)),
+    ("UPSTREAM_LOCAL_CLOSE_REASON", Source::Text(Text::UpstreamClose)),
+    ("UPSTREAM_DETECTED_CLOSE_TYPE", Source::Text(Text::UpstreamEnd)),
+    ("DOWNSTREAM_DETECTED_CLOSE_TYPE", Source::Text(Text::DownstreamEnd)),
+    ("DOWNSTREAM_TRANSPORT_FAILURE_REASON", Source::Text(Text::DownstreamFailure)),
+    // There is no tracing.
     ("TRACE_ID", Source::Nothing),
     ("SPAN_ID", Source::Nothing),
     ("TLS_JA3_FINGERPRINT", Source::Nothing),
@@ -235,7 +252,6 @@ const WITH_ARGUMENTS: &[&str] = &[
     "COMMON_DURATION",
     "ENVIRONMENT",
     "HOSTNAME",
-    "ACCESS_LOG_TYPE",
     "DYNAMIC_METADATA",
     "CLUSTER_METADATA",
     "UPSTREAM_METADATA",
@@ -277,8 +293,19 @@ impl Operator {
         there
     }
 
+    /// Whether what was written of the value is JSON as it stands.
+    pub(super) fn is_json(&self, info: &StreamInfo<'_>) -> bool {
+        match &self.source {
+            Source::Metadata(_, path) if path.is_empty() => self.limit.is_none(),
+            Source::Metadata(..) => {
+                self.limit.is_none() && matches!(self.source.metadata(info), Some(MetadataValue::Number(_)))
+            }
+            _ => self.is_number(),
+        }
+    }
+
     /// Whether the value is a number.
-    pub(super) fn is_number(&self) -> bool {
+    fn is_number(&self) -> bool {
         matches!(
             self.source,
             Source::Number(_)
@@ -331,13 +358,15 @@ fn with_arguments(name: &str, arguments: Option<&str>) -> Result<Source, String>
             Ok(Source::Fixed(value.into_bytes().into()))
         }
         "HOSTNAME" => Ok(Source::Fixed(hostname().into())),
-        "ACCESS_LOG_TYPE" => Ok(Source::Fixed(b"DownstreamEnd"[..].into())),
-        "DYNAMIC_METADATA"
-        | "CLUSTER_METADATA"
-        | "UPSTREAM_METADATA"
-        | "METADATA"
-        | "FILTER_STATE"
-        | "UPSTREAM_FILTER_STATE" => required("a name").map(|_| Source::Nothing),
+        "DYNAMIC_METADATA" => {
+            let mut parts = required("a namespace")?.split(':');
+            let namespace = parts.next().unwrap_or_default().into();
+            Ok(Source::Metadata(namespace, parts.map(Into::into).collect()))
+        }
+        "CLUSTER_METADATA" | "UPSTREAM_METADATA" | "METADATA" | "UPSTREAM_FILTER_STATE" => {
+            required("a name").map(|_| Source::Nothing)
+        }
+        "FILTER_STATE" => filter_state(required("the name of an object")?),
         _ => {
             if let Some(validity) = tls::Validity::parse(name, arguments) {
                 return validity.map(Source::Validity);
@@ -352,6 +381,16 @@ fn with_arguments(name: &str, arguments: Option<&str>) -> Result<Source, String>
             Err(format!("`%{name}%` is no operator.{}", crate::config::hint(name, &known)))
         }
     }
+}
+
+fn filter_state(arguments: &str) -> Result<Source, String> {
+    let (name, form) = arguments.split_once(':').unwrap_or((arguments, "TYPED"));
+    let typed = match form {
+        "TYPED" => true,
+        "PLAIN" => false,
+        other => return Err(format!("`{other}` is neither PLAIN nor TYPED; objects have no fields here")),
+    };
+    Ok(Source::FilterState { name: name.into(), typed })
 }
 
 fn path(arguments: &str) -> Result<Source, String> {
@@ -455,12 +494,38 @@ impl Source {
             Self::Address(end, part) => end.of(info).is_some_and(|address| part.write(address, out)),
             Self::Tls(side, field) => field.write(*side, info, out),
             Self::Validity(validity) => validity.write(info, out),
+            Self::Metadata(namespace, path) if path.is_empty() => {
+                let metadata = info.metadata.filter(|metadata| *metadata.namespace == **namespace);
+                metadata.is_some_and(|metadata| super::json::metadata(&metadata, out))
+            }
+            Self::Metadata(..) => match self.metadata(info) {
+                None => false,
+                Some(MetadataValue::Text(text)) => put(Some(text.as_bytes()), out),
+                Some(MetadataValue::Number(number)) => put_number(number.into(), out),
+            },
             Self::Fixed(text) => put(Some(text), out),
             Self::UniqueId => {
                 let mut rng = crate::io::Rng::new();
                 put(Some(&rng.uuid()), out)
             }
+            Self::FilterState { name, typed } => {
+                let Some(object) = info.downstream.filter_state.and_then(|state| state.get(name)) else {
+                    return false;
+                };
+                if *typed { object.write_typed(out) } else { put(Some(&object.value), out) }
+            }
             Self::Nothing => false,
+        }
+    }
+
+    /// The value in dynamic metadata that this leads to.
+    fn metadata<'a>(&self, info: &StreamInfo<'a>) -> Option<MetadataValue<'a>> {
+        let Self::Metadata(namespace, path) = self else { return None };
+        let metadata = info.metadata.filter(|metadata| *metadata.namespace == **namespace)?;
+        match &path[..] {
+            [name] => metadata.field(name),
+            // No value has others in it.
+            _ => None,
         }
     }
 }
@@ -477,16 +542,28 @@ impl Head {
 
 impl Text {
     fn write(self, info: &StreamInfo<'_>, out: &mut Vec<u8>) -> bool {
-        let upstream = info.upstream.as_ref();
+        let (upstream, session) = (info.upstream.as_ref(), info.session.as_ref());
         let text = match self {
+            Self::Protocol if !info.occasion.is_http() || info.session.is_some() => return false,
             Self::Protocol => protocol(info.request.version),
             Self::UpstreamProtocol => match upstream.and_then(|upstream| upstream.protocol) {
                 Some(version) => protocol(version),
                 None => return false,
             },
             Self::Details => return put_joined(info.details, out),
-            Self::Flags => info.flag.names().0,
-            Self::FlagsLong => info.flag.names().1,
+            Self::Flags | Self::FlagsLong => {
+                let short = matches!(self, Self::Flags);
+                let name = |flag: Flag| if short { flag.names().0 } else { flag.names().1 };
+                let Some(session) = session else { return put(Some(name(info.flag).as_bytes()), out) };
+                let before = out.len();
+                for flag in session.flags.iter() {
+                    if out.len() > before {
+                        out.push(b',');
+                    }
+                    out.extend_from_slice(name(flag).as_bytes());
+                }
+                return out.len() > before;
+            }
             Self::RouteName => info.route.as_ref().map_or("", |route| route.name),
             Self::VirtualHost => info.route.as_ref().map_or("", |route| route.virtual_host),
             Self::Cluster => upstream.map_or("", |upstream| upstream.cluster),
@@ -500,12 +577,23 @@ impl Text {
             Self::TransportFailure => {
                 return put_joined(upstream.map_or("", |upstream| upstream.transport_failure), out);
             }
+            Self::DownstreamFailure => return put_joined(info.downstream.transport_failure, out),
             Self::FilterChain => info.downstream.filter_chain,
             Self::LocalReplyBody => {
                 // Empty is a value here.
                 return put(Some(info.local_reply_body), out);
             }
+            Self::StreamId if !info.occasion.is_http() => {
+                return put(Some(&crate::io::Rng::new().uuid()), out);
+            }
             Self::StreamId => return put(info.request.headers.get(HeaderId::X_REQUEST_ID), out),
+            Self::ServerName => info.downstream.server_name,
+            Self::LogType => session.map_or(info.occasion.name(), |session| session.moment),
+            Self::Termination => session.map_or("", |session| session.termination),
+            Self::DownstreamClose => session.map_or("", |session| session.downstream_close),
+            Self::UpstreamClose => session.map_or("", |session| session.upstream_close),
+            Self::DownstreamEnd => session.map_or("", |session| session.downstream_end.name()),
+            Self::UpstreamEnd => session.map_or("", |session| session.upstream_end.name()),
         };
         put(Some(text.as_bytes()), out) && !text.is_empty()
     }

@@ -1,5 +1,9 @@
 use super::*;
-use crate::stream_info::{Bytes, Downstream, Flag, RouteInfo, Times, UpstreamInfo};
+use crate::filter_state::{FilterState, Kind, Object};
+use crate::stream_info::{
+    Bytes, CloseType, Downstream, Flag, Flags, Metadata, MetadataValue, Occasion, RouteInfo, SessionInfo,
+    Times, UpstreamInfo,
+};
 use nuncio_codec::{HeaderMap, Method, RequestHead, ResponseHead, Version};
 use nuncio_reactor::Address;
 use std::time::{Duration, UNIX_EPOCH};
@@ -35,7 +39,13 @@ fn full(with: impl FnOnce(&StreamInfo<'_>)) {
     let (local, peer, host) = (address("10.0.0.1:80"), address("10.9.9.9:4000"), address("[::1]:81"));
     let client = address("1.2.3.4:0");
     let millis = |n| Some(Duration::from_millis(n));
+    let mut state = FilterState::default();
+    let object = |kind, value: &[u8]| Object { kind, value: value.into(), read_only: false };
+    state.set(&"text".into(), object(Kind::Text, b"a \"b\""));
+    state.set(&"cluster".into(), object(Kind::Cluster, b"up"));
     with(&StreamInfo {
+        occasion: Occasion::DownstreamEnd,
+        metadata: None,
         request: &request,
         request_trailers: None,
         response: Some(&response),
@@ -73,6 +83,9 @@ fn full(with: impl FnOnce(&StreamInfo<'_>)) {
             connection_id: 12,
             filter_chain: "chain",
             tls: None,
+            transport_failure: "TLS_error",
+            server_name: "sni.example",
+            filter_state: Some(&state),
         },
         route: Some(RouteInfo { name: "r", virtual_host: "v" }),
         upstream: Some(UpstreamInfo {
@@ -86,6 +99,7 @@ fn full(with: impl FnOnce(&StreamInfo<'_>)) {
             protocol: Some(Version::Http11),
             tls: None,
         }),
+        session: None,
     });
 }
 
@@ -93,6 +107,8 @@ fn full(with: impl FnOnce(&StreamInfo<'_>)) {
 fn empty(with: impl FnOnce(&StreamInfo<'_>)) {
     let request = RequestHead { version: Version::Http10, method: Method::Other, headers: HeaderMap::new() };
     with(&StreamInfo {
+        occasion: Occasion::DownstreamEnd,
+        metadata: None,
         request: &request,
         request_trailers: None,
         response: None,
@@ -112,9 +128,13 @@ fn empty(with: impl FnOnce(&StreamInfo<'_>)) {
             connection_id: 0,
             filter_chain: "",
             tls: None,
+            transport_failure: "",
+            server_name: "",
+            filter_state: None,
         },
         route: None,
         upstream: None,
+        session: None,
     });
 }
 
@@ -180,6 +200,10 @@ const OPERATORS: &[(&str, &str, &str)] = &[
     ("%FILTER_CHAIN_NAME%", "chain", "-"),
     ("%ACCESS_LOG_TYPE%", "DownstreamEnd", "DownstreamEnd"),
     ("%LOCAL_REPLY_BODY%", "body", ""),
+    ("%REQUESTED_SERVER_NAME%", "sni.example", "-"),
+    ("%FILTER_STATE(text)% %FILTER_STATE(text:PLAIN)%", "\"a \\\"b\\\"\" a \"b\"", "- -"),
+    ("%FILTER_STATE(cluster:TYPED)% %FILTER_STATE(cluster:PLAIN)% %FILTER_STATE(none)%", "- up -", "- - -"),
+    ("%CONNECTION_TERMINATION_DETAILS% %DOWNSTREAM_DETECTED_CLOSE_TYPE%", "- -", "- -"),
     ("%GRPC_STATUS% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS_NUMBER%", "Unavailable UNAVAILABLE 14", "- - -"),
     ("%DOWNSTREAM_TLS_VERSION% %DYNAMIC_METADATA(a:b)%", "- -", "- -"),
     ("100%% %PROTOCOL%", "100% HTTP/1.1", "100% HTTP/1.0"),
@@ -200,6 +224,35 @@ fn operators() {
 }
 
 #[test]
+fn a_session_has_no_request_and_several_flags() {
+    empty(|info| {
+        let mut flags = Flags::default();
+        let session = SessionInfo {
+            moment: "TcpConnectionEnd",
+            flags,
+            termination: "denied [p]",
+            downstream_close: "idle",
+            upstream_close: "",
+            downstream_end: CloseType::RemoteReset,
+            upstream_end: CloseType::Normal,
+        };
+        let quiet = StreamInfo { session: Some(session.clone()), ..info.clone() };
+        assert_eq!(text("%PROTOCOL% %RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG%", &quiet), "- - -");
+        flags.add(Flag::UpstreamRetryLimitExceeded);
+        flags.add(Flag::UpstreamConnectionFailure);
+        let info = StreamInfo { session: Some(SessionInfo { flags, ..session }), ..info.clone() };
+        assert_eq!(text("%RESPONSE_FLAGS%", &info), "UF,URX");
+        assert_eq!(
+            text("%RESPONSE_FLAGS_LONG%", &info),
+            "UpstreamConnectionFailure,UpstreamRetryLimitExceeded"
+        );
+        let format = "%ACCESS_LOG_TYPE% %CONNECTION_TERMINATION_DETAILS% %DOWNSTREAM_LOCAL_CLOSE_REASON% \
+             %UPSTREAM_LOCAL_CLOSE_REASON% %DOWNSTREAM_DETECTED_CLOSE_TYPE% %UPSTREAM_DETECTED_CLOSE_TYPE%";
+        assert_eq!(text(format, &info), "TcpConnectionEnd denied [p] idle - RemoteReset Normal");
+    });
+}
+
+#[test]
 fn what_is_wrong_is_said() {
     for (format, says) in [
         ("%REQ%", "needs the name of a header"),
@@ -216,6 +269,8 @@ fn what_is_wrong_is_said() {
         ("%PATH(XX)%", "neither WQ"),
         ("%GRPC_STATUS(x)%", "none of CAMEL_STRING"),
         ("%START_TIME(%12f)%", "1 to 9 digits"),
+        ("%FILTER_STATE%", "needs the name of an object"),
+        ("%FILTER_STATE(a:FIELD)%", "neither PLAIN nor TYPED"),
     ] {
         let error = Format::parse(format).expect_err(format).to_string();
         assert!(error.contains(says), "{format}: {error}");
@@ -244,6 +299,45 @@ fn bytes_that_are_not_utf8_are_replaced() {
     };
     empty(|info| {
         assert_eq!(text("%REQ(x)%", &StreamInfo { request: &request, ..info.clone() }), "a\u{fffd}b")
+    });
+}
+
+#[test]
+fn metadata_and_what_datagrams_do_not_have() {
+    full(|info| {
+        let fields =
+            [("bytes", MetadataValue::Number(1_234_567_890_123)), ("name", MetadataValue::Text("a \"b\""))];
+        let metadata = Some(Metadata { namespace: "udp.proxy.session", fields: &fields });
+        let info = StreamInfo { occasion: Occasion::UdpPeriodic, metadata, ..info.clone() };
+        for (format, wanted) in [
+            ("%DYNAMIC_METADATA(udp.proxy.session)%", r#"{"bytes":1234567890123,"name":"a \"b\""}"#),
+            ("%DYNAMIC_METADATA(udp.proxy.session:bytes)%", "1234567890123"),
+            ("%DYNAMIC_METADATA(udp.proxy.session:name)%", "a \"b\""),
+            ("%DYNAMIC_METADATA(udp.proxy.session:name):3%", "a \""),
+            ("%DYNAMIC_METADATA(udp.proxy.session:none)%", "-"),
+            ("%DYNAMIC_METADATA(udp.proxy.session:name:deeper)%", "-"),
+            ("%DYNAMIC_METADATA(udp.proxy)%", "-"),
+            ("%ACCESS_LOG_TYPE% %PROTOCOL%", "UdpPeriodic -"),
+        ] {
+            assert_eq!(text(format, &info), wanted, "{format}");
+        }
+        let format = |text: &str| prost_types::value::Kind::StringValue(text.to_owned());
+        let got = json(
+            &[
+                ("all", format("%DYNAMIC_METADATA(udp.proxy.session)%")),
+                ("cut", format("%DYNAMIC_METADATA(udp.proxy.session:bytes):4%")),
+                ("name", format("%DYNAMIC_METADATA(udp.proxy.session:name)%")),
+                ("none", format("%DYNAMIC_METADATA(udp.proxy.session:none)%")),
+                ("number", format("%DYNAMIC_METADATA(udp.proxy.session:bytes)%")),
+                ("text", format("x%DYNAMIC_METADATA(udp.proxy.session:bytes)%")),
+            ],
+            false,
+            &info,
+        );
+        assert_eq!(
+            got,
+            r#"{"all":{"bytes":1234567890123,"name":"a \"b\""},"cut":"1234","name":"a \"b\"","none":null,"number":1234567890123,"text":"x1234567890123"}"#
+        );
     });
 }
 

@@ -60,7 +60,7 @@ pub fn hcm(proto: &HttpConnectionManager, cx: &mut Cx<'_>) -> Option<HcmConfig> 
             max_headers_count: http1.max_headers_count,
             ..h2::Settings::default()
         };
-        let options = proto.http2_protocol_options.clone().unwrap_or_default();
+        let options = proto.http2_protocol_options.unwrap_or_default();
         upstream::http2::http2(
             &options,
             base,

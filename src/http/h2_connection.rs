@@ -93,6 +93,9 @@ impl Http {
                 Read::Data(n) => {
                     budget = budget.saturating_sub(n);
                     cx.stats.add(config.stats.downstream_cx_rx_bytes_total, n as u64);
+                    if connection.info.is_guarded() && !self.admit(key, upstream, cx) {
+                        return;
+                    }
                 }
                 Read::Empty => return cx.io.rest(connection.conn),
                 Read::Eof | Read::Failed => return self.on_remote_close(key, upstream, cx),

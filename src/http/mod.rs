@@ -139,9 +139,9 @@ impl Http {
         }
     }
 
-    /// Something happened to a request upstream.
-    pub fn on_upstream(&mut self, event: Event, upstream: &mut Upstream, cx: &mut Cx<'_>) {
-        self.on_stream_event(StreamKey::from_raw(event.requester), event, upstream, cx);
+    /// Something happened upstream to one of our requests.
+    pub fn on_upstream(&mut self, stream: RawKey, event: Event, upstream: &mut Upstream, cx: &mut Cx<'_>) {
+        self.on_stream_event(StreamKey::from_raw(stream), event, upstream, cx);
     }
 
     /// The next request that the admin interface must answer.

@@ -6,7 +6,8 @@
 use super::codec::Codec;
 use super::stream::{Stream, StreamKey};
 use super::{Http, Manager, ManagerId};
-use crate::io::{Alarm, BULK, Close, ConnKey, Cx, Layer, Owner, Provenance, Read, Task, Wake};
+use crate::io::{Alarm, BULK, Close, ConnKey, Cx, Layer, Owner, Read, Task, Wake};
+use crate::network::ConnectionInfo;
 use crate::router::Cause;
 use crate::tls::TlsInfo;
 use crate::upstream::Upstream;
@@ -36,7 +37,7 @@ pub(super) struct ServerConnection {
     /// Its number in the process.
     pub(super) id: u64,
     /// Who is connected, and where.
-    pub(super) provenance: Provenance,
+    pub(super) info: ConnectionInfo,
     /// Requests so far.
     pub(super) requests: u32,
     opened: Time,
@@ -94,8 +95,8 @@ impl ServerConnection {
 }
 
 impl Http {
-    /// Starts HTTP on an accepted connection.
-    pub fn open(&mut self, conn: ConnKey, provenance: Provenance, manager: ManagerId, cx: &mut Cx<'_>) {
+    /// Starts HTTP on an accepted connection. It may have input already.
+    pub fn open(&mut self, conn: ConnKey, info: ConnectionInfo, manager: ManagerId, cx: &mut Cx<'_>) {
         let Manager { config, secure, .. } = &self.managers[manager.0 as usize];
         let now = cx.reactor.now();
         let expires = config.max_connection_duration.map(|limit| {
@@ -105,7 +106,7 @@ impl Http {
         let key = self.connections.insert(ServerConnection {
             conn,
             id: cx.io.id(conn),
-            provenance,
+            info,
             requests: 0,
             opened: now,
             expires,
@@ -178,6 +179,9 @@ impl Http {
                     budget = budget.saturating_sub(n);
                     let stats = &self.managers[connection.manager.0 as usize].config.stats;
                     cx.stats.add(stats.downstream_cx_rx_bytes_total, n as u64);
+                    if connection.info.is_guarded() && !self.admit(key, upstream, cx) {
+                        return;
+                    }
                 }
                 Read::Empty => return cx.io.rest(connection.conn),
                 Read::Eof if self.is_tunnel(key) => return self.on_tunnel_end(key, upstream, cx),
@@ -194,6 +198,15 @@ impl Http {
         {
             connection.tls = cx.io.tls(connection.conn).cloned();
         }
+    }
+
+    /// Whether the network filters before this one let through what has been read; if not the connection is closed.
+    pub(super) fn admit(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) -> bool {
+        let Some(connection) = self.connections.get_mut(key) else { return false };
+        let Err(denial) = connection.info.admit(connection.conn, cx) else { return true };
+        self.end_all(key, &Cause::Stopped, upstream, cx);
+        self.close(key, denial.delay.map_or(Close::Now, Close::After), cx);
+        false
     }
 
     fn is_tunnel(&self, key: DownstreamKey) -> bool {

@@ -37,6 +37,14 @@ pub enum Layer {
     Downstream,
     /// An upstream HTTP connection.
     Upstream,
+    /// A UDP listener's socket.
+    UdpListener,
+    /// A session of datagrams, or all of them.
+    Udp,
+    /// An upstream connection of a TCP session while it is being made.
+    Line,
+    /// A TCP session.
+    Session,
     /// The worker or the server itself.
     Server,
 }
@@ -67,8 +75,11 @@ impl Task {
         Some(match owner {
             Owner::Downstream(key) => Self { layer: Layer::Downstream, wake: Wake::Resume, key },
             Owner::Upstream(key) => Self { layer: Layer::Upstream, wake: Wake::Resume, key },
+            Owner::Session(key) | Owner::SessionUpstream(key) => {
+                Self { layer: Layer::Session, wake: Wake::Resume, key }
+            }
             Owner::Arrival(key) => Self { layer: Layer::Arrival, wake: Wake::Resume, key },
-            Owner::Nobody => return None,
+            Owner::Line(_) | Owner::Nobody => return None,
         })
     }
 
@@ -131,10 +142,17 @@ pub enum TokenKind {
     Listener(RawKey),
     /// Something of the server itself.
     Server(RawKey),
+    /// A UDP listener's socket.
+    UdpListener(RawKey),
+    /// The socket of a session of datagrams.
+    UdpSession(RawKey),
 }
 
+const KINDS: u64 = 0b111 << 60;
 const LISTENER: u64 = 1 << 60;
-const SERVER: u64 = 1 << 61;
+const UDP_LISTENER: u64 = 2 << 60;
+const UDP_SESSION: u64 = 3 << 60;
+const SERVER: u64 = 4 << 60;
 
 impl TokenKind {
     /// As the reactor carries it.
@@ -143,16 +161,20 @@ impl TokenKind {
             Self::Connection(key) => key.raw().to_bits(),
             Self::Listener(key) => key.to_bits() | LISTENER,
             Self::Server(key) => key.to_bits() | SERVER,
+            Self::UdpListener(key) => key.to_bits() | UDP_LISTENER,
+            Self::UdpSession(key) => key.to_bits() | UDP_SESSION,
         })
     }
 
     /// From what the reactor gave back.
     pub fn of(token: Token) -> Self {
-        let key = RawKey::from_bits(token.0 & (LISTENER - 1));
-        match token.0 & (LISTENER | SERVER) {
-            0 => Self::Connection(ConnKey::from_raw(key)),
+        let key = RawKey::from_bits(token.0 & !KINDS);
+        match token.0 & KINDS {
             LISTENER => Self::Listener(key),
-            _ => Self::Server(key),
+            UDP_LISTENER => Self::UdpListener(key),
+            UDP_SESSION => Self::UdpSession(key),
+            SERVER => Self::Server(key),
+            _ => Self::Connection(ConnKey::from_raw(key)),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::api::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
 use crate::api::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
 use crate::config::{Cx, is};
 use crate::http;
-use crate::network::Cidr;
+use crate::network::{self, Cidr, compile::Compiled};
 use crate::stats::ListenerStats;
 use crate::tls;
 use crate::upstream::compile::{BUFFER_LIMIT, address_and_more, keepalive};
@@ -30,6 +30,9 @@ use std::time::Duration;
 /// Compiles a listener.
 pub fn listener(proto: &proto::Listener, cx: &mut Cx<'_>) -> Option<ListenerConfig> {
     let addresses = addresses(proto, cx);
+    if proto.udp_listener_config.is_some() {
+        cx.error_at("udp_listener_config", "is about UDP, which this listener does not use");
+    }
     let first = addresses.as_ref().and_then(|addresses| addresses.first());
     let shown = first.map_or(String::new(), |first| first.address.to_string());
     let scope = if proto.stat_prefix.is_empty() { &shown } else { &proto.stat_prefix };
@@ -338,25 +341,45 @@ fn server_name(name: &String, cx: &mut Cx<'_>) -> Option<String> {
 }
 
 fn filter_chain(chain: &proto::FilterChain, cx: &mut Cx<'_>) -> Option<FilterChain> {
-    if chain.filters.len() != 1 {
-        cx.error_at(
-            "filters",
-            format!("exactly one network filter, {}, is supported", HttpConnectionManager::full_name()),
-        );
+    if chain.filters.is_empty() {
+        cx.missing(&["filters"], "`filters` is required: at least the one that ends the chain");
     }
-    let terminals = cx.each("filters", &chain.filters, |cx, filter| {
+    let known = [vec![HttpConnectionManager::full_name()], network::compile::names()].concat();
+    let (mut filters, mut terminal) = (Vec::new(), None);
+    let mut left = chain.filters.len();
+    cx.each("filters", &chain.filters, |cx, filter| {
+        left -= 1;
         let Some(ConfigType::TypedConfig(any)) = &filter.config_type else {
             cx.missing(&["typed_config"], "`typed_config` is required");
             return None;
         };
         cx.field("typed_config", |cx| {
-            if !is::<HttpConnectionManager>(any) {
-                cx.wrong_extension(any, "network filter", &[&HttpConnectionManager::full_name()]);
-                return None;
+            if !known.iter().any(|name| any.type_url.rsplit('/').next() == Some(name)) {
+                let known: Vec<_> = known.iter().map(String::as_str).collect();
+                return cx.wrong_extension(any, "network filter", &known);
             }
-            let hcm = cx.unpack::<HttpConnectionManager>(any)?;
-            http::compile::hcm(&hcm, cx).map(|hcm| NetworkTerminal::Http(Arc::new(hcm)))
-        })
+            let is_http = is::<HttpConnectionManager>(any);
+            match (is_http || network::compile::is_terminal(any), left) {
+                (true, 1..) => cx.error("this filter ends the chain: it must be the last one"),
+                (false, 0) => cx.error(
+                    "the last filter must end the chain, as `http_connection_manager`, `tcp_proxy`, `echo` or \
+                     `direct_response` do",
+                ),
+                _ => {}
+            }
+            if is_http {
+                let hcm = cx.unpack::<HttpConnectionManager>(any);
+                let hcm = hcm.and_then(|hcm| http::compile::hcm(&hcm, cx));
+                terminal = hcm.map(|hcm| NetworkTerminal::Http(Arc::new(hcm)));
+                return;
+            }
+            match network::compile::filter(any, cx) {
+                Some(Compiled::Filter(filter)) => filters.push(filter),
+                Some(Compiled::Terminal(last)) => terminal = Some(NetworkTerminal::Network(last)),
+                None => {}
+            }
+        });
+        Some(())
     });
     let transport = match &chain.transport_socket {
         None => Some(TransportSocket::Raw),
@@ -366,7 +389,8 @@ fn filter_chain(chain: &proto::FilterChain, cx: &mut Cx<'_>) -> Option<FilterCha
     let handshake_timeout = cx.limit("transport_socket_connect_timeout", limit, None);
     Some(FilterChain {
         name: chain.name.clone(),
-        terminal: terminals.into_iter().next()?,
+        filters: filters.into(),
+        terminal: terminal?,
         transport: transport?,
         handshake_timeout,
     })

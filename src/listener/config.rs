@@ -5,6 +5,7 @@ use super::matcher::Matcher;
 use crate::access_log::config::AccessLogConfig;
 use crate::http::config::HcmConfig;
 use crate::io::Scope;
+use crate::network::config::{Filter, Terminal};
 use crate::stats::ListenerStats;
 use crate::tls::config::ServerContext;
 use nuncio_reactor::{Address, ListenOptions};
@@ -78,6 +79,8 @@ pub enum Direction {
 pub struct FilterChain {
     /// `FilterChain.name`; may be empty.
     pub name: String,
+    /// Those before the last one, in order.
+    pub filters: Arc<[Filter]>,
     /// The network filter that ends the chain.
     pub terminal: NetworkTerminal,
     /// `transport_socket`.
@@ -100,12 +103,31 @@ pub enum TransportSocket {
 pub enum NetworkTerminal {
     /// `envoy.filters.network.http_connection_manager`.
     Http(Arc<HcmConfig>),
+    /// Another.
+    Network(Terminal),
+}
+
+impl NetworkTerminal {
+    /// The access logs of what it serves.
+    pub fn access_log(&self) -> &[AccessLogConfig] {
+        match self {
+            Self::Http(http) => &http.access_log,
+            Self::Network(Terminal::TcpProxy(config)) => &config.access_log,
+            Self::Network(_) => &[],
+        }
+    }
 }
 
 impl FilterChain {
     /// A chain without a name or TLS.
     pub fn plain(terminal: NetworkTerminal) -> Self {
-        Self { name: String::new(), terminal, transport: TransportSocket::Raw, handshake_timeout: None }
+        Self {
+            name: String::new(),
+            filters: Arc::default(),
+            terminal,
+            transport: TransportSocket::Raw,
+            handshake_timeout: None,
+        }
     }
 
     /// Whether its connections have TLS.

@@ -3,7 +3,7 @@
 //! Each worker has its own sockets (SO_REUSEPORT), so accepting takes no coordination. Accepts are bounded per
 //! turn so that a flood of new connections cannot starve those that are open. An accepted socket becomes a
 //! connection of [`Io`](crate::io::Io) at once; listener filters, if there are any, look at its first bytes
-//! ([`arrival`]); then a filter chain is chosen ([`matcher`]) and the connection comes up as [`Accepted`].
+//! (`arrival`); then a filter chain is chosen (`matcher`) and the connection comes up as [`Accepted`].
 
 mod arrival;
 mod bound;
@@ -21,9 +21,10 @@ use crate::http::ManagerId;
 use crate::io::{
     Close, ConnKey, Cx, Enrolment, Layer, Mail, Owner, Provenance, Reactor, Scope, Task, TokenKind, Wake,
 };
+use crate::network::ChainId;
 use crate::tls::ServerTls;
 use arrival::{Arrival, ArrivalKey};
-use config::{FilterChain, ListenerConfig, NetworkTerminal, TransportSocket};
+use config::{ListenerConfig, TransportSocket};
 use nuncio_reactor::{Address, RawKey, Slab, SlabKey, Socket, slab_key};
 use shared::{Counts, Handed};
 use std::collections::{HashMap, VecDeque};
@@ -58,7 +59,7 @@ pub struct Listeners {
 struct Listener {
     config: Arc<ListenerConfig>,
     /// What its filter chains are on this worker, in the same order.
-    chains: Vec<ManagerId>,
+    chains: Vec<Entry>,
     /// Their TLS.
     tls: Vec<Option<ServerTls>>,
     /// What the workers count together.
@@ -84,13 +85,18 @@ pub struct Accepted {
     /// Where it comes from.
     pub provenance: Provenance,
     /// Where it goes.
-    pub chain: ManagerId,
+    pub entry: Entry,
 }
 
-/// The HTTP connection manager's configuration at the end of a filter chain.
-pub fn http_config(chain: &FilterChain) -> &Arc<crate::http::config::HcmConfig> {
-    let NetworkTerminal::Http(http) = &chain.terminal;
-    http
+/// Where the connections of a filter chain go.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// To an HTTP connection manager, without filters before it.
+    Http(ManagerId),
+    /// Through filters to an HTTP connection manager.
+    FilteredHttp(ChainId, ManagerId),
+    /// To network filters that end the chain themselves.
+    Network(ChainId),
 }
 
 impl Listeners {
@@ -100,7 +106,7 @@ impl Listeners {
     }
 
     /// Adds a listener at these addresses, whose filter chains are `chains` on this worker.
-    pub fn add(&mut self, config: Arc<ListenerConfig>, addresses: &[Address], chains: Vec<ManagerId>) -> u32 {
+    pub fn add(&mut self, config: Arc<ListenerConfig>, addresses: &[Address], chains: Vec<Entry>) -> u32 {
         let listener = self.listeners.len() as u32;
         for address in addresses {
             self.by_address.insert(address.clone().canonical(), listener);
@@ -252,7 +258,7 @@ impl Listeners {
             let late = config.stats.downstream_cx_transport_socket_connect_timeout;
             cx.io.secure(conn, tls, (limit, late), cx.stats, cx.reactor);
         }
-        self.accepted.push_back(Accepted { conn, provenance, chain: chains[chain as usize] });
+        self.accepted.push_back(Accepted { conn, provenance, entry: chains[chain as usize] });
     }
 
     /// The listener of this worker that a connection to an address would come to.

@@ -6,16 +6,19 @@
 //! layer gets the ones below it as arguments and can never call the ones above.
 
 use crate::access_log::Logger;
-use crate::http::Entrance;
-use crate::http::Http;
-use crate::io::{Io, Layer, Mail, Notice, Owner, Reactor, Rng, Scope, Task, TokenKind, Wake};
-use crate::listener::config::{Direction, ListenerConfig};
-use crate::listener::{Accepted, Listeners, http_config};
+use crate::http::{Entrance, Http};
+use crate::io::{ConnKey, Io, Layer, Mail, Notice, Owner, Reactor, Rng, Scope, Task, TokenKind, Wake};
+use crate::listener::config::{Direction, FilterChain, ListenerConfig, NetworkTerminal};
+use crate::listener::{Accepted, Entry, Listeners};
+use crate::network::{ConnectionInfo, Network};
 use crate::stats::Block;
+use crate::udp::Udp;
+use crate::udp::config::UdpListenerConfig;
 use crate::upstream::config::ClusterTable;
-use crate::upstream::{SharedClusters, Upstream};
-use nuncio_reactor::{Address, Event, RawKey, Readiness, Socket};
+use crate::upstream::{Requester, SharedClusters, Upstream};
+use nuncio_reactor::{Address, Event, RawKey, Readiness, Socket, UdpSocket};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The layers of one thread.
@@ -25,7 +28,9 @@ pub(super) struct Engine {
     pub(super) io: Io,
     pub(super) listeners: Listeners,
     pub(super) http: Http,
+    pub(super) network: Network,
     pub(super) upstream: Upstream,
+    pub(super) udp: Udp,
     pub(super) stats: Block,
     pub(super) rng: Rng,
     batch: Vec<Event<Task, Mail>>,
@@ -68,12 +73,15 @@ impl Engine {
         mut rng: Rng,
     ) -> Self {
         let upstream = Upstream::new(clusters, shared, &mut rng);
+        let udp = Udp::new(&mut rng);
         Self {
             reactor,
             io: Io::new(),
             listeners,
+            network: Network::new(logger.sibling()),
             http: Http::new(logger),
             upstream,
+            udp,
             stats,
             rng,
             batch: Vec::new(),
@@ -98,7 +106,7 @@ impl Engine {
                     inbound: config.direction == Direction::Inbound,
                     drains_when_sick: config.drains_when_sick,
                 };
-                self.http.add_manager(http_config(chain), &entrance)
+                self.enter(chain, &entrance)
             })
             .collect();
         let listener = self.listeners.add(Arc::clone(config), addresses, chains);
@@ -106,6 +114,31 @@ impl Engine {
             self.listeners.listen(listener, place, address, socket, &self.reactor)?;
         }
         Ok(())
+    }
+
+    /// Adds a UDP listener with its socket on this thread.
+    pub(super) fn add_udp_listener(
+        &mut self,
+        listener: (Arc<UdpListenerConfig>, SocketAddr, UdpSocket),
+    ) -> io::Result<()> {
+        self.udp.add(listener, self.http.logger(), cx!(self))
+    }
+
+    /// Adds a filter chain; what comes to it is served.
+    pub(super) fn enter(&mut self, chain: &FilterChain, entrance: &Entrance<'_>) -> Entry {
+        let filters = &chain.filters;
+        match &chain.terminal {
+            NetworkTerminal::Http(http) => {
+                let manager = self.http.add_manager(http, entrance);
+                if filters.is_empty() {
+                    return Entry::Http(manager);
+                }
+                Entry::FilteredHttp(self.network.add_chain(filters, None, &chain.name), manager)
+            }
+            NetworkTerminal::Network(terminal) => {
+                Entry::Network(self.network.add_chain(filters, Some(terminal), &chain.name))
+            }
+        }
     }
 
     /// Runs one turn. What is not for the layers is appended to `outside`.
@@ -138,6 +171,7 @@ impl Engine {
     /// Writes what the turn produced and frees what ended in it.
     pub(super) fn finish_turn(&mut self) {
         self.settle();
+        self.udp.flush(cx!(self));
         self.io.flush(&mut self.reactor);
         self.io.reap();
         while let Some(gone) = self.io.next_gone() {
@@ -149,6 +183,10 @@ impl Engine {
         match token {
             TokenKind::Listener(key) => self.accept(key),
             TokenKind::Server(_) => {}
+            TokenKind::UdpListener(key) => {
+                self.udp.on_listener(key, &mut self.upstream, self.http.logger(), cx!(self));
+            }
+            TokenKind::UdpSession(key) => self.udp.on_session(key, cx!(self)),
             TokenKind::Connection(key) => {
                 if let Some((owner, notice)) = self.io.on_ready(key, ready, &mut self.reactor) {
                     self.on_socket(owner, notice);
@@ -161,6 +199,10 @@ impl Engine {
         match owner {
             Owner::Downstream(key) => self.http.on_socket(key, &notice, &mut self.upstream, cx!(self)),
             Owner::Upstream(key) => self.upstream.on_socket(key, notice, cx!(self)),
+            Owner::Session(_) | Owner::SessionUpstream(_) => {
+                self.network.on_socket(owner, &notice, &mut self.upstream, cx!(self));
+            }
+            Owner::Line(key) => self.upstream.on_line_socket(key, notice, cx!(self)),
             Owner::Arrival(key) => {
                 self.listeners.on_socket(key, cx!(self));
                 self.hand_over();
@@ -183,18 +225,37 @@ impl Engine {
             Layer::Listener => self.accept(task.key),
             Layer::Downstream => self.http.on_task(task, &mut self.upstream, cx!(self)),
             Layer::Upstream => self.upstream.on_task(task, cx!(self)),
+            Layer::Session => self.network.on_task(task, &mut self.upstream, cx!(self)),
+            Layer::Line => self.upstream.on_line_task(task, cx!(self)),
             Layer::Arrival => {
                 self.listeners.on_task(task, cx!(self));
                 self.hand_over();
             }
+            Layer::UdpListener => {
+                self.udp.on_listener(task.key, &mut self.upstream, self.http.logger(), cx!(self));
+            }
+            Layer::Udp => self.udp.on_task(task, &mut self.upstream, self.http.logger(), cx!(self)),
             Layer::Server => {}
         }
     }
 
     /// Carries what happened upstream to the requests, until nothing more happens.
     pub(super) fn settle(&mut self) {
-        while let Some(event) = self.upstream.next_event() {
-            self.http.on_upstream(event, &mut self.upstream, cx!(self));
+        loop {
+            if let Some(event) = self.upstream.next_event() {
+                match event.requester {
+                    Requester::Stream(key) => {
+                        self.http.on_upstream(key, event, &mut self.upstream, cx!(self))
+                    }
+                    Requester::Session(key) => {
+                        self.network.on_upstream(key, event, &mut self.upstream, cx!(self));
+                    }
+                }
+            } else if let Some(event) = self.upstream.next_dialed() {
+                self.network.on_dialed(event, &mut self.upstream, cx!(self));
+            } else {
+                return;
+            }
         }
     }
 
@@ -213,6 +274,7 @@ impl Engine {
     pub(super) fn stop_accepting(&mut self, scope: Scope) {
         self.listeners.close(scope, cx!(self));
         self.hand_over();
+        self.udp.stop_accepting(self.http.logger(), cx!(self));
     }
 
     /// Stops accepting; what is open goes on until it is finished.
@@ -227,19 +289,40 @@ impl Engine {
         self.stop_accepting(Scope::All);
         self.listeners.drain(true, cx!(self));
         self.http.stop(&mut self.upstream, cx!(self));
+        self.udp.stop(&self.upstream, self.http.logger(), cx!(self));
+        self.network.stop(&mut self.upstream, cx!(self));
         self.upstream.close_idle(cx!(self));
         self.finish_turn();
     }
 
-    /// Whether no connection is still being closed; pooled upstream connections do not count.
+    /// Whether no session of datagrams goes on and no connection is still being closed; pooled upstream connections do not count.
     pub(super) fn nothing_closes(&self) -> bool {
-        self.io.len() <= self.upstream.live().0
+        self.udp.live() == 0 && self.io.len() <= self.upstream.live().0
     }
 
     fn hand_over(&mut self) {
-        while let Some(Accepted { conn, provenance, chain }) = self.listeners.next_accepted() {
-            self.http.open(conn, provenance, chain, cx!(self));
+        while let Some(Accepted { conn, provenance, entry }) = self.listeners.next_accepted() {
+            self.admit(conn, provenance.into(), entry);
             self.io.rouse(conn, &mut self.reactor);
         }
+    }
+
+    /// Starts a filter chain on a connection.
+    pub(super) fn admit(&mut self, conn: ConnKey, info: ConnectionInfo, entry: Entry) {
+        let (chain, manager) = match entry {
+            Entry::Http(manager) => return self.http.open(conn, info, manager, cx!(self)),
+            Entry::FilteredHttp(chain, manager) => (chain, Some(manager)),
+            Entry::Network(chain) => (chain, None),
+        };
+        let admitted = self.network.open(conn, info, chain, &mut self.upstream, cx!(self));
+        if let (Some(info), Some(manager)) = (admitted, manager) {
+            self.http.open(conn, info, manager, cx!(self));
+        }
+    }
+
+    /// Hands over what is in the access logs.
+    pub(super) fn flush_logs(&mut self) {
+        self.http.logger().flush();
+        self.network.logger().flush();
     }
 }

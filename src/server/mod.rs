@@ -9,6 +9,8 @@ mod logging;
 mod run;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod simulation_tcp;
 pub mod snapshot;
 mod worker;
 

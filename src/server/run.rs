@@ -10,8 +10,9 @@ use super::worker;
 use crate::access_log::{Flusher, Logger, Settings, Tally};
 use crate::admin::{self, Action};
 use crate::io::{Discourage, Layer, Mail, Reactor, Rng, Scope, Task, Wake};
-use crate::listener::{Bound, Colleagues, Listeners, Shared, http_config};
+use crate::listener::{Bound, Colleagues, Listeners, Shared};
 use crate::stats::{Block, Collector, Sinks};
+use crate::udp;
 use crate::upstream::{SharedClusters, config::ClusterTable};
 use nuncio_reactor::{Address, Options as ReactorOptions, RawKey, Sender};
 use serde_json::{Map, Value};
@@ -122,6 +123,11 @@ impl Server {
     pub fn start(snapshot: Snapshot, options: Options) -> io::Result<Self> {
         let started = Instant::now();
         let snapshot = Arc::new(snapshot);
+        nuncio_reactor::return_large_blocks();
+        match nuncio_reactor::raise_descriptors() {
+            Ok(limit) => log::debug!("up to {limit} descriptors may be open"),
+            Err(error) => log::warn!("the limit of open descriptors cannot be raised: {error}"),
+        }
         let concurrency = options.concurrency.max(1);
         // Signals are blocked before any thread starts, so that they all come to this one.
         let mut reactor = Reactor::new(ReactorOptions::default())?;
@@ -135,10 +141,27 @@ impl Server {
                 })
             })
             .collect::<io::Result<Vec<_>>>()?;
+        let udp = snapshot
+            .udp_listeners
+            .iter()
+            .map(|config| {
+                udp::Bound::new(config, concurrency).map_err(|error| {
+                    io::Error::new(
+                        error.kind(),
+                        format!("cannot bind UDP listener '{}' to {}: {error}", config.name, config.address),
+                    )
+                })
+            })
+            .collect::<io::Result<Vec<_>>>()?;
+        let udp_logs = snapshot
+            .udp_listeners
+            .iter()
+            .flat_map(|listener| listener.proxy.access_log.iter().chain(&listener.proxy.proxy_access_log));
         let admin_log = snapshot.admin.iter().flat_map(|admin| &admin.access_log);
         let chains = snapshot.listeners.iter().flat_map(|listener| &listener.filter_chains);
-        let logs = chains.flat_map(|chain| &http_config(chain).access_log);
-        let flusher = Flusher::start(options.access_log, logs.chain(admin_log).map(|log| &log.sink))?;
+        let logs = chains.flat_map(|chain| chain.terminal.access_log());
+        let flusher =
+            Flusher::start(options.access_log, logs.chain(udp_logs).chain(admin_log).map(|log| &log.sink))?;
         let blocks: Vec<_> = (0..=concurrency).map(|_| Block::new(&snapshot.registry)).collect();
         let counts = Shared::new(&snapshot.listeners, snapshot.connection_limit, concurrency);
         // Block 0 is main's own.
@@ -153,10 +176,13 @@ impl Server {
         );
         let count = snapshot.listeners.len();
         let mut server = Self {
-            listeners: bound
-                .iter()
-                .flat_map(|bound| bound.addresses.iter().map(|at| (bound.config.name.clone(), at.clone())))
-                .collect(),
+            listeners: {
+                let bound = bound.iter().flat_map(|bound| {
+                    bound.addresses.iter().map(|at| (bound.config.name.clone(), at.clone()))
+                });
+                let udp = udp.iter().map(|udp| (udp.config.name.clone(), Address::Inet(udp.address)));
+                bound.chain(udp).collect()
+            },
             shared: SharedClusters::new(&snapshot.clusters),
             sinks: Sinks::open(&snapshot.stats.sinks)?,
             stats: Collector::new(&snapshot.registry, blocks),
@@ -175,7 +201,7 @@ impl Server {
             listening: vec![true; count],
         };
         server.start_admin()?;
-        server.start_workers(concurrency, bound, &counts)?;
+        server.start_workers(concurrency, bound, udp, &counts)?;
         server.count_start(concurrency);
         Ok(server)
     }
@@ -215,6 +241,7 @@ impl Server {
         &mut self,
         concurrency: usize,
         mut bound: Vec<Bound>,
+        mut udp: Vec<udp::Bound>,
         counts: &Shared,
     ) -> io::Result<()> {
         let reactors = (0..concurrency)
@@ -227,6 +254,13 @@ impl Server {
                 .iter_mut()
                 .map(|bound| (Arc::clone(&bound.config), bound.addresses.clone(), bound.take()))
                 .collect();
+            let udp = udp
+                .iter_mut()
+                .map(|bound| {
+                    let socket = bound.sockets.pop().expect("one for each worker");
+                    (Arc::clone(&bound.config), bound.address, socket)
+                })
+                .collect();
             let flusher = self.flusher.as_ref().expect("the flusher outlives the workers");
             let plan = worker::Plan {
                 index,
@@ -234,6 +268,7 @@ impl Server {
                 listeners,
                 counts: counts.clone(),
                 colleagues: Arc::clone(&colleagues),
+                udp,
                 clusters: self.snapshot.clusters.clone(),
                 shared: self.shared.clone(),
                 stats: self.stats.blocks()[index + 1].clone(),

@@ -59,11 +59,20 @@ pub enum Failure {
     },
 }
 
+/// Whoever began an attempt: which layer, and its key there.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Requester {
+    /// A request of the HTTP connection manager.
+    Stream(RawKey),
+    /// A TCP session that goes through a tunnel.
+    Session(RawKey),
+}
+
 /// Something that happened to an attempt.
 #[derive(Debug)]
 pub struct Event {
     /// Whoever began it.
-    pub requester: RawKey,
+    pub requester: Requester,
     /// Which attempt.
     pub attempt: AttemptKey,
     /// What.
@@ -111,7 +120,7 @@ pub struct Ask {
     /// The caller is internal.
     pub internal: bool,
     /// Whoever is told what happens.
-    pub requester: RawKey,
+    pub requester: Requester,
     /// Only a connection will do that has never been used.
     pub fresh: bool,
     /// The response's reader takes bytes that are not in memory.
@@ -138,7 +147,7 @@ pub struct Peer {
 /// One try of a request.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    pub(super) requester: RawKey,
+    pub(super) requester: Requester,
     pub(super) cluster: u32,
     pub(super) place: Place,
     /// Its caller is internal.

@@ -44,19 +44,18 @@ pub(super) struct Trunk {
     pub(super) attached: usize,
     /// The upstream's SETTINGS have come.
     pub(super) settled: bool,
+    /// How many streams it is taken to allow until then.
+    pub(super) assumed: usize,
     pub(super) vigil: Vigil,
     /// Since when there is no attempt.
     pub(super) idle_since: Time,
 }
 
-/// How many streams a server is taken to allow before it has said so.
-pub(super) const ASSUMED_STREAMS: usize = 100;
-
 impl Trunk {
     /// How many attempts may be added.
     pub(super) fn room(&self) -> usize {
         let free = self.codec.capacity().saturating_sub(self.unopened.len());
-        if self.settled { free } else { free.min(ASSUMED_STREAMS.saturating_sub(self.attached)) }
+        if self.settled { free } else { free.min(self.assumed.saturating_sub(self.attached)) }
     }
 }
 

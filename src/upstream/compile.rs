@@ -379,7 +379,12 @@ fn host(proto: &LbEndpoint, locality: &Locality, cx: &mut Cx<'_>) -> Option<Host
     cx.field("endpoint", |cx| {
         let address = cx.required("address", &endpoint.address)?;
         let address = cx.field("address", |cx| {
-            let (address, _) = self::address(address, cx)?;
+            // An endpoint may say UDP, which decides nothing, as in Envoy: what is spoken depends on who uses it.
+            let mut address = address.clone();
+            if let Some(address::Address::SocketAddress(socket)) = &mut address.address {
+                socket.set_protocol(Protocol::Tcp);
+            }
+            let (address, _) = self::address(&address, cx)?;
             if matches!(address, Address::Inet(address) if address.port() == 0) {
                 cx.field("socket_address", |cx| {
                     cx.error_at("port_value", "a port from 1 to 65535 is required")

@@ -5,7 +5,7 @@
 //! with the response: if the request was complete by then the connection is free for the next one, otherwise it
 //! is closed, since the rest of the request has no reader any more.
 
-use super::attempt::{Attempt, AttemptKey, Event, Failure, Peer, What};
+use super::attempt::{Attempt, AttemptKey, Event, Failure, Peer, Requester, What};
 use super::client::{Carrier, ClientKey, State};
 use super::config::{ClusterConfig, ClusterId};
 use super::manager::{By, Upstream, millis};
@@ -302,13 +302,19 @@ impl Upstream {
 
     /// Counts an interim response.
     pub(super) fn on_interim(&self, attempt: AttemptKey, status: u16, cx: &Cx<'_>) {
-        let Some(Attempt { cluster, internal, .. }) = self.attempts.get(attempt) else { return };
-        self.charge(ClusterId(*cluster), *internal, status, cx);
+        let Some(Attempt { cluster, internal, requester, .. }) = self.attempts.get(attempt) else { return };
+        if let Requester::Stream(_) = requester {
+            self.charge(ClusterId(*cluster), *internal, status, cx);
+        }
     }
 
     /// Counts a response.
     pub(super) fn on_head(&self, attempt: AttemptKey, head: &ResponseHead, cx: &Cx<'_>) {
-        let Some(Attempt { cluster, internal, place, .. }) = self.attempts.get(attempt) else { return };
+        let Some(Attempt { cluster, internal, place, requester, .. }) = self.attempts.get(attempt) else {
+            return;
+        };
+        // The answer about a tunnel is no answer to a request.
+        let Requester::Stream(_) = requester else { return };
         let cluster = ClusterId(*cluster);
         self.charge(cluster, *internal, head.status, cx);
         let stats = self.host_stats(cluster.0, place.host);

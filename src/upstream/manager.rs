@@ -3,19 +3,20 @@
 //! What goes over a connection that carries an attempt is in `exchange`. Pools are per host and worker; circuit
 //! breakers and the load of hosts are shared by all workers.
 
-use super::attempt::{Ask, Attempt, AttemptKey, Begin, Event, Failure, OfStream, Peer, What};
+use super::attempt::{Ask, Attempt, AttemptKey, Begin, Event, Failure, OfStream, Peer, Requester, What};
 use super::circuit::SharedClusters;
-use super::client::{ASSUMED_STREAMS, Carrier, Client, ClientKey, State};
+use super::client::{Carrier, Client, ClientKey, State};
 use super::config::{ClusterConfig, ClusterId, ClusterTable};
 use super::lb::Balancer;
 use super::pool::{Place, Pool, Waiting};
+use super::tcp::{Dialed, Line, LineKey};
 use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Notice, Owner, Rng, Task, Wake};
 use crate::stats::{ClusterStats, HostStats};
 use crate::tls::ClientTls;
 use nuncio_codec::{Version, h1};
 use nuncio_reactor::{RawKey, Slab, SlabKey};
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,14 +29,18 @@ pub struct Upstream {
     pub(super) clients: Slab<ClientKey, Client>,
     pub(super) attempts: Slab<AttemptKey, Attempt>,
     pub(super) events: VecDeque<Event>,
+    /// Raw connections.
+    pub(super) lines: Slab<LineKey, Line>,
+    pub(super) dialed: VecDeque<Dialed>,
+    names: HashMap<Box<[u8]>, ClusterId>,
 }
 
 /// One cluster on one worker.
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) config: Arc<ClusterConfig>,
-    tls: Option<ClientTls>,
-    balancer: Balancer,
+    pub(super) tls: Option<ClientTls>,
+    pub(super) balancer: Balancer,
     /// One for each host, priority and version of HTTP.
     pub(super) pools: Box<[[Pool; 4]]>,
 }
@@ -45,8 +50,10 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Who ended a connection.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) enum By {
+pub enum By {
+    /// This proxy.
     Us,
+    /// The host.
     Them,
 }
 
@@ -63,7 +70,19 @@ impl Upstream {
                 pools: config.hosts.iter().map(|_| Default::default()).collect(),
             })
             .collect();
-        Self { clusters, shared, clients: Slab::new(), attempts: Slab::new(), events: VecDeque::new() }
+        let names = table.clusters.iter().enumerate();
+        let names =
+            names.map(|(at, cluster)| (cluster.name.as_bytes().into(), ClusterId(at as u32))).collect();
+        Self {
+            clusters,
+            shared,
+            clients: Slab::new(),
+            attempts: Slab::new(),
+            events: VecDeque::new(),
+            lines: Slab::new(),
+            dialed: VecDeque::new(),
+            names,
+        }
     }
 
     /// Picks a host and a connection to it for one try of a request.
@@ -78,6 +97,9 @@ impl Upstream {
             return Begin::Refused { failure: Failure::NoHealthyHost, host: None };
         };
         let place = Place { host: host as u32, priority, h2: cluster.config.protocol.is_h2(version) };
+        // A tunnel gets a connection that nothing else is or was sent on: what a proxy makes of it after it has refused a
+        // tunnel cannot be known.
+        let fresh = fresh || (matches!(requester, Requester::Session(_)) && !place.h2);
         let stream = OfStream::default();
         let attempt = Attempt { requester, cluster: id.0, place, internal, bulk, client: None, stream };
         let shared = &shared.breakers[priority as usize];
@@ -118,6 +140,11 @@ impl Upstream {
         self.events.pop_front()
     }
 
+    /// The cluster of this name.
+    pub fn find(&self, name: &[u8]) -> Option<ClusterId> {
+        self.names.get(name).copied()
+    }
+
     /// The configuration of a cluster.
     pub fn cluster(&self, id: ClusterId) -> &ClusterConfig {
         &self.clusters[id.0 as usize].config
@@ -138,7 +165,7 @@ impl Upstream {
 
     /// Upstream connections and attempts that exist now.
     pub fn live(&self) -> (usize, usize) {
-        (self.clients.len(), self.attempts.len())
+        (self.clients.len(), self.attempts.len() + self.lines.len())
     }
 
     /// What all circuit breakers count at the moment.
@@ -338,7 +365,10 @@ impl Upstream {
         let (cluster, place) = (bound.cluster as usize, bound.place);
         let config = &self.clusters[cluster].config;
         carrier.state = match &mut carrier.carrier {
-            Carrier::H1(_) => State::Busy(attempt),
+            Carrier::H1(_) => {
+                carrier.last |= matches!(bound.requester, Requester::Session(_));
+                State::Busy(attempt)
+            }
             Carrier::H2(trunk) => {
                 if trunk.attached == 0 {
                     let (now, out) = (cx.reactor.now(), cx.io.output(carrier.conn));
@@ -415,7 +445,7 @@ impl Upstream {
         let Cluster { config, tls, pools, .. } = &mut self.clusters[cluster as usize];
         let pool = &mut pools[host as usize][place.lane()];
         let streams = config.http2.settings.max_concurrent_streams as usize;
-        if !pool.wants_connection(if h2 { streams.clamp(1, ASSUMED_STREAMS) } else { 1 }) {
+        if !pool.wants_connection(if h2 { streams.clamp(1, pool.assumed) } else { 1 }) {
             return Ok(());
         }
         // A host may always have one connection, or a request could wait for ever.
@@ -514,7 +544,7 @@ impl Upstream {
         }
     }
 
-    fn pool(&mut self, cluster: u32, place: Place) -> &mut Pool {
+    pub(super) fn pool(&mut self, cluster: u32, place: Place) -> &mut Pool {
         &mut self.clusters[cluster as usize].pools[place.host as usize][place.lane()]
     }
 
@@ -536,8 +566,8 @@ impl Upstream {
     }
 }
 
-/// Starts to make a connection to a host.
-fn connect(
+/// Starts to make a connection to a host, with TLS if the cluster has it.
+pub(super) fn connect(
     config: &ClusterConfig,
     host: u32,
     tls: Option<&mut ClientTls>,
@@ -575,7 +605,7 @@ pub(super) fn alarm(key: ClientKey) -> Task {
 }
 
 /// Envoy's words for a connection that could not be made.
-fn reason(when: &str, error: &io::Error) -> Cow<'static, str> {
+pub(super) fn reason(when: &str, error: &io::Error) -> Cow<'static, str> {
     let text = error.to_string();
     // The system's words, without Rust's number behind them.
     let words = text.split(" (os error").next().unwrap_or_default();

@@ -9,13 +9,16 @@ mod circuit;
 mod client;
 pub mod compile;
 pub mod config;
+mod datagrams;
 mod exchange;
 pub mod http2;
 mod lb;
 mod manager;
 mod multiplexed;
 mod pool;
+mod tcp;
 
-pub use attempt::{Ask, AttemptKey, Begin, Event, Failure, Peer, What};
+pub use attempt::{Ask, AttemptKey, Begin, Event, Failure, Peer, Requester, What};
 pub use circuit::{Remaining, SharedClusters};
-pub use manager::Upstream;
+pub use manager::{By, Upstream};
+pub use tcp::{Dial, DialFailure, Dialed, LineKey};

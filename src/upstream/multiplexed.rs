@@ -7,7 +7,7 @@
 use super::attempt::{Attempt, AttemptKey, Event, Failure, Parked, What};
 use super::client::{Carrier, ClientKey, State, Trunk};
 use super::http2::{self, Vigil, Watch};
-use super::manager::{By, Upstream, alarm};
+use super::manager::{By, Cluster, Upstream, alarm};
 use crate::io::{Close, Cx, Owner, Read, Task};
 use nuncio_codec::h2::{self, Code, OpenError, ResponseEvent};
 use nuncio_codec::{Buffer, HeaderId, HeaderMap, Method, RequestHead, ResponseHead};
@@ -23,7 +23,9 @@ impl Upstream {
     /// A connection has been made on which HTTP/2 is spoken.
     pub(super) fn begin_h2(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
         let Some(client) = self.clients.get_mut(key) else { return };
-        let config = &self.clusters[client.cluster as usize].config.http2;
+        let Cluster { config, pools, .. } = &self.clusters[client.cluster as usize];
+        let assumed = pools[client.place.host as usize][client.place.lane()].assumed;
+        let config = &config.http2;
         let now = cx.reactor.now();
         // Below the codec's own, so that whatever stops it is noticed here.
         cx.io.set_output_limit(client.conn, config.settings.output_limit / 2);
@@ -37,6 +39,7 @@ impl Upstream {
             unopened: Vec::new(),
             attached: 0,
             settled: false,
+            assumed,
             vigil,
             idle_since: now,
         }));
@@ -398,6 +401,11 @@ impl Upstream {
             ResponseEvent::Settings => {
                 if let Some((trunk, ..)) = self.trunk(key) {
                     trunk.settled = true;
+                    let streams = trunk.codec.peer().max_concurrent_streams;
+                    if let Some(client) = self.clients.get(key) {
+                        let (cluster, place) = (client.cluster, client.place);
+                        self.pool(cluster, place).learn(streams);
+                    }
                 }
                 self.open_parked(key, cx);
                 self.after_settings(key, cx);
