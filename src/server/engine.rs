@@ -231,10 +231,9 @@ impl Engine {
                 self.listeners.on_task(task, cx!(self));
                 self.hand_over();
             }
-            Layer::UdpListener => {
-                self.udp.on_listener(task.key, &mut self.upstream, self.http.logger(), cx!(self));
+            Layer::UdpListener | Layer::Udp => {
+                self.udp.on_task(task, &mut self.upstream, self.http.logger(), cx!(self));
             }
-            Layer::Udp => self.udp.on_task(task, &mut self.upstream, self.http.logger(), cx!(self)),
             Layer::Server => {}
         }
     }

@@ -198,9 +198,9 @@ impl Simulation {
         let entrance = Entrance {
             buffer_limit: listener.buffer_limit,
             filter_chain: "",
-            secure: false,
             inbound: false,
             drains_when_sick: false,
+            secure: false,
         };
         let entry = engine.enter(&listener.filter_chains[0], &entrance);
         Self {

@@ -199,6 +199,41 @@ fn large_blocks_are_moved_not_copied() {
 }
 
 #[test]
+fn large_parts_are_moved_not_copied() {
+    let mut from = Buffer::from(&vec![7; LARGE][..]);
+    let address = from.front().as_ptr() as usize;
+    let mut parts: Vec<Buffer> = (0..4).map(|_| Buffer::new()).collect();
+    for part in &mut parts {
+        part.append(b"head");
+        part.move_from(&mut from, LARGE / 4);
+    }
+    assert!(from.is_empty());
+    for (at, part) in parts.iter().enumerate() {
+        let moved = part.chunks().nth(1).expect("a second block");
+        assert_eq!((moved.as_ptr() as usize, moved.len()), (address + at * LARGE / 4, LARGE / 4));
+    }
+    // What one of them gets more does not overwrite another.
+    parts[0].append(b"tail");
+    assert!(parts[1].chunks().nth(1).is_some_and(|moved| moved.iter().all(|byte| *byte == 7)));
+    // The memory goes back with the last.
+    parts.truncate(1);
+    assert_eq!(pool_stats().large_outstanding, 1);
+    parts.clear();
+    assert_eq!(pool_stats().large_outstanding, 0);
+}
+
+#[test]
+fn small_parts_do_not_keep_a_large_block() {
+    let mut from = Buffer::from(&vec![7; LARGE][..]);
+    let mut part = Buffer::new();
+    part.move_from(&mut from, LARGE / 8);
+    drop(from);
+    part.drain(LARGE / 8 - 100);
+    part.compact();
+    assert_eq!((pool_stats().large_outstanding, pool_stats().small_outstanding), (0, 1));
+}
+
+#[test]
 fn small_pieces_are_gathered() {
     let mut buffer = Buffer::new();
     for _ in 0..100 {
