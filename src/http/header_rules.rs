@@ -18,7 +18,7 @@ pub(super) fn check(head: &mut RequestHead, config: &HcmConfig, local: Option<&A
         && head.headers.iter().any(|header| header.name.contains(&b'_'))
     {
         if config.underscores == Underscores::Reject {
-            return Some(Cause::Underscore);
+            return Some(Cause::Underscore { h2: head.version == Version::H2 });
         }
         head.headers.retain(|header| !header.name.contains(&b'_'));
     }

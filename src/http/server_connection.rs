@@ -86,7 +86,7 @@ impl ServerConnection {
     }
 
     /// How many streams have not ended.
-    fn stream_count(&self) -> usize {
+    pub(super) fn stream_count(&self) -> usize {
         match &self.codec {
             Codec::H1(_) => usize::from(self.stream.is_some()),
             Codec::H2(multiplex) => multiplex.streams.len(),

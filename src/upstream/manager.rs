@@ -163,6 +163,11 @@ impl Upstream {
         })
     }
 
+    /// Whether an attempt has neither failed nor come to its end.
+    pub fn is_live(&self, key: AttemptKey) -> bool {
+        self.attempts.contains(key)
+    }
+
     /// Upstream connections and attempts that exist now.
     pub fn live(&self) -> (usize, usize) {
         (self.clients.len(), self.attempts.len() + self.lines.len())
