@@ -326,12 +326,14 @@ pub struct Downstream<'a> {
     pub connection_id: u64,
     /// Name of the filter chain; may be empty.
     pub filter_chain: &'a str,
+    /// Its TLS.
+    pub tls: Option<&'a TlsInfo>,
+    /// Why its TLS has failed; may be empty.
+    pub transport_failure: &'a str,
     /// The name that the client has asked for in TLS; empty if it has not.
     pub server_name: &'a str,
     /// What filters have left.
     pub filter_state: Option<&'a FilterState>,
-    /// Its TLS.
-    pub tls: Option<&'a TlsInfo>,
     /// Where the connection comes from, and what was learnt of it.
     pub provenance: Option<&'a Provenance>,
 }

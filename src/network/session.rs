@@ -180,7 +180,7 @@ impl Network {
             let read = cx.io.read(down);
             if matches!(read, Read::Data(_) | Read::Eof)
                 && session.info.is_guarded()
-                && let Err(denial) = session.info.admit(cx)
+                && let Err(denial) = session.info.admit(down, cx)
             {
                 break denial.delay.map_or(Close::Now, Close::After);
             }

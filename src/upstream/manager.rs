@@ -592,7 +592,7 @@ impl Upstream {
     }
 }
 
-/// Starts to make a connection to a host.
+/// Starts to make a connection to a host, with TLS if the cluster has it.
 pub(super) fn connect(
     config: &ClusterConfig,
     host: u32,

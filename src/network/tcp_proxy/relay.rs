@@ -140,7 +140,7 @@ impl Session {
                     if side == Side::Down {
                         tcp.received += n as u64;
                         if info.is_guarded()
-                            && let Err(denial) = info.admit(cx)
+                            && let Err(denial) = info.admit(down, cx)
                         {
                             return Round::Over(End::Denied(denial));
                         }
@@ -153,7 +153,7 @@ impl Session {
                 Read::Eof => {
                     if side == Side::Down
                         && info.is_guarded()
-                        && let Err(denial) = info.admit(cx)
+                        && let Err(denial) = info.admit(down, cx)
                     {
                         return Round::Over(End::Denied(denial));
                     }
@@ -195,7 +195,7 @@ impl Session {
                     tcp.received += n as u64;
                     tcp.last = cx.reactor.now();
                     if info.is_guarded()
-                        && let Err(denial) = info.admit(cx)
+                        && let Err(denial) = info.admit(down, cx)
                     {
                         return Round::Over(End::Denied(denial));
                     }

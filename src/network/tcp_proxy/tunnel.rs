@@ -144,7 +144,7 @@ impl Network {
             let read = cx.io.read(down);
             if matches!(read, Read::Data(_) | Read::Eof)
                 && info.is_guarded()
-                && let Err(denial) = info.admit(cx)
+                && let Err(denial) = info.admit(down, cx)
             {
                 return self.end(key, End::Denied(denial), upstream, cx);
             }
@@ -183,6 +183,7 @@ impl Network {
             tcp.host = Some(peer.host);
             tcp.local = peer.local;
             tcp.up_id = peer.connection;
+            tcp.tls = peer.tls;
         }
         let (Kind::Tcp(tcp), Some(config)) = (&session.kind, session.tunnel()) else { return };
         let view = super::view::view(session, tcp, chain, "", upstream, cx);
