@@ -38,6 +38,10 @@ pub(super) struct Session {
 
 /// What ends the chain.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all sessions are the TCP proxy's, and they lie in a slab"
+)]
 pub(super) enum Kind {
     /// It is only being turned away.
     Nothing,
