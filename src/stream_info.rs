@@ -4,6 +4,7 @@
 //! nothing here is kept while a request runs.
 
 use crate::filter_state::FilterState;
+use crate::io::Provenance;
 use crate::tls::TlsInfo;
 use nuncio_codec::{HeaderMap, Method, RequestHead, ResponseHead, Version};
 use nuncio_reactor::Address;
@@ -333,6 +334,8 @@ pub struct Downstream<'a> {
     pub server_name: &'a str,
     /// What filters have left.
     pub filter_state: Option<&'a FilterState>,
+    /// Where the connection comes from, and what was learnt of it.
+    pub provenance: Option<&'a Provenance>,
 }
 
 /// The route of a stream.

@@ -194,6 +194,7 @@ pub(super) fn origin<'a>(
         transport_failure: "",
         server_name: connection.info.provenance.server_name(),
         filter_state: connection.info.filter_state(),
+        provenance: Some(&connection.info.provenance),
     };
     Origin { start, stream_id, downstream }
 }

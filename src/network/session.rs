@@ -162,6 +162,8 @@ impl Network {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let down = session.down;
         let mut budget = READ_BUDGET;
+        // What listener filters have read, too.
+        cx.io.forward(down, down);
         let how = loop {
             if cx.io.is_finished(down) {
                 break Close::Now;

@@ -86,6 +86,7 @@ fn write(record: Record<'_>, logs: &[Log], logger: &mut Logger, cx: &Cx<'_>) {
             tls: None,
             transport_failure: "",
             filter_state: None,
+            provenance: None,
         },
         route: None,
         upstream,

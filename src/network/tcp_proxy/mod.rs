@@ -170,3 +170,28 @@ impl Flow {
         Self { ended: false, paused: false, passed: 0, haul: Haul::Copy(0), meters }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_changes_with_what_is_carried() {
+        let mut haul = Haul::Copy(0);
+        let mut after = |sizes: &[usize]| {
+            sizes.iter().for_each(|n| haul.note(*n));
+            matches!(haul, Haul::Splice(_))
+        };
+        assert!(!after(&[LARGE, LARGE]));
+        assert!(!after(&[100]), "one small read begins anew");
+        assert!(!after(&[LARGE, LARGE]));
+        assert!(after(&[LARGE]));
+        assert!(
+            after(&[SMALL - 1, SMALL - 1, SMALL, SMALL - 1, SMALL - 1]),
+            "what is between counts as large"
+        );
+        assert!(!after(&[1]));
+        assert!(!after(&[SMALL, LARGE - 1, LARGE, LARGE]));
+        assert!(after(&[usize::MAX]));
+    }
+}

@@ -34,7 +34,7 @@ impl Network {
         upstream: &mut Upstream,
         cx: &mut Cx<'_>,
     ) -> Asked {
-        let Some(Session { kind: Kind::Tcp(tcp), .. }) = self.sessions.get_mut(key) else {
+        let Some(Session { kind: Kind::Tcp(tcp), info, .. }) = self.sessions.get_mut(key) else {
             return Asked::Over(CONNECT_FAILED);
         };
         let ask = Ask {
@@ -45,6 +45,7 @@ impl Network {
             fresh: false,
             bulk: false,
             version: Version::Http11,
+            client: Some(&info.provenance),
         };
         match upstream.begin(ask, cx) {
             Begin::Ready(attempt) => {

@@ -75,6 +75,7 @@ pub(super) fn view<'a>(
             transport_failure: cx.io.tls_failure(session.down),
             server_name: provenance.server_name(),
             filter_state: session.info.filter_state(),
+            provenance: Some(provenance),
         },
         route: None,
         upstream: tcp.cluster.map(|cluster| UpstreamInfo {
