@@ -387,6 +387,8 @@ impl<'a> Downstream<'a> {
             filter_chain,
             server_name: provenance.server_name(),
             filter_state,
+            tls: None,
+            transport_failure: "",
             provenance: Some(provenance),
         }
     }

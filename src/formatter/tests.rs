@@ -231,6 +231,7 @@ fn a_session_has_no_request_and_several_flags() {
         let mut flags = Flags::default();
         let session = SessionInfo {
             moment: "TcpConnectionEnd",
+            protocol: None,
             flags,
             termination: "denied [p]",
             downstream_close: "idle",

@@ -91,6 +91,7 @@ pub(super) fn view<'a>(
         }),
         session: Some(SessionInfo {
             moment,
+            protocol: None,
             flags: tcp.flags,
             termination: tcp.termination.as_deref().unwrap_or_default(),
             downstream_close: tcp.reason.0,
