@@ -3,9 +3,12 @@
 //! A view is put together on demand from the state of the connection manager and the router, and borrows all of it;
 //! nothing here is kept while a request runs.
 
-use nuncio_codec::{HeaderMap, RequestHead, ResponseHead};
+use crate::filter_state::FilterState;
+use crate::tls::TlsInfo;
+use nuncio_codec::{HeaderMap, Method, RequestHead, ResponseHead, Version};
 use nuncio_reactor::Address;
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 /// A response flag of the access log: why a response is not simply the upstream's.
@@ -16,39 +19,41 @@ pub enum Flag {
     NoHealthyUpstream,
     UpstreamRequestTimeout,
     LocalReset,
+    UpstreamRemoteReset,
     UpstreamConnectionFailure,
     UpstreamConnectionTermination,
     UpstreamOverflow,
     NoRouteFound,
     DownstreamConnectionTermination,
+    UpstreamRetryLimitExceeded,
     StreamIdleTimeout,
     DownstreamProtocolError,
     UpstreamProtocolError,
     UpstreamMaxStreamDurationReached,
     NoClusterFound,
     DurationTimeout,
-    UpstreamRemoteReset,
     DownstreamRemoteReset,
 }
 
 impl Flag {
-    /// All but `None`.
-    pub const ALL: [Self; 16] = [
+    /// All but `None`, in the order in which they are shown.
+    pub const ALL: [Self; 17] = [
         Self::NoHealthyUpstream,
         Self::UpstreamRequestTimeout,
         Self::LocalReset,
+        Self::UpstreamRemoteReset,
         Self::UpstreamConnectionFailure,
         Self::UpstreamConnectionTermination,
         Self::UpstreamOverflow,
         Self::NoRouteFound,
         Self::DownstreamConnectionTermination,
+        Self::UpstreamRetryLimitExceeded,
         Self::StreamIdleTimeout,
         Self::DownstreamProtocolError,
-        Self::UpstreamProtocolError,
         Self::UpstreamMaxStreamDurationReached,
-        Self::NoClusterFound,
         Self::DurationTimeout,
-        Self::UpstreamRemoteReset,
+        Self::UpstreamProtocolError,
+        Self::NoClusterFound,
         Self::DownstreamRemoteReset,
     ];
 
@@ -59,18 +64,19 @@ impl Flag {
             Self::NoHealthyUpstream => ("UH", "NoHealthyUpstream"),
             Self::UpstreamRequestTimeout => ("UT", "UpstreamRequestTimeout"),
             Self::LocalReset => ("LR", "LocalReset"),
+            Self::UpstreamRemoteReset => ("UR", "UpstreamRemoteReset"),
             Self::UpstreamConnectionFailure => ("UF", "UpstreamConnectionFailure"),
             Self::UpstreamConnectionTermination => ("UC", "UpstreamConnectionTermination"),
             Self::UpstreamOverflow => ("UO", "UpstreamOverflow"),
             Self::NoRouteFound => ("NR", "NoRouteFound"),
             Self::DownstreamConnectionTermination => ("DC", "DownstreamConnectionTermination"),
+            Self::UpstreamRetryLimitExceeded => ("URX", "UpstreamRetryLimitExceeded"),
             Self::StreamIdleTimeout => ("SI", "StreamIdleTimeout"),
             Self::DownstreamProtocolError => ("DPE", "DownstreamProtocolError"),
             Self::UpstreamProtocolError => ("UPE", "UpstreamProtocolError"),
             Self::UpstreamMaxStreamDurationReached => ("UMSDR", "UpstreamMaxStreamDurationReached"),
             Self::NoClusterFound => ("NC", "NoClusterFound"),
             Self::DurationTimeout => ("DT", "DurationTimeout"),
-            Self::UpstreamRemoteReset => ("UR", "UpstreamRemoteReset"),
             Self::DownstreamRemoteReset => ("DR", "DownstreamRemoteReset"),
         }
     }
@@ -138,6 +144,27 @@ impl<'a> Metadata<'a> {
     }
 }
 
+/// Some response flags.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flags(u32);
+
+impl Flags {
+    /// Adds one.
+    pub fn add(&mut self, flag: Flag) {
+        self.0 |= 1 << flag as u32;
+    }
+
+    /// Whether one is among them.
+    pub fn contains(self, flag: Flag) -> bool {
+        self.0 & (1 << flag as u32) != 0
+    }
+
+    /// All of them, in the order in which they are shown.
+    pub fn iter(self) -> impl Iterator<Item = Flag> {
+        Flag::ALL.into_iter().filter(move |flag| self.contains(*flag))
+    }
+}
+
 /// A stream, as far as it has come.
 #[derive(Clone, Debug)]
 pub struct StreamInfo<'a> {
@@ -175,6 +202,72 @@ pub struct StreamInfo<'a> {
     pub route: Option<RouteInfo<'a>>,
     /// The upstream, once there is a cluster.
     pub upstream: Option<UpstreamInfo<'a>>,
+    /// What there is to say of a TCP session, which has no request.
+    pub session: Option<SessionInfo<'a>>,
+}
+
+impl StreamInfo<'_> {
+    /// Whether it ended for this reason.
+    pub fn has_flag(&self, flag: Flag) -> bool {
+        self.session.as_ref().map_or(self.flag == flag, |session| session.flags.contains(flag))
+    }
+
+    /// Whether it ended for any reason.
+    pub fn has_flags(&self) -> bool {
+        self.session.as_ref().map_or(self.flag != Flag::None, |session| session.flags != Flags::default())
+    }
+}
+
+/// The request of what has none.
+pub fn no_request() -> &'static RequestHead {
+    static NONE: LazyLock<RequestHead> = LazyLock::new(|| RequestHead {
+        version: Version::Http11,
+        method: Method::Other,
+        headers: HeaderMap::new(),
+    });
+    &NONE
+}
+
+/// A TCP session.
+#[derive(Clone, Debug, Default)]
+pub struct SessionInfo<'a> {
+    /// Which of its moments this is (`%ACCESS_LOG_TYPE%`).
+    pub moment: &'static str,
+    /// Why it ended.
+    pub flags: Flags,
+    /// Why a filter ended it; may be empty.
+    pub termination: &'a str,
+    /// Why we closed the downstream connection; empty if we did not.
+    pub downstream_close: &'a str,
+    /// Why we closed the upstream connection; empty if we did not.
+    pub upstream_close: &'a str,
+    /// How the downstream connection ended.
+    pub downstream_end: CloseType,
+    /// How the upstream connection ended.
+    pub upstream_end: CloseType,
+}
+
+/// How a connection ended, as far as resets go.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum CloseType {
+    /// Without.
+    #[default]
+    Normal,
+    /// By a reset from us.
+    LocalReset,
+    /// By a reset from the peer.
+    RemoteReset,
+}
+
+impl CloseType {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "Normal",
+            Self::LocalReset => "LocalReset",
+            Self::RemoteReset => "RemoteReset",
+        }
+    }
 }
 
 /// Milestones of a stream, counted from its start; `None` for what has not happened.
@@ -232,6 +325,12 @@ pub struct Downstream<'a> {
     pub connection_id: u64,
     /// Name of the filter chain; may be empty.
     pub filter_chain: &'a str,
+    /// The name that the client has asked for in TLS; empty if it has not.
+    pub server_name: &'a str,
+    /// What filters have left.
+    pub filter_state: Option<&'a FilterState>,
+    /// Its TLS.
+    pub tls: Option<&'a TlsInfo>,
 }
 
 /// The route of a stream.
@@ -261,5 +360,7 @@ pub struct UpstreamInfo<'a> {
     /// Why no connection could be made; empty if it could.
     pub transport_failure: &'a str,
     /// The protocol that is spoken with it; `None` before there is a connection.
-    pub protocol: Option<nuncio_codec::Version>,
+    pub protocol: Option<Version>,
+    /// TLS of the connection to it.
+    pub tls: Option<&'a TlsInfo>,
 }

@@ -5,9 +5,10 @@
 //! by it.
 
 use std::ops::{Add, Sub};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
-/// A point in time: nanoseconds since an arbitrary origin, monotonic within one reactor's clock.
+/// A point in time: nanoseconds since an arbitrary origin, which is the same for all reactors with a real clock.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(u64);
 
@@ -73,6 +74,9 @@ pub(crate) struct Cached {
     wall_read: Time,
 }
 
+/// Where real time begins: for all reactors of the process, so that they can compare.
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
 /// How long the wall clock is carried on by the monotonic one before it is read again.
 const WALL_AGE: Duration = Duration::from_millis(500);
 
@@ -80,7 +84,7 @@ impl Cached {
     pub(crate) fn new(clock: Clock) -> Self {
         Self {
             fake: matches!(clock, Clock::Fake),
-            origin: Instant::now(),
+            origin: *ORIGIN,
             now: Time::ZERO,
             wall: SystemTime::now(),
             wall_read: Time::ZERO,

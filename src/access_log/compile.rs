@@ -160,8 +160,8 @@ fn comparison(proto: Option<&ComparisonFilter>, cx: &mut Cx<'_>) -> Option<Compa
 /// A response flag by its short name; one that is never given here matches nothing.
 fn flag(name: &str, cx: &mut Cx<'_>) -> Option<Option<Flag>> {
     /// Flags of Envoy for what there is not.
-    const OTHERS: [&str; 15] =
-        ["LH", "UR", "DI", "FI", "RL", "UAEX", "RLSE", "URX", "IH", "RFCF", "NFCF", "OM", "DF", "DO", "DR"];
+    const OTHERS: [&str; 13] =
+        ["LH", "DI", "FI", "RL", "UAEX", "RLSE", "IH", "RFCF", "NFCF", "OM", "DF", "DO", "DR"];
     let found = Flag::ALL.iter().find(|flag| flag.names().0 == name);
     if found.is_none() && !OTHERS.contains(&name) {
         cx.error(format!("`{name}` is no response flag"));

@@ -69,8 +69,8 @@ impl Filter {
             Self::All(filters) => filters.iter().all(|filter| filter.accepts(info)),
             Self::Any(filters) => filters.iter().any(|filter| filter.accepts(info)),
             Self::Header(matcher) => matcher.matches(&info.request.headers),
-            Self::Flags(flags) if flags.is_empty() => info.flag != Flag::None,
-            Self::Flags(flags) => flags.contains(&info.flag),
+            Self::Flags(flags) if flags.is_empty() => info.has_flags(),
+            Self::Flags(flags) => flags.iter().any(|flag| info.has_flag(*flag)),
         }
     }
 }

@@ -47,6 +47,11 @@ impl Logger {
         Self { flusher, sinks: Vec::new() }
     }
 
+    /// Another logger without sinks, for the same flusher.
+    pub fn sibling(&self) -> Self {
+        Self::new(self.flusher.clone())
+    }
+
     /// A handle for lines of this access log; logs to the same sink share its buffer.
     pub fn open(&mut self, config: &AccessLogConfig) -> Log {
         let found = self.sinks.iter().position(|lines| *lines.sink == config.sink);

@@ -5,10 +5,13 @@
 
 use super::diagnostics::Diagnostics;
 use super::runtime::Runtime;
+use crate::network::{BucketSettings, TokenBucket};
 use crate::stats::Registry;
 use crate::upstream::config::ClusterTable;
 use prost::{Message, Name};
 use prost_types::{Any, Duration as ProtoDuration};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The place in the configuration, somewhere to complain, and what has been compiled so far.
@@ -32,6 +35,8 @@ pub struct Cx<'a> {
     /// Names of the clusters that are wrong in themselves: naming one is no further error. An empty name stands
     /// for a cluster that may have any name.
     pub broken_clusters: Vec<String>,
+    /// Token buckets that filters share, by their key.
+    pub buckets: HashMap<(String, BucketSettings), Arc<TokenBucket>>,
 }
 
 impl<'a> Cx<'a> {
@@ -46,6 +51,7 @@ impl<'a> Cx<'a> {
             runtime: Runtime::default(),
             clusters: ClusterTable::default(),
             broken_clusters: Vec::new(),
+            buckets: HashMap::new(),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use super::query::{decoded_parameter, without_query};
 use super::time::TimeFormat;
-use crate::stream_info::{MetadataValue, StreamInfo, Times};
+use super::tls;
+use crate::stream_info::{Flag, MetadataValue, StreamInfo, Times};
 use nuncio_codec::{HeaderId, HeaderKey, HeaderMap, Version};
 use nuncio_reactor::Address;
 use std::io::Write;
@@ -42,10 +43,16 @@ enum Source {
     Address(End, Part),
     /// Of a namespace: all, or what these names lead to.
     Metadata(Box<str>, Vec<Box<str>>),
-    LogType,
+    Tls(tls::Side, tls::Field),
+    Validity(tls::Validity),
     /// Known when the configuration is compiled.
     Fixed(Box<[u8]>),
     UniqueId,
+    /// An object of the filter state; typed, or its text.
+    FilterState {
+        name: Box<str>,
+        typed: bool,
+    },
     /// What cannot exist here.
     Nothing,
 }
@@ -86,6 +93,13 @@ enum Text {
     FilterChain,
     LocalReplyBody,
     StreamId,
+    ServerName,
+    LogType,
+    Termination,
+    DownstreamClose,
+    UpstreamClose,
+    DownstreamEnd,
+    UpstreamEnd,
 }
 
 #[derive(Copy, Clone, Debug)]
@@ -155,7 +169,8 @@ const PLAIN: &[(&str, Source)] = &[
     ("RESPONSE_CODE_DETAILS", Source::Text(Text::Details)),
     ("RESPONSE_FLAGS", Source::Text(Text::Flags)),
     ("RESPONSE_FLAGS_LONG", Source::Text(Text::FlagsLong)),
-    ("CONNECTION_TERMINATION_DETAILS", Source::Nothing),
+    ("CONNECTION_TERMINATION_DETAILS", Source::Text(Text::Termination)),
+    ("ACCESS_LOG_TYPE", Source::Text(Text::LogType)),
     ("BYTES_RECEIVED", Source::Number(Number::BytesReceived)),
     ("BYTES_SENT", Source::Number(Number::BytesSent)),
     ("REQUEST_HEADERS_BYTES", Source::Number(Number::RequestHeaders)),
@@ -206,44 +221,17 @@ const PLAIN: &[(&str, Source)] = &[
     ("LOCAL_REPLY_BODY", Source::Text(Text::LocalReplyBody)),
     ("UNIQUE_ID", Source::UniqueId),
     ("GRPC_STATUS_NUMBER", Source::GrpcStatus { of: Head::Trailers, number: true, snake: false }),
-    // There is no TLS, no tracing, and no failure of what there is not.
-    ("REQUESTED_SERVER_NAME", Source::Nothing),
+    ("REQUESTED_SERVER_NAME", Source::Text(Text::ServerName)),
+    ("DOWNSTREAM_LOCAL_CLOSE_REASON", Source::Text(Text::DownstreamClose)),
+    ("UPSTREAM_LOCAL_CLOSE_REASON", Source::Text(Text::UpstreamClose)),
+    ("UPSTREAM_DETECTED_CLOSE_TYPE", Source::Text(Text::UpstreamEnd)),
+    ("DOWNSTREAM_DETECTED_CLOSE_TYPE", Source::Text(Text::DownstreamEnd)),
+    // There is no tracing, and no failure of what there is not.
     ("DOWNSTREAM_TRANSPORT_FAILURE_REASON", Source::Nothing),
-    ("DOWNSTREAM_LOCAL_CLOSE_REASON", Source::Nothing),
-    ("UPSTREAM_LOCAL_CLOSE_REASON", Source::Nothing),
-    ("UPSTREAM_DETECTED_CLOSE_TYPE", Source::Nothing),
-    ("DOWNSTREAM_DETECTED_CLOSE_TYPE", Source::Nothing),
     ("TRACE_ID", Source::Nothing),
     ("SPAN_ID", Source::Nothing),
     ("TLS_JA3_FINGERPRINT", Source::Nothing),
     ("TLS_JA4_FINGERPRINT", Source::Nothing),
-    ("DOWNSTREAM_TLS_SESSION_ID", Source::Nothing),
-    ("DOWNSTREAM_TLS_CIPHER", Source::Nothing),
-    ("DOWNSTREAM_TLS_VERSION", Source::Nothing),
-    ("DOWNSTREAM_PEER_FINGERPRINT_256", Source::Nothing),
-    ("DOWNSTREAM_PEER_FINGERPRINT_1", Source::Nothing),
-    ("DOWNSTREAM_PEER_SERIAL", Source::Nothing),
-    ("DOWNSTREAM_PEER_CERT", Source::Nothing),
-    ("DOWNSTREAM_PEER_SUBJECT", Source::Nothing),
-    ("DOWNSTREAM_PEER_ISSUER", Source::Nothing),
-    ("DOWNSTREAM_PEER_URI_SAN", Source::Nothing),
-    ("DOWNSTREAM_PEER_DNS_SAN", Source::Nothing),
-    ("DOWNSTREAM_PEER_IP_SAN", Source::Nothing),
-    ("DOWNSTREAM_PEER_EMAIL_SAN", Source::Nothing),
-    ("DOWNSTREAM_LOCAL_SUBJECT", Source::Nothing),
-    ("DOWNSTREAM_LOCAL_URI_SAN", Source::Nothing),
-    ("DOWNSTREAM_LOCAL_DNS_SAN", Source::Nothing),
-    ("DOWNSTREAM_LOCAL_IP_SAN", Source::Nothing),
-    ("DOWNSTREAM_LOCAL_EMAIL_SAN", Source::Nothing),
-    ("UPSTREAM_TLS_SESSION_ID", Source::Nothing),
-    ("UPSTREAM_TLS_CIPHER", Source::Nothing),
-    ("UPSTREAM_TLS_VERSION", Source::Nothing),
-    ("UPSTREAM_PEER_SUBJECT", Source::Nothing),
-    ("UPSTREAM_PEER_ISSUER", Source::Nothing),
-    ("UPSTREAM_PEER_CERT", Source::Nothing),
-    ("UPSTREAM_PEER_URI_SAN", Source::Nothing),
-    ("UPSTREAM_PEER_DNS_SAN", Source::Nothing),
-    ("UPSTREAM_PEER_IP_SAN", Source::Nothing),
 ];
 
 /// Operators with arguments, for messages.
@@ -263,7 +251,6 @@ const WITH_ARGUMENTS: &[&str] = &[
     "COMMON_DURATION",
     "ENVIRONMENT",
     "HOSTNAME",
-    "ACCESS_LOG_TYPE",
     "DYNAMIC_METADATA",
     "CLUSTER_METADATA",
     "UPSTREAM_METADATA",
@@ -279,11 +266,13 @@ const WITH_ARGUMENTS: &[&str] = &[
 impl Operator {
     /// An operator by its name, the text in its parentheses and the number behind its colon.
     pub(super) fn parse(name: &str, arguments: Option<&str>, limit: Option<usize>) -> Result<Self, String> {
-        let source = if let Some((_, source)) = PLAIN.iter().find(|(known, _)| *known == name) {
+        let plain = PLAIN.iter().find(|(known, _)| *known == name).map(|(_, source)| source.clone());
+        let plain = plain.or_else(|| tls::plain(name).map(|(side, field)| Source::Tls(side, field)));
+        let source = if let Some(source) = plain {
             if arguments.is_some() {
                 return Err(format!("%{name}% takes no arguments"));
             }
-            source.clone()
+            source
         } else {
             with_arguments(name, arguments)?
         };
@@ -368,29 +357,39 @@ fn with_arguments(name: &str, arguments: Option<&str>) -> Result<Source, String>
             Ok(Source::Fixed(value.into_bytes().into()))
         }
         "HOSTNAME" => Ok(Source::Fixed(hostname().into())),
-        "ACCESS_LOG_TYPE" => Ok(Source::LogType),
         "DYNAMIC_METADATA" => {
             let mut parts = required("a namespace")?.split(':');
             let namespace = parts.next().unwrap_or_default().into();
             Ok(Source::Metadata(namespace, parts.map(Into::into).collect()))
         }
-        "CLUSTER_METADATA" | "UPSTREAM_METADATA" | "METADATA" | "FILTER_STATE" | "UPSTREAM_FILTER_STATE" => {
+        "CLUSTER_METADATA" | "UPSTREAM_METADATA" | "METADATA" | "UPSTREAM_FILTER_STATE" => {
             required("a name").map(|_| Source::Nothing)
         }
-        "DOWNSTREAM_PEER_CERT_V_START"
-        | "DOWNSTREAM_PEER_CERT_V_END"
-        | "UPSTREAM_PEER_CERT_V_START"
-        | "UPSTREAM_PEER_CERT_V_END" => Ok(Source::Nothing),
+        "FILTER_STATE" => filter_state(required("the name of an object")?),
         _ => {
+            if let Some(validity) = tls::Validity::parse(name, arguments) {
+                return validity.map(Source::Validity);
+            }
             let known: Vec<_> = PLAIN
                 .iter()
                 .map(|(name, _)| *name)
+                .chain(tls::PLAIN.iter().map(|(name, ..)| *name))
                 .chain(WITH_ARGUMENTS.iter().copied())
                 .map(str::to_owned)
                 .collect();
             Err(format!("`%{name}%` is no operator.{}", crate::config::hint(name, &known)))
         }
     }
+}
+
+fn filter_state(arguments: &str) -> Result<Source, String> {
+    let (name, form) = arguments.split_once(':').unwrap_or((arguments, "TYPED"));
+    let typed = match form {
+        "TYPED" => true,
+        "PLAIN" => false,
+        other => return Err(format!("`{other}` is neither PLAIN nor TYPED; objects have no fields here")),
+    };
+    Ok(Source::FilterState { name: name.into(), typed })
 }
 
 fn path(arguments: &str) -> Result<Source, String> {
@@ -448,7 +447,7 @@ fn hostname() -> Vec<u8> {
 
 impl Source {
     fn is_text(&self) -> bool {
-        !matches!(self, Self::Number(_) | Self::Took(..) | Self::Time(..))
+        !matches!(self, Self::Number(_) | Self::Took(..) | Self::Time(..) | Self::Validity(_))
     }
 
     fn write(&self, info: &StreamInfo<'_>, out: &mut Vec<u8>) -> bool {
@@ -501,11 +500,18 @@ impl Source {
                 Some(MetadataValue::Text(text)) => put(Some(text.as_bytes()), out),
                 Some(MetadataValue::Number(number)) => put_number(number.into(), out),
             },
-            Self::LogType => put(Some(info.occasion.name().as_bytes()), out),
+            Self::Tls(side, field) => field.write(*side, info, out),
+            Self::Validity(validity) => validity.write(info, out),
             Self::Fixed(text) => put(Some(text), out),
             Self::UniqueId => {
                 let mut rng = crate::io::Rng::new();
                 put(Some(&rng.uuid()), out)
+            }
+            Self::FilterState { name, typed } => {
+                let Some(object) = info.downstream.filter_state.and_then(|state| state.get(name)) else {
+                    return false;
+                };
+                if *typed { object.write_typed(out) } else { put(Some(&object.value), out) }
             }
             Self::Nothing => false,
         }
@@ -535,17 +541,28 @@ impl Head {
 
 impl Text {
     fn write(self, info: &StreamInfo<'_>, out: &mut Vec<u8>) -> bool {
-        let upstream = info.upstream.as_ref();
+        let (upstream, session) = (info.upstream.as_ref(), info.session.as_ref());
         let text = match self {
-            Self::Protocol if !info.occasion.is_http() => return false,
+            Self::Protocol if !info.occasion.is_http() || info.session.is_some() => return false,
             Self::Protocol => protocol(info.request.version),
             Self::UpstreamProtocol => match upstream.and_then(|upstream| upstream.protocol) {
                 Some(version) => protocol(version),
                 None => return false,
             },
             Self::Details => return put_joined(info.details, out),
-            Self::Flags => info.flag.names().0,
-            Self::FlagsLong => info.flag.names().1,
+            Self::Flags | Self::FlagsLong => {
+                let short = matches!(self, Self::Flags);
+                let name = |flag: Flag| if short { flag.names().0 } else { flag.names().1 };
+                let Some(session) = session else { return put(Some(name(info.flag).as_bytes()), out) };
+                let before = out.len();
+                for flag in session.flags.iter() {
+                    if out.len() > before {
+                        out.push(b',');
+                    }
+                    out.extend_from_slice(name(flag).as_bytes());
+                }
+                return out.len() > before;
+            }
             Self::RouteName => info.route.as_ref().map_or("", |route| route.name),
             Self::VirtualHost => info.route.as_ref().map_or("", |route| route.virtual_host),
             Self::Cluster => upstream.map_or("", |upstream| upstream.cluster),
@@ -568,6 +585,13 @@ impl Text {
                 return put(Some(&crate::io::Rng::new().uuid()), out);
             }
             Self::StreamId => return put(info.request.headers.get(HeaderId::X_REQUEST_ID), out),
+            Self::ServerName => info.downstream.server_name,
+            Self::LogType => session.map_or(info.occasion.name(), |session| session.moment),
+            Self::Termination => session.map_or("", |session| session.termination),
+            Self::DownstreamClose => session.map_or("", |session| session.downstream_close),
+            Self::UpstreamClose => session.map_or("", |session| session.upstream_close),
+            Self::DownstreamEnd => session.map_or("", |session| session.downstream_end.name()),
+            Self::UpstreamEnd => session.map_or("", |session| session.upstream_end.name()),
         };
         put(Some(text.as_bytes()), out) && !text.is_empty()
     }

@@ -1,6 +1,8 @@
 use super::*;
+use crate::filter_state::{FilterState, Kind, Object};
 use crate::stream_info::{
-    Bytes, Downstream, Flag, Metadata, MetadataValue, Occasion, RouteInfo, Times, UpstreamInfo,
+    Bytes, CloseType, Downstream, Flag, Flags, Metadata, MetadataValue, Occasion, RouteInfo, SessionInfo,
+    Times, UpstreamInfo,
 };
 use nuncio_codec::{HeaderMap, Method, RequestHead, ResponseHead, Version};
 use nuncio_reactor::Address;
@@ -37,6 +39,10 @@ fn full(with: impl FnOnce(&StreamInfo<'_>)) {
     let (local, peer, host) = (address("10.0.0.1:80"), address("10.9.9.9:4000"), address("[::1]:81"));
     let client = address("1.2.3.4:0");
     let millis = |n| Some(Duration::from_millis(n));
+    let mut state = FilterState::default();
+    let object = |kind, value: &[u8]| Object { kind, value: value.into(), read_only: false };
+    state.set(&"text".into(), object(Kind::Text, b"a \"b\""));
+    state.set(&"cluster".into(), object(Kind::Cluster, b"up"));
     with(&StreamInfo {
         occasion: Occasion::DownstreamEnd,
         metadata: None,
@@ -76,6 +82,9 @@ fn full(with: impl FnOnce(&StreamInfo<'_>)) {
             remote: Some(&client),
             connection_id: 12,
             filter_chain: "chain",
+            server_name: "sni.example",
+            filter_state: Some(&state),
+            tls: None,
         },
         route: Some(RouteInfo { name: "r", virtual_host: "v" }),
         upstream: Some(UpstreamInfo {
@@ -87,7 +96,9 @@ fn full(with: impl FnOnce(&StreamInfo<'_>)) {
             attempts: 2,
             transport_failure: "delayed connect error: 111",
             protocol: Some(Version::Http11),
+            tls: None,
         }),
+        session: None,
     });
 }
 
@@ -115,9 +126,13 @@ fn empty(with: impl FnOnce(&StreamInfo<'_>)) {
             remote: None,
             connection_id: 0,
             filter_chain: "",
+            server_name: "",
+            filter_state: None,
+            tls: None,
         },
         route: None,
         upstream: None,
+        session: None,
     });
 }
 
@@ -183,6 +198,10 @@ const OPERATORS: &[(&str, &str, &str)] = &[
     ("%FILTER_CHAIN_NAME%", "chain", "-"),
     ("%ACCESS_LOG_TYPE%", "DownstreamEnd", "DownstreamEnd"),
     ("%LOCAL_REPLY_BODY%", "body", ""),
+    ("%REQUESTED_SERVER_NAME%", "sni.example", "-"),
+    ("%FILTER_STATE(text)% %FILTER_STATE(text:PLAIN)%", "\"a \\\"b\\\"\" a \"b\"", "- -"),
+    ("%FILTER_STATE(cluster:TYPED)% %FILTER_STATE(cluster:PLAIN)% %FILTER_STATE(none)%", "- up -", "- - -"),
+    ("%CONNECTION_TERMINATION_DETAILS% %DOWNSTREAM_DETECTED_CLOSE_TYPE%", "- -", "- -"),
     ("%GRPC_STATUS% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS_NUMBER%", "Unavailable UNAVAILABLE 14", "- - -"),
     ("%DOWNSTREAM_TLS_VERSION% %DYNAMIC_METADATA(a:b)%", "- -", "- -"),
     ("100%% %PROTOCOL%", "100% HTTP/1.1", "100% HTTP/1.0"),
@@ -203,6 +222,35 @@ fn operators() {
 }
 
 #[test]
+fn a_session_has_no_request_and_several_flags() {
+    empty(|info| {
+        let mut flags = Flags::default();
+        let session = SessionInfo {
+            moment: "TcpConnectionEnd",
+            flags,
+            termination: "denied [p]",
+            downstream_close: "idle",
+            upstream_close: "",
+            downstream_end: CloseType::RemoteReset,
+            upstream_end: CloseType::Normal,
+        };
+        let quiet = StreamInfo { session: Some(session.clone()), ..info.clone() };
+        assert_eq!(text("%PROTOCOL% %RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG%", &quiet), "- - -");
+        flags.add(Flag::UpstreamRetryLimitExceeded);
+        flags.add(Flag::UpstreamConnectionFailure);
+        let info = StreamInfo { session: Some(SessionInfo { flags, ..session }), ..info.clone() };
+        assert_eq!(text("%RESPONSE_FLAGS%", &info), "UF,URX");
+        assert_eq!(
+            text("%RESPONSE_FLAGS_LONG%", &info),
+            "UpstreamConnectionFailure,UpstreamRetryLimitExceeded"
+        );
+        let format = "%ACCESS_LOG_TYPE% %CONNECTION_TERMINATION_DETAILS% %DOWNSTREAM_LOCAL_CLOSE_REASON% \
+             %UPSTREAM_LOCAL_CLOSE_REASON% %DOWNSTREAM_DETECTED_CLOSE_TYPE% %UPSTREAM_DETECTED_CLOSE_TYPE%";
+        assert_eq!(text(format, &info), "TcpConnectionEnd denied [p] idle - RemoteReset Normal");
+    });
+}
+
+#[test]
 fn what_is_wrong_is_said() {
     for (format, says) in [
         ("%REQ%", "needs the name of a header"),
@@ -219,6 +267,8 @@ fn what_is_wrong_is_said() {
         ("%PATH(XX)%", "neither WQ"),
         ("%GRPC_STATUS(x)%", "none of CAMEL_STRING"),
         ("%START_TIME(%12f)%", "1 to 9 digits"),
+        ("%FILTER_STATE%", "needs the name of an object"),
+        ("%FILTER_STATE(a:FIELD)%", "neither PLAIN nor TYPED"),
     ] {
         let error = Format::parse(format).expect_err(format).to_string();
         assert!(error.contains(says), "{format}: {error}");

@@ -11,6 +11,7 @@ use super::stream::StreamKey;
 use super::{Http, Manager};
 use crate::io::{Close, Cx, Read};
 use crate::router::Cause;
+use crate::tls::Alpn;
 use crate::upstream::Upstream;
 use crate::upstream::http2::{self, Vigil, Watch};
 use nuncio_codec::h2::{self, Code, RequestEvent, Sniff};
@@ -33,7 +34,11 @@ impl Http {
         let version = match config.codec {
             CodecType::Http1 => Sniff::H1,
             CodecType::Http2 => Sniff::H2,
-            CodecType::Auto => h2::sniff(input),
+            CodecType::Auto => match connection.tls.as_ref().and_then(|tls| tls.alpn.as_ref()) {
+                Some(Alpn::H2) => Sniff::H2,
+                Some(_) => Sniff::H1,
+                None => h2::sniff(input),
+            },
         };
         match version {
             Sniff::More => return false,
@@ -88,6 +93,9 @@ impl Http {
                 Read::Data(n) => {
                     budget = budget.saturating_sub(n);
                     cx.stats.add(config.stats.downstream_cx_rx_bytes_total, n as u64);
+                    if connection.info.is_guarded() && !self.admit(key, upstream, cx) {
+                        return;
+                    }
                 }
                 Read::Empty => return cx.io.rest(connection.conn),
                 Read::Eof | Read::Failed => return self.on_remote_close(key, upstream, cx),

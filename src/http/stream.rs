@@ -185,11 +185,14 @@ pub(super) fn origin<'a>(
     manager: &'a Manager,
 ) -> Origin<'a> {
     let downstream = Downstream {
-        local: Some(connection.provenance.local()),
-        direct_remote: Some(&connection.provenance.peer),
-        remote: client.or(Some(connection.provenance.remote())),
+        local: Some(connection.info.provenance.local()),
+        direct_remote: Some(&connection.info.provenance.peer),
+        remote: client.or(Some(connection.info.provenance.remote())),
         connection_id: connection.id,
         filter_chain: &manager.filter_chain,
+        server_name: connection.info.provenance.server_name(),
+        filter_state: connection.info.filter_state(),
+        tls: connection.tls.as_deref(),
     };
     Origin { start, stream_id, downstream }
 }
@@ -225,7 +228,8 @@ impl Http {
             stream.end_request(stream.started);
         }
         count_underscores(&stream.request, config, cx);
-        if let Some(cause) = header_rules::check(&mut stream.request, config, Some(server.provenance.local()))
+        if let Some(cause) =
+            header_rules::check(&mut stream.request, config, Some(server.info.provenance.local()))
         {
             return self.refuse(key, cause, upstream, cx);
         }
@@ -249,7 +253,12 @@ impl Http {
             }
         }
         stream.asks_upgrade = upgrade.is_some() && stream.request.method != Method::Connect;
-        let ends = Ends { local: Some(server.provenance.local()), peer: server.provenance.remote() };
+        let ends = Ends {
+            local: Some(server.info.provenance.local()),
+            peer: server.info.provenance.remote(),
+            secure: manager.secure,
+            tls: server.tls.as_deref(),
+        };
         let client =
             header_rules::prepare_request(&mut stream.request, upgrade.is_some(), ends, config, cx.rng);
         stream.client = client.address.map(with_port_zero);

@@ -124,6 +124,11 @@ impl End {
         self.pipe.reset.get() || self.outgoing().abandoned.get()
     }
 
+    /// Whether the connection was reset.
+    pub(crate) fn is_reset(&self) -> bool {
+        self.pipe.reset.get()
+    }
+
     /// Takes all that has arrived, up to `most` bytes; says whether that gave the writer an edge.
     pub(crate) fn take(&self, most: usize) -> (Vec<u8>, bool) {
         let lane = self.incoming();

@@ -41,6 +41,10 @@ pub enum Layer {
     UdpListener,
     /// A session of datagrams, or all of them.
     Udp,
+    /// An upstream connection of a TCP session while it is being made.
+    Line,
+    /// A TCP session.
+    Session,
     /// The worker or the server itself.
     Server,
 }
@@ -71,8 +75,11 @@ impl Task {
         Some(match owner {
             Owner::Downstream(key) => Self { layer: Layer::Downstream, wake: Wake::Resume, key },
             Owner::Upstream(key) => Self { layer: Layer::Upstream, wake: Wake::Resume, key },
+            Owner::Session(key) | Owner::SessionUpstream(key) => {
+                Self { layer: Layer::Session, wake: Wake::Resume, key }
+            }
             Owner::Arrival(key) => Self { layer: Layer::Arrival, wake: Wake::Resume, key },
-            Owner::Nobody => return None,
+            Owner::Line(_) | Owner::Nobody => return None,
         })
     }
 
@@ -137,12 +144,15 @@ pub enum TokenKind {
     UdpListener(RawKey),
     /// The socket of a session of datagrams.
     UdpSession(RawKey),
+    /// Something of the server itself.
+    Server(RawKey),
 }
 
 const KINDS: u64 = 0b111 << 60;
 const LISTENER: u64 = 1 << 60;
 const UDP_LISTENER: u64 = 2 << 60;
 const UDP_SESSION: u64 = 3 << 60;
+const SERVER: u64 = 4 << 60;
 
 impl TokenKind {
     /// As the reactor carries it.
@@ -152,6 +162,7 @@ impl TokenKind {
             Self::Listener(key) => key.to_bits() | LISTENER,
             Self::UdpListener(key) => key.to_bits() | UDP_LISTENER,
             Self::UdpSession(key) => key.to_bits() | UDP_SESSION,
+            Self::Server(key) => key.to_bits() | SERVER,
         })
     }
 
@@ -162,6 +173,7 @@ impl TokenKind {
             LISTENER => Self::Listener(key),
             UDP_LISTENER => Self::UdpListener(key),
             UDP_SESSION => Self::UdpSession(key),
+            SERVER => Self::Server(key),
             _ => Self::Connection(ConnKey::from_raw(key)),
         }
     }

@@ -21,8 +21,10 @@ use crate::http::ManagerId;
 use crate::io::{
     Close, ConnKey, Cx, Enrolment, Layer, Mail, Owner, Provenance, Reactor, Scope, Task, TokenKind, Wake,
 };
+use crate::network::ChainId;
+use crate::tls::ServerTls;
 use arrival::{Arrival, ArrivalKey};
-use config::{FilterChain, ListenerConfig, NetworkTerminal};
+use config::{ListenerConfig, TransportSocket};
 use nuncio_reactor::{Address, RawKey, Slab, SlabKey, Socket, slab_key};
 use shared::{Counts, Handed};
 use std::collections::{HashMap, VecDeque};
@@ -57,7 +59,9 @@ pub struct Listeners {
 struct Listener {
     config: Arc<ListenerConfig>,
     /// What its filter chains are on this worker, in the same order.
-    chains: Vec<ManagerId>,
+    chains: Vec<Entry>,
+    /// Their TLS.
+    tls: Vec<Option<ServerTls>>,
     /// What the workers count together.
     counts: Option<Arc<Counts>>,
 }
@@ -81,13 +85,18 @@ pub struct Accepted {
     /// Where it comes from.
     pub provenance: Provenance,
     /// Where it goes.
-    pub chain: ManagerId,
+    pub entry: Entry,
 }
 
-/// The HTTP connection manager's configuration at the end of a filter chain.
-pub fn http_config(chain: &FilterChain) -> &Arc<crate::http::config::HcmConfig> {
-    let NetworkTerminal::Http(http) = &chain.terminal;
-    http
+/// Where the connections of a filter chain go.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// To an HTTP connection manager, without filters before it.
+    Http(ManagerId),
+    /// Through filters to an HTTP connection manager.
+    FilteredHttp(ChainId, ManagerId),
+    /// To network filters that end the chain themselves.
+    Network(ChainId),
 }
 
 impl Listeners {
@@ -97,12 +106,17 @@ impl Listeners {
     }
 
     /// Adds a listener at these addresses, whose filter chains are `chains` on this worker.
-    pub fn add(&mut self, config: Arc<ListenerConfig>, addresses: &[Address], chains: Vec<ManagerId>) -> u32 {
+    pub fn add(&mut self, config: Arc<ListenerConfig>, addresses: &[Address], chains: Vec<Entry>) -> u32 {
         let listener = self.listeners.len() as u32;
         for address in addresses {
             self.by_address.insert(address.clone().canonical(), listener);
         }
-        self.listeners.push(Listener { config, chains, counts: self.shared.counts(listener) });
+        let tls = config.filter_chains.iter().map(|chain| match &chain.transport {
+            TransportSocket::Raw => None,
+            TransportSocket::Tls(context) => Some(ServerTls::new(context)),
+        });
+        let tls = tls.collect();
+        self.listeners.push(Listener { config, chains, tls, counts: self.shared.counts(listener) });
         listener
     }
 
@@ -231,7 +245,7 @@ impl Listeners {
 
     /// Chooses the filter chain of a connection.
     fn choose(&mut self, listener: u32, conn: ConnKey, provenance: Provenance, cx: &mut Cx<'_>) {
-        let Listener { config, chains, .. } = &self.listeners[listener as usize];
+        let Listener { config, chains, tls, .. } = &self.listeners[listener as usize];
         let Some(chain) = config.matcher.find(&provenance) else {
             cx.stats.inc(config.stats.no_filter_chain_match);
             return refuse(conn, cx);
@@ -239,7 +253,12 @@ impl Listeners {
         cx.stats.inc(config.stats.downstream_cx_total);
         cx.stats.move_gauge(config.stats.downstream_cx_active, 1);
         cx.io.begin_service(conn, cx.reactor.now());
-        self.accepted.push_back(Accepted { conn, provenance, chain: chains[chain as usize] });
+        if let Some(tls) = &tls[chain as usize] {
+            let limit = config.filter_chains[chain as usize].handshake_timeout;
+            let late = config.stats.downstream_cx_transport_socket_connect_timeout;
+            cx.io.secure(conn, tls, (limit, late), cx.stats, cx.reactor);
+        }
+        self.accepted.push_back(Accepted { conn, provenance, entry: chains[chain as usize] });
     }
 
     /// The listener of this worker that a connection to an address would come to.

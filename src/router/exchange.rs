@@ -15,7 +15,7 @@ use crate::io::{Cx, Rng};
 use crate::stats::HttpStats;
 use crate::stream_info::{Downstream, Flag, Occasion, RouteInfo, StreamInfo, Times, UpstreamInfo};
 use crate::upstream::config::{ClusterId, Priority};
-use crate::upstream::{Ask, AttemptKey, Begin, Event, Failure, Peer, Upstream, What};
+use crate::upstream::{Ask, AttemptKey, Begin, Event, Failure, Peer, Requester, Upstream, What};
 use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead, ResponseHead, h1};
 use nuncio_reactor::{RawKey, Time};
 use std::time::{Duration, SystemTime};
@@ -380,7 +380,9 @@ impl Exchange {
                 attempts: self.attempts,
                 transport_failure: self.transport_failure.as_deref().unwrap_or_default(),
                 protocol: peer.and_then(|peer| peer.connection.map(|_| peer.version)),
+                tls: peer.and_then(|peer| peer.tls.as_deref()),
             }),
+            session: None,
         }
     }
 
@@ -578,7 +580,7 @@ impl Exchange {
             cluster,
             priority,
             internal: self.internal,
-            requester: frame.requester,
+            requester: Requester::Stream(frame.requester),
             fresh,
             bulk: frame.bulk,
             version: head.version,
@@ -596,8 +598,13 @@ impl Exchange {
                 Step::Wait
             }
             Begin::Refused { failure, host } => {
-                self.peer =
-                    host.map(|host| Peer { host, local: None, connection: None, version: head.version });
+                self.peer = host.map(|host| Peer {
+                    host,
+                    local: None,
+                    connection: None,
+                    version: head.version,
+                    tls: None,
+                });
                 self.refuse(failure, upstream, cx)
             }
         }

@@ -6,16 +6,16 @@
 //! layer gets the ones below it as arguments and can never call the ones above.
 
 use crate::access_log::Logger;
-use crate::http::Entrance;
-use crate::http::Http;
-use crate::io::{Io, Layer, Mail, Notice, Owner, Reactor, Rng, Scope, Task, TokenKind};
-use crate::listener::config::{Direction, ListenerConfig};
-use crate::listener::{Accepted, Listeners, http_config};
+use crate::http::{Entrance, Http};
+use crate::io::{ConnKey, Io, Layer, Mail, Notice, Owner, Reactor, Rng, Scope, Task, TokenKind, Wake};
+use crate::listener::config::{Direction, FilterChain, ListenerConfig, NetworkTerminal};
+use crate::listener::{Accepted, Entry, Listeners};
+use crate::network::{ConnectionInfo, Network};
 use crate::stats::Block;
 use crate::udp::Udp;
 use crate::udp::config::UdpListenerConfig;
 use crate::upstream::config::ClusterTable;
-use crate::upstream::{SharedClusters, Upstream};
+use crate::upstream::{Requester, SharedClusters, Upstream};
 use nuncio_reactor::{Address, Event, RawKey, Readiness, Socket, UdpSocket};
 use std::io;
 use std::net::SocketAddr;
@@ -28,6 +28,7 @@ pub(super) struct Engine {
     pub(super) io: Io,
     pub(super) listeners: Listeners,
     pub(super) http: Http,
+    pub(super) network: Network,
     pub(super) upstream: Upstream,
     pub(super) udp: Udp,
     pub(super) stats: Block,
@@ -44,6 +45,8 @@ pub(super) enum Outside {
     Signal(i32),
     /// A time that was asked for with [`Layer::Server`].
     Alarm(RawKey),
+    /// A source of the server's own has something to tell.
+    Ready(RawKey),
 }
 
 /// Layers and the layers below them, borrowed apart.
@@ -75,6 +78,7 @@ impl Engine {
             reactor,
             io: Io::new(),
             listeners,
+            network: Network::new(logger.sibling()),
             http: Http::new(logger),
             upstream,
             udp,
@@ -98,10 +102,11 @@ impl Engine {
                 let entrance = Entrance {
                     buffer_limit: config.buffer_limit,
                     filter_chain: &chain.name,
+                    secure: chain.is_secure(),
                     inbound: config.direction == Direction::Inbound,
                     drains_when_sick: config.drains_when_sick,
                 };
-                self.http.add_manager(http_config(chain), &entrance)
+                self.enter(chain, &entrance)
             })
             .collect();
         let listener = self.listeners.add(Arc::clone(config), addresses, chains);
@@ -119,6 +124,23 @@ impl Engine {
         self.udp.add(listener, self.http.logger(), cx!(self))
     }
 
+    /// Adds a filter chain; what comes to it is served.
+    pub(super) fn enter(&mut self, chain: &FilterChain, entrance: &Entrance<'_>) -> Entry {
+        let filters = &chain.filters;
+        match &chain.terminal {
+            NetworkTerminal::Http(http) => {
+                let manager = self.http.add_manager(http, entrance);
+                if filters.is_empty() {
+                    return Entry::Http(manager);
+                }
+                Entry::FilteredHttp(self.network.add_chain(filters, None, &chain.name), manager)
+            }
+            NetworkTerminal::Network(terminal) => {
+                Entry::Network(self.network.add_chain(filters, Some(terminal), &chain.name))
+            }
+        }
+    }
+
     /// Runs one turn. What is not for the layers is appended to `outside`.
     ///
     /// # Errors
@@ -128,7 +150,10 @@ impl Engine {
         self.reactor.turn(&mut batch)?;
         for event in batch.drain(..) {
             match event {
-                Event::Io { token, ready } => self.on_io(TokenKind::of(token), ready),
+                Event::Io { token, ready } => match TokenKind::of(token) {
+                    TokenKind::Server(key) => outside.push(Outside::Ready(key)),
+                    token => self.on_io(token, ready),
+                },
                 Event::Timer(task) | Event::Deferred(task) => match task.layer {
                     Layer::Server => outside.push(Outside::Alarm(task.key)),
                     _ => self.on_task(task),
@@ -161,8 +186,9 @@ impl Engine {
                 self.udp.on_listener(key, &mut self.upstream, self.http.logger(), cx!(self));
             }
             TokenKind::UdpSession(key) => self.udp.on_session(key, cx!(self)),
+            TokenKind::Server(_) => {}
             TokenKind::Connection(key) => {
-                if let Some((owner, notice)) = self.io.on_ready(key, ready) {
+                if let Some((owner, notice)) = self.io.on_ready(key, ready, &mut self.reactor) {
                     self.on_socket(owner, notice);
                 }
             }
@@ -173,6 +199,10 @@ impl Engine {
         match owner {
             Owner::Downstream(key) => self.http.on_socket(key, &notice, &mut self.upstream, cx!(self)),
             Owner::Upstream(key) => self.upstream.on_socket(key, notice, cx!(self)),
+            Owner::Session(_) | Owner::SessionUpstream(_) => {
+                self.network.on_socket(owner, &notice, &mut self.upstream, cx!(self));
+            }
+            Owner::Line(key) => self.upstream.on_line_socket(key, notice, cx!(self)),
             Owner::Arrival(key) => {
                 self.listeners.on_socket(key, cx!(self));
                 self.hand_over();
@@ -183,26 +213,48 @@ impl Engine {
 
     pub(super) fn on_task(&mut self, task: Task) {
         match task.layer {
-            Layer::Io => self.io.on_close_alarm(task.key, &mut self.reactor),
+            Layer::Io => {
+                let told = match task.wake {
+                    Wake::Alarm => self.io.on_close_alarm(task.key, &mut self.reactor),
+                    Wake::Resume => self.io.on_resume(task.key, &mut self.reactor),
+                };
+                if let Some((owner, notice)) = told {
+                    self.on_socket(owner, notice);
+                }
+            }
             Layer::Listener => self.accept(task.key),
             Layer::Downstream => self.http.on_task(task, &mut self.upstream, cx!(self)),
             Layer::Upstream => self.upstream.on_task(task, cx!(self)),
+            Layer::Session => self.network.on_task(task, &mut self.upstream, cx!(self)),
+            Layer::Line => self.upstream.on_line_task(task, cx!(self)),
             Layer::Arrival => {
                 self.listeners.on_task(task, cx!(self));
                 self.hand_over();
             }
-            Layer::UdpListener => {
-                self.udp.on_listener(task.key, &mut self.upstream, self.http.logger(), cx!(self));
+            Layer::UdpListener | Layer::Udp => {
+                self.udp.on_task(task, &mut self.upstream, self.http.logger(), cx!(self));
             }
-            Layer::Udp => self.udp.on_task(task, &mut self.upstream, self.http.logger(), cx!(self)),
             Layer::Server => {}
         }
     }
 
     /// Carries what happened upstream to the requests, until nothing more happens.
     pub(super) fn settle(&mut self) {
-        while let Some(event) = self.upstream.next_event() {
-            self.http.on_upstream(event, &mut self.upstream, cx!(self));
+        loop {
+            if let Some(event) = self.upstream.next_event() {
+                match event.requester {
+                    Requester::Stream(key) => {
+                        self.http.on_upstream(key, event, &mut self.upstream, cx!(self))
+                    }
+                    Requester::Session(key) => {
+                        self.network.on_upstream(key, event, &mut self.upstream, cx!(self));
+                    }
+                }
+            } else if let Some(event) = self.upstream.next_dialed() {
+                self.network.on_dialed(event, &mut self.upstream, cx!(self));
+            } else {
+                return;
+            }
         }
     }
 
@@ -237,6 +289,7 @@ impl Engine {
         self.listeners.drain(true, cx!(self));
         self.http.stop(&mut self.upstream, cx!(self));
         self.udp.stop(&self.upstream, self.http.logger(), cx!(self));
+        self.network.stop(&mut self.upstream, cx!(self));
         self.upstream.close_idle(cx!(self));
         self.finish_turn();
     }
@@ -247,9 +300,28 @@ impl Engine {
     }
 
     fn hand_over(&mut self) {
-        while let Some(Accepted { conn, provenance, chain }) = self.listeners.next_accepted() {
-            self.http.open(conn, provenance, chain, cx!(self));
+        while let Some(Accepted { conn, provenance, entry }) = self.listeners.next_accepted() {
+            self.admit(conn, provenance.into(), entry);
             self.io.rouse(conn, &mut self.reactor);
         }
+    }
+
+    /// Starts a filter chain on a connection.
+    pub(super) fn admit(&mut self, conn: ConnKey, info: ConnectionInfo, entry: Entry) {
+        let (chain, manager) = match entry {
+            Entry::Http(manager) => return self.http.open(conn, info, manager, cx!(self)),
+            Entry::FilteredHttp(chain, manager) => (chain, Some(manager)),
+            Entry::Network(chain) => (chain, None),
+        };
+        let admitted = self.network.open(conn, info, chain, &mut self.upstream, cx!(self));
+        if let (Some(info), Some(manager)) = (admitted, manager) {
+            self.http.open(conn, info, manager, cx!(self));
+        }
+    }
+
+    /// Hands over what is in the access logs.
+    pub(super) fn flush_logs(&mut self) {
+        self.http.logger().flush();
+        self.network.logger().flush();
     }
 }

@@ -1,5 +1,6 @@
 //! The process: main thread, workers, their common engine, and the life from start to exit.
 
+mod certificates;
 pub mod compile;
 mod engine;
 pub mod flags;
@@ -8,6 +9,8 @@ mod logging;
 mod run;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod simulation_tcp;
 pub mod snapshot;
 mod worker;
 

@@ -50,7 +50,7 @@ pub(super) fn run(plan: Plan) -> io::Result<()> {
         engine.add_udp_listener(listener)?;
     }
     let flush_logs = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(1 << 32) };
-    if engine.http.logger().is_used() {
+    if engine.http.logger().is_used() || engine.network.logger().is_used() {
         engine.reactor.arm(interval, flush_logs);
     }
     // If main is gone the process is ending and nobody counts workers any more.
@@ -79,13 +79,13 @@ pub(super) fn run(plan: Plan) -> io::Result<()> {
                     return Ok(());
                 }
                 Outside::Alarm(_) => {
-                    engine.http.logger().flush();
+                    engine.flush_logs();
                     engine.reactor.arm(interval, flush_logs);
                 }
-                Outside::Mail(_) | Outside::Signal(_) => {}
+                Outside::Mail(_) | Outside::Signal(_) | Outside::Ready(_) => {}
             }
         }
-        if draining && engine.http.live().0 == 0 && engine.nothing_closes() {
+        if draining && engine.http.live().0 == 0 && engine.network.live() == 0 && engine.nothing_closes() {
             engine.stop();
             return Ok(());
         }

@@ -30,9 +30,9 @@ pub(crate) use number::{general, plain, shortest};
 pub use prometheus::prometheus;
 pub use registry::{Counter, Gauge, Histogram, Kind, Registry, StatusCounters, Unit};
 pub use scopes::{
-    BreakerStats, CallerStats, ClusterManagerStats, ClusterStats, FilesystemStats, HostStats, Http1Stats,
-    Http2Stats, HttpStats, ListenerHttpStats, ListenerManagerStats, ServerStats, UdpClusterStats,
-    UdpListenerStats, UdpStats,
+    BreakerStats, CallerStats, ClusterManagerStats, ClusterStats, ConnectionLimitStats, FilesystemStats,
+    HostStats, Http1Stats, Http2Stats, HttpStats, ListenerHttpStats, ListenerManagerStats,
+    LocalRateLimitStats, ServerStats, TcpStats, UdpClusterStats, UdpListenerStats, UdpStats,
 };
 pub use sink::Sinks;
 pub use tags::{Tagged, Tags};

@@ -250,10 +250,54 @@ scope! {
 }
 
 scope! {
+    /// `tcp.<stat_prefix>.`: one TCP proxy.
+    TcpStats {
+        counters:
+            downstream_cx_total downstream_cx_no_route downstream_cx_drain_close downstream_cx_overload_close
+            downstream_cx_rx_bytes_total downstream_cx_tx_bytes_total
+            downstream_flow_control_paused_reading_total downstream_flow_control_resumed_reading_total
+            early_data_received_count_total idle_timeout max_downstream_connection_duration route_delayed_total
+            upstream_flush_total;
+        sparse: ;
+        gauges: downstream_cx_rx_bytes_buffered downstream_cx_tx_bytes_buffered upstream_flush_active;
+        sparse_gauges: ;
+        codes: ;
+        histograms: ;
+        sparse_histograms: ;
+    }
+}
+
+scope! {
     /// `cluster.<name>.udp.`: what UDP proxies exchange with one cluster.
     UdpClusterStats {
         counters:
             sess_rx_datagrams sess_rx_datagrams_dropped sess_rx_errors sess_tx_datagrams sess_tx_errors;
+        sparse: ;
+        gauges: ;
+        sparse_gauges: ;
+        codes: ;
+        histograms: ;
+        sparse_histograms: ;
+    }
+}
+
+scope! {
+    /// `connection_limit.<stat_prefix>.`: one connection limit.
+    ConnectionLimitStats {
+        counters: limited_connections;
+        sparse: ;
+        gauges: active_connections;
+        sparse_gauges: ;
+        codes: ;
+        histograms: ;
+        sparse_histograms: ;
+    }
+}
+
+scope! {
+    /// `local_rate_limit.<stat_prefix>.`: one rate limit of connections.
+    LocalRateLimitStats {
+        counters: rate_limited;
         sparse: ;
         gauges: ;
         sparse_gauges: ;

@@ -2,9 +2,11 @@
 
 use super::config::{ClusterId, Priority};
 use super::pool::Place;
+use crate::tls::TlsInfo;
 use nuncio_codec::{Buffer, HeaderMap, RequestHead, ResponseHead, Version, h2};
 use nuncio_reactor::{Address, RawKey, slab_key};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 slab_key! {
     /// An attempt in [`super::Upstream`].
@@ -57,11 +59,20 @@ pub enum Failure {
     },
 }
 
+/// Whoever began an attempt: which layer, and its key there.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Requester {
+    /// A request of the HTTP connection manager.
+    Stream(RawKey),
+    /// A TCP session that goes through a tunnel.
+    Session(RawKey),
+}
+
 /// Something that happened to an attempt.
 #[derive(Debug)]
 pub struct Event {
     /// Whoever began it.
-    pub requester: RawKey,
+    pub requester: Requester,
     /// Which attempt.
     pub attempt: AttemptKey,
     /// What.
@@ -109,7 +120,7 @@ pub struct Ask {
     /// The caller is internal.
     pub internal: bool,
     /// Whoever is told what happens.
-    pub requester: RawKey,
+    pub requester: Requester,
     /// Only a connection will do that has never been used.
     pub fresh: bool,
     /// The response's reader takes bytes that are not in memory.
@@ -127,6 +138,8 @@ pub struct Peer {
     pub local: Option<Address>,
     /// The connection's number in the process.
     pub connection: Option<u64>,
+    /// What is known of its TLS.
+    pub tls: Option<Arc<TlsInfo>>,
     /// What is spoken on it.
     pub version: Version,
 }
@@ -134,7 +147,7 @@ pub struct Peer {
 /// One try of a request.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    pub(super) requester: RawKey,
+    pub(super) requester: Requester,
     pub(super) cluster: u32,
     pub(super) place: Place,
     /// Its caller is internal.

@@ -5,7 +5,7 @@
 //! with the response: if the request was complete by then the connection is free for the next one, otherwise it
 //! is closed, since the rest of the request has no reader any more.
 
-use super::attempt::{Attempt, AttemptKey, Event, Failure, Peer, What};
+use super::attempt::{Attempt, AttemptKey, Event, Failure, Peer, Requester, What};
 use super::client::{Carrier, ClientKey, State};
 use super::config::{ClusterConfig, ClusterId};
 use super::manager::{By, Upstream, millis};
@@ -302,13 +302,19 @@ impl Upstream {
 
     /// Counts an interim response.
     pub(super) fn on_interim(&self, attempt: AttemptKey, status: u16, cx: &Cx<'_>) {
-        let Some(Attempt { cluster, internal, .. }) = self.attempts.get(attempt) else { return };
-        self.charge(ClusterId(*cluster), *internal, status, cx);
+        let Some(Attempt { cluster, internal, requester, .. }) = self.attempts.get(attempt) else { return };
+        if let Requester::Stream(_) = requester {
+            self.charge(ClusterId(*cluster), *internal, status, cx);
+        }
     }
 
     /// Counts a response.
     pub(super) fn on_head(&self, attempt: AttemptKey, head: &ResponseHead, cx: &Cx<'_>) {
-        let Some(Attempt { cluster, internal, place, .. }) = self.attempts.get(attempt) else { return };
+        let Some(Attempt { cluster, internal, place, requester, .. }) = self.attempts.get(attempt) else {
+            return;
+        };
+        // The answer about a tunnel is no answer to a request.
+        let Requester::Stream(_) = requester else { return };
         let cluster = ClusterId(*cluster);
         self.charge(cluster, *internal, head.status, cx);
         let stats = self.host_stats(cluster.0, place.host);
@@ -358,9 +364,13 @@ impl Upstream {
     fn on_eof(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
         let Some(client) = self.clients.get_mut(key) else { return };
         let terminated = client.terminated();
+        // Where only the end of the connection ends a body, TLS tells whether that end is the upstream's.
+        let cut = cx.io.is_truncated(client.conn);
         let Some(codec) = client.h1() else { return };
         let started = codec.response_started();
+        let cut = cut && !codec.in_tunnel();
         let failure = match codec.finish() {
+            Ok(Some(_)) if cut => Failure::Terminated { reused: false },
             Ok(Some(event)) => {
                 // The end of the connection is the end of the response; of a tunnel it is only one half.
                 self.on_response(key, event, (0, By::Them), cx);

@@ -3,18 +3,20 @@
 //! What goes over a connection that carries an attempt is in `exchange`. Pools are per host and worker; circuit
 //! breakers and the load of hosts are shared by all workers.
 
-use super::attempt::{Ask, Attempt, AttemptKey, Begin, Event, Failure, OfStream, Peer, What};
+use super::attempt::{Ask, Attempt, AttemptKey, Begin, Event, Failure, OfStream, Peer, Requester, What};
 use super::circuit::SharedClusters;
 use super::client::{Carrier, Client, ClientKey, State};
 use super::config::{ClusterConfig, ClusterId, ClusterTable};
 use super::lb::Balancer;
 use super::pool::{Place, Pool, Waiting};
-use crate::io::{Alarm, Close, Cx, Layer, Notice, Owner, Rng, Task, Wake};
+use super::tcp::{Dialed, Line, LineKey};
+use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Notice, Owner, Rng, Task, Wake};
 use crate::stats::{ClusterStats, HostStats};
+use crate::tls::ClientTls;
 use nuncio_codec::{Version, h1};
 use nuncio_reactor::{RawKey, Slab, SlabKey};
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,12 +29,17 @@ pub struct Upstream {
     pub(super) clients: Slab<ClientKey, Client>,
     pub(super) attempts: Slab<AttemptKey, Attempt>,
     pub(super) events: VecDeque<Event>,
+    /// Raw connections.
+    pub(super) lines: Slab<LineKey, Line>,
+    pub(super) dialed: VecDeque<Dialed>,
+    names: HashMap<Box<[u8]>, ClusterId>,
 }
 
 /// One cluster on one worker.
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) config: Arc<ClusterConfig>,
+    pub(super) tls: Option<ClientTls>,
     pub(super) balancer: Balancer,
     /// One for each host, priority and version of HTTP.
     pub(super) pools: Box<[[Pool; 4]]>,
@@ -43,8 +50,10 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Who ended a connection.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) enum By {
+pub enum By {
+    /// This proxy.
     Us,
+    /// The host.
     Them,
 }
 
@@ -56,11 +65,24 @@ impl Upstream {
             .iter()
             .map(|config| Cluster {
                 config: Arc::clone(config),
+                tls: config.tls.as_deref().map(ClientTls::new),
                 balancer: Balancer::new(config, rng),
                 pools: config.hosts.iter().map(|_| Default::default()).collect(),
             })
             .collect();
-        Self { clusters, shared, clients: Slab::new(), attempts: Slab::new(), events: VecDeque::new() }
+        let names = table.clusters.iter().enumerate();
+        let names =
+            names.map(|(at, cluster)| (cluster.name.as_bytes().into(), ClusterId(at as u32))).collect();
+        Self {
+            clusters,
+            shared,
+            clients: Slab::new(),
+            attempts: Slab::new(),
+            events: VecDeque::new(),
+            lines: Slab::new(),
+            dialed: VecDeque::new(),
+            names,
+        }
     }
 
     /// Picks a host and a connection to it for one try of a request.
@@ -75,6 +97,9 @@ impl Upstream {
             return Begin::Refused { failure: Failure::NoHealthyHost, host: None };
         };
         let place = Place { host: host as u32, priority, h2: cluster.config.protocol.is_h2(version) };
+        // A tunnel gets a connection that nothing else is or was sent on: what a proxy makes of it after it has refused a
+        // tunnel cannot be known.
+        let fresh = fresh || (matches!(requester, Requester::Session(_)) && !place.h2);
         let stream = OfStream::default();
         let attempt = Attempt { requester, cluster: id.0, place, internal, bulk, client: None, stream };
         let shared = &shared.breakers[priority as usize];
@@ -115,6 +140,11 @@ impl Upstream {
         self.events.pop_front()
     }
 
+    /// The cluster of this name.
+    pub fn find(&self, name: &[u8]) -> Option<ClusterId> {
+        self.names.get(name).copied()
+    }
+
     /// The configuration of a cluster.
     pub fn cluster(&self, id: ClusterId) -> &ClusterConfig {
         &self.clusters[id.0 as usize].config
@@ -128,6 +158,7 @@ impl Upstream {
             host: attempt.place.host,
             version: if attempt.place.h2 { Version::H2 } else { Version::Http11 },
             local: client.and_then(|client| client.local.clone()),
+            tls: client.and_then(|client| client.tls.clone()),
             connection: client.map(|client| cx.io.id(client.conn)),
         })
     }
@@ -139,7 +170,7 @@ impl Upstream {
 
     /// Upstream connections and attempts that exist now.
     pub fn live(&self) -> (usize, usize) {
-        (self.clients.len(), self.attempts.len())
+        (self.clients.len(), self.attempts.len() + self.lines.len())
     }
 
     /// What all circuit breakers count at the moment.
@@ -176,6 +207,9 @@ impl Upstream {
             Notice::ConnectFailed(error) => {
                 self.on_connect_failed(key, Failure::ConnectFailed(reason("delayed", &error)), cx);
             }
+            Notice::TlsFailed(why) => {
+                self.on_connect_failed(key, Failure::ConnectFailed(String::from(why).into()), cx);
+            }
         }
     }
 
@@ -197,6 +231,7 @@ impl Upstream {
         cx.stats.record(config.stats.upstream_cx_connect_ms, millis(now - client.since));
         client.state = State::Idle { deadline: None };
         client.local = cx.io.local_address(client.conn);
+        client.tls = cx.io.tls(client.conn).cloned();
         client.expires = config.max_connection_duration.map(|limit| now + limit);
         if let Some(expires) = client.expires {
             client.alarm.by(expires, alarm(key), cx.reactor);
@@ -335,7 +370,10 @@ impl Upstream {
         let (cluster, place) = (bound.cluster as usize, bound.place);
         let config = &self.clusters[cluster].config;
         carrier.state = match &mut carrier.carrier {
-            Carrier::H1(_) => State::Busy(attempt),
+            Carrier::H1(_) => {
+                carrier.last |= matches!(bound.requester, Requester::Session(_));
+                State::Busy(attempt)
+            }
             Carrier::H2(trunk) => {
                 if trunk.attached == 0 {
                     let (now, out) = (cx.reactor.now(), cx.io.output(carrier.conn));
@@ -409,7 +447,7 @@ impl Upstream {
     fn fill(&mut self, cluster: u32, place: Place, fresh: bool, cx: &mut Cx<'_>) -> Result<(), Failure> {
         let Place { host, priority, h2 } = place;
         let shared = &self.shared.0[cluster as usize].breakers[priority as usize];
-        let Cluster { config, pools, .. } = &mut self.clusters[cluster as usize];
+        let Cluster { config, tls, pools, .. } = &mut self.clusters[cluster as usize];
         let pool = &mut pools[host as usize][place.lane()];
         let streams = config.http2.settings.max_concurrent_streams as usize;
         if !pool.wants_connection(if h2 { streams.clamp(1, pool.assumed) } else { 1 }) {
@@ -426,27 +464,22 @@ impl Upstream {
         cx.stats.inc(config.stats.upstream_cx_total);
         let of_host = &config.hosts[host as usize].stats;
         cx.stats.inc(of_host.cx_total);
-        let address = &config.hosts[host as usize].address;
-        let conn =
-            match cx.io.connect(address, config.keepalive, Owner::Nobody, config.buffer_limit, cx.reactor) {
-                Ok(conn) => conn,
-                Err(error) => {
-                    shared.connections.leave();
-                    cx.stats.inc(config.stats.upstream_cx_connect_fail);
-                    cx.stats.inc(of_host.cx_connect_fail);
-                    return if pool.total > 0 {
-                        Ok(())
-                    } else {
-                        Err(Failure::ConnectFailed(reason("immediate", &error)))
-                    };
-                }
-            };
+        let conn = match connect(config, host, tls.as_mut(), cx) {
+            Ok(conn) => conn,
+            Err(failure) => {
+                shared.connections.leave();
+                cx.stats.inc(config.stats.upstream_cx_connect_fail);
+                cx.stats.inc(of_host.cx_connect_fail);
+                return if pool.total > 0 { Ok(()) } else { Err(failure) };
+            }
+        };
         let deadline = cx.reactor.now() + config.connect_timeout;
         let key = self.clients.insert(Client {
             conn,
             cluster,
             place,
             local: None,
+            tls: None,
             state: State::Connecting { deadline },
             carrier: Carrier::H1(h1::Client::new(config.http1)),
             alarm: Alarm::default(),
@@ -538,6 +571,26 @@ impl Upstream {
     }
 }
 
+/// Starts to make a connection to a host.
+pub(super) fn connect(
+    config: &ClusterConfig,
+    host: u32,
+    tls: Option<&mut ClientTls>,
+    cx: &mut Cx<'_>,
+) -> Result<ConnKey, Failure> {
+    let host = &config.hosts[host as usize];
+    let conn = cx.io.connect(&host.address, config.keepalive, Owner::Nobody, config.buffer_limit, cx.reactor);
+    let conn = conn.map_err(|error| Failure::ConnectFailed(reason("immediate", &error)))?;
+    if let Some(tls) = tls {
+        let name = tls.server_name(&host.hostname);
+        if let Err(why) = cx.io.secure_client(conn, tls, name, cx.stats) {
+            cx.io.close(conn, Close::Now, None, cx.reactor);
+            return Err(Failure::ConnectFailed(why.into()));
+        }
+    }
+    Ok(conn)
+}
+
 /// A connection that can take one more attempt.
 fn free(pool: &Pool, place: Place, clients: &Slab<ClientKey, Client>) -> Option<ClientKey> {
     if place.h2 {
@@ -557,7 +610,7 @@ pub(super) fn alarm(key: ClientKey) -> Task {
 }
 
 /// Envoy's words for a connection that could not be made.
-fn reason(when: &str, error: &io::Error) -> Cow<'static, str> {
+pub(super) fn reason(when: &str, error: &io::Error) -> Cow<'static, str> {
     let text = error.to_string();
     // The system's words, without Rust's number behind them.
     let words = text.split(" (os error").next().unwrap_or_default();

@@ -16,7 +16,9 @@ mod lb;
 mod manager;
 mod multiplexed;
 mod pool;
+mod tcp;
 
-pub use attempt::{Ask, AttemptKey, Begin, Event, Failure, Peer, What};
+pub use attempt::{Ask, AttemptKey, Begin, Event, Failure, Peer, Requester, What};
 pub use circuit::{Remaining, SharedClusters};
-pub use manager::Upstream;
+pub use manager::{By, Upstream};
+pub use tcp::{Dial, DialFailure, Dialed, LineKey};

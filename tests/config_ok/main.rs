@@ -61,7 +61,9 @@ fn message(source: &Source) -> Bootstrap {
 }
 
 fn hcm(snapshot: &Snapshot) -> &HcmConfig {
-    let NetworkTerminal::Http(hcm) = &snapshot.listeners[0].filter_chains[0].terminal;
+    let NetworkTerminal::Http(hcm) = &snapshot.listeners[0].filter_chains[0].terminal else {
+        panic!("a connection manager");
+    };
     hcm
 }
 

@@ -380,6 +380,34 @@ impl Buffer {
         Ok(n)
     }
 
+    /// Offers room of `most` bytes that lie together to `fill` and appends as many as it says it
+    /// has filled.
+    ///
+    /// # Errors
+    /// What `fill` returns; nothing is appended then.
+    pub fn try_append_with<E>(
+        &mut self,
+        most: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<usize, E> {
+        if let Some(last) = self.chain.as_mut().and_then(|chain| chain.back_mut())
+            && last.room_len() >= most
+        {
+            let n = fill(&mut last.room()[..most])?;
+            last.fill(n);
+            self.length += n;
+            return Ok(n);
+        }
+        let mut block = Block::new(if most <= SMALL { SMALL } else { LARGE.max(most) });
+        let n = fill(&mut block.room()[..most])?;
+        if n > 0 {
+            block.fill(n);
+            self.length += n;
+            self.chain().push_back(block);
+        }
+        Ok(n)
+    }
+
     /// Moves a small remainder out of a large block, for a buffer that will wait with it.
     pub fn compact(&mut self) {
         if self.length > REST {

@@ -13,6 +13,7 @@ enum Step {
     Linearize(usize, usize),
     Read(usize, usize, usize),
     ReadFails(usize, usize),
+    TryAppendWith(usize, usize, usize),
     Write(usize, usize),
     Compact(usize),
     AppendWith(usize, usize, usize),
@@ -39,6 +40,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..2usize, size()).prop_map(|(b, n)| Step::Linearize(b, n)),
         3 => (0..2usize, 1..300_000usize, size()).prop_map(|(b, w, n)| Step::Read(b, w, n)),
         1 => (0..2usize, 1..300_000usize).prop_map(|(b, w)| Step::ReadFails(b, w)),
+        2 => (0..2usize, 1..70_000usize, size()).prop_map(|(b, most, n)| Step::TryAppendWith(b, most, n)),
         2 => (0..2usize, size()).prop_map(|(b, n)| Step::Write(b, n)),
         1 => (0..2usize).prop_map(Step::Compact),
         2 => (0..2usize, size(), size()).prop_map(|(b, most, n)| Step::AppendWith(b, most, n)),
@@ -117,6 +119,17 @@ fn run(steps: &[Step]) {
                 let error = buffers[b].read_with(want, |_| Err(io::ErrorKind::WouldBlock.into()));
                 assert_eq!(error.expect_err("an error").kind(), io::ErrorKind::WouldBlock);
                 assert_eq!(buffers[b].read_with(want, |_| Ok(0)).expect("no error"), 0);
+            }
+            Step::TryAppendWith(b, most, n) => {
+                let bytes = fresh(n.min(most));
+                let filled = buffers[b].try_append_with(most, |room| {
+                    assert_eq!(room.len(), most);
+                    room[..bytes.len()].copy_from_slice(&bytes);
+                    Ok::<_, ()>(bytes.len())
+                });
+                assert_eq!(filled, Ok(bytes.len()));
+                models[b].extend(bytes);
+                assert_eq!(buffers[b].try_append_with(most, |_| Err(())), Err(()));
             }
             Step::Write(b, n) => {
                 let mut seen = Vec::new();

@@ -296,7 +296,9 @@ impl<S: Side> Connection<S> {
     /// `n` bytes that have come are off the connection's window.
     pub(super) fn release(&mut self, n: u32, out: &mut Buffer) {
         self.receive_window.consume(n as usize);
-        if let Some(increment) = self.receive_window.update_shared() {
+        if self.failed.is_none()
+            && let Some(increment) = self.receive_window.update_shared()
+        {
             self.output.window_update(0, increment, out);
         }
     }

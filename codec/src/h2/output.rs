@@ -9,7 +9,7 @@ use crate::Buffer;
 use std::collections::VecDeque;
 
 /// Ends kept ready for when the output is not written at once.
-const KEPT: usize = 256;
+const KEPT: usize = 2048;
 
 /// Accounts for the frames in the output.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use crate::http::Entrance;
 use crate::http::ManagerId;
 use crate::io::memory::{End, Net, pair};
 use crate::io::{ConnKey, Owner, Provenance, Reactor, Rng, TokenKind};
-use crate::listener::{Listeners, http_config};
+use crate::listener::{Entry, Listeners};
 use crate::stats::{Block, Merged};
 use crate::upstream::SharedClusters;
 use multiplexed::Outcome;
@@ -429,12 +429,16 @@ impl Simulation {
         let listener = &snapshot.listeners[0];
         let manager = {
             let entrance = Entrance {
+                secure: false,
                 buffer_limit: listener.buffer_limit,
                 filter_chain: "",
                 inbound: false,
                 drains_when_sick: false,
             };
-            engine.http.add_manager(http_config(&listener.filter_chains[0]), &entrance)
+            match engine.enter(&listener.filter_chains[0], &entrance) {
+                Entry::Http(manager) => manager,
+                other => panic!("{other:?} is no connection manager without filters before it"),
+            }
         };
         Self {
             engine,
@@ -459,7 +463,7 @@ impl Simulation {
         let key = self.engine.io.adopt_memory(ours, Owner::Nobody, limit);
         let engine = &mut self.engine;
         let provenance = Provenance::direct(Address::unix("@client"), Address::unix("@proxy"));
-        engine.http.open(key, provenance, self.manager, cx!(engine));
+        engine.http.open(key, provenance.into(), self.manager, cx!(engine));
         let count = 1 + self.rng.below(5) as u32;
         let h2 = (self.rng.below(2) == 0).then(|| multiplexed::Client::new(&mut self.rng));
         self.clients.push(ClientPeer {
