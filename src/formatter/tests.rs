@@ -82,6 +82,9 @@ fn full(with: impl FnOnce(&StreamInfo<'_>)) {
             remote: Some(&client),
             connection_id: 12,
             filter_chain: "chain",
+            provenance: None,
+            tls: None,
+            transport_failure: "TLS_error",
             server_name: "sni.example",
             filter_state: Some(&state),
         },
@@ -95,6 +98,7 @@ fn full(with: impl FnOnce(&StreamInfo<'_>)) {
             attempts: 2,
             transport_failure: "delayed connect error: 111",
             protocol: Some(Version::Http11),
+            tls: None,
         }),
         session: None,
     });
@@ -124,6 +128,9 @@ fn empty(with: impl FnOnce(&StreamInfo<'_>)) {
             remote: None,
             connection_id: 0,
             filter_chain: "",
+            provenance: None,
+            tls: None,
+            transport_failure: "",
             server_name: "",
             filter_state: None,
         },
@@ -224,6 +231,7 @@ fn a_session_has_no_request_and_several_flags() {
         let mut flags = Flags::default();
         let session = SessionInfo {
             moment: "TcpConnectionEnd",
+            protocol: None,
             flags,
             termination: "denied [p]",
             downstream_close: "idle",

@@ -1,12 +1,20 @@
 //! The slab of connections: reading, writing at the end of the turn, closing in stages.
 //!
 //! Sockets are registered once, edge-triggered, for both directions. Readiness is remembered here, so pausing a
-//! reader is simply not calling [`Io::read`], and a read that came back short is not repeated to hear EAGAIN.
+//! reader is simply not calling [`Io::read`], and a read that came back short is not repeated to hear EAGAIN. What TLS
+//! adds is in `secure`.
 
-use super::task::{Reactor, Task, TokenKind};
+mod secure;
+
+use super::task::{Layer, Reactor, Task, TokenKind, Wake};
+use super::tls::Session;
 use super::transport::Transport;
+use crate::stats::Counter;
 use nuncio_codec::{Buffer, Watermarks};
-use nuncio_reactor::{Address, ConnectOptions, Keepalive, RawKey, Readiness, Slab, Socket, Time, slab_key};
+use nuncio_reactor::{
+    Address, ConnectOptions, Keepalive, RawKey, Readiness, Slab, SlabKey, Socket, Time, TimerKey, slab_key,
+};
+use secure::{HANDSHAKES, Tls};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,7 +29,6 @@ const READ_MIN: usize = 4 << 10;
 const READ_MAX: usize = 256 << 10;
 /// What a closing connection that still sends may make us read and throw away, in bytes.
 const LINGER_LIMIT: usize = 1 << 20;
-
 /// Where an accepted connection is counted until it is gone.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Enrolment {
@@ -59,6 +66,8 @@ pub enum Notice {
     Connected,
     /// It could not be made.
     ConnectFailed(io::Error),
+    /// It was made, and then the TLS handshake failed.
+    TlsFailed(Box<str>),
     /// There may be something to read.
     Ready,
 }
@@ -96,6 +105,8 @@ pub enum Close {
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Phase {
     Connecting,
+    /// In the TLS handshake.
+    Securing,
     Open,
     Flushing,
     /// Flushing, then lingering.
@@ -109,6 +120,12 @@ enum Phase {
 #[derive(Debug)]
 struct Connection {
     transport: Transport,
+    /// TLS between the transport and the buffers.
+    session: Option<Box<Session>>,
+    /// It is we who connected.
+    client: bool,
+    /// The end of the time for the TLS handshake, and what counts if it comes.
+    handshake_limit: Option<(TimerKey, Option<Counter>)>,
     owner: Owner,
     input: Buffer,
     output: Buffer,
@@ -156,6 +173,10 @@ pub struct Io {
     /// Swapped with `dirty` during a flush.
     flushing: Vec<ConnKey>,
     dead: Vec<ConnKey>,
+    /// What TLS needs; made for the first connection that has TLS.
+    tls: Option<Tls>,
+    /// Steps of TLS handshakes that are left in this turn.
+    handshakes: u32,
     /// Enrolments of connections that are gone.
     gone: Vec<Enrolment>,
     /// The number of the next connection, and how far apart the numbers of one worker are.
@@ -168,7 +189,7 @@ pub struct Io {
 impl Io {
     /// No connections.
     pub fn new() -> Self {
-        Self::default()
+        Self { handshakes: HANDSHAKES, ..Self::default() }
     }
 
     /// Numbers connections from `first` in steps of `step`, so that no two workers give the same number.
@@ -313,6 +334,7 @@ impl Io {
     /// the news has gone to the one before.
     pub fn rouse(&mut self, key: ConnKey, reactor: &mut Reactor) {
         if let Some(connection) = self.connections.get(key)
+            && connection.phase != Phase::Securing
             && (connection.readable || !connection.input.is_empty())
             && let Some(task) = Task::resume(connection.owner)
         {
@@ -333,14 +355,19 @@ impl Io {
     }
 
     /// Takes note of an I/O event; says whom it concerns and what it means to them.
-    pub fn on_ready(&mut self, key: ConnKey, ready: Readiness) -> Option<(Owner, Notice)> {
+    pub fn on_ready(
+        &mut self,
+        key: ConnKey,
+        ready: Readiness,
+        reactor: &mut Reactor,
+    ) -> Option<(Owner, Notice)> {
         let connection = self.connections.get_mut(key)?;
         connection.readable |= ready.is_readable() || ready.is_read_closed() || ready.is_error();
         connection.peer_finished |= ready.is_read_closed();
         connection.reset |= ready.is_error() && connection.phase == Phase::Open;
         if ready.is_writable() && !connection.writable {
             connection.writable = true;
-            if !connection.output.is_empty() && !connection.dirty {
+            if connection.wants_to_send() && !connection.dirty {
                 connection.dirty = true;
                 self.dirty.push(key);
             }
@@ -353,9 +380,14 @@ impl Io {
                 if !connection.writable {
                     return None;
                 }
+                if connection.session.is_some() {
+                    connection.phase = Phase::Securing;
+                    return self.shake_hands(key, reactor);
+                }
                 connection.phase = Phase::Open;
                 Some((connection.owner, Notice::Connected))
             }
+            Phase::Securing => self.shake_hands(key, reactor),
             Phase::Open => Some((connection.owner, Notice::Ready)),
             Phase::Lingering => {
                 self.discard(key);
@@ -381,7 +413,15 @@ impl Io {
         if !connection.readable || connection.phase != Phase::Open {
             return Read::Empty;
         }
-        connection.read()
+        let Some(tls) = self.tls.as_mut().filter(|_| connection.session.is_some()) else {
+            return connection.read();
+        };
+        let read = connection.read_session(tls);
+        if connection.wants_to_send() && !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(key);
+        }
+        read
     }
 
     /// Reads like [`Self::read`], but large amounts without bringing them into memory, at most `most` bytes then. What is
@@ -389,7 +429,10 @@ impl Io {
     pub fn read_bulk(&mut self, key: ConnKey, most: u64) -> Read {
         match self.connections.get_mut(key) {
             Some(connection)
-                if connection.readable && connection.phase == Phase::Open && !connection.failed =>
+                if connection.readable
+                    && connection.phase == Phase::Open
+                    && !connection.failed
+                    && connection.session.is_none() =>
             {
                 connection.read_bulk(most)
             }
@@ -399,7 +442,9 @@ impl Io {
 
     /// Whether output goes out as it is, so that it need not be in memory.
     pub fn is_plain(&self, key: ConnKey) -> bool {
-        self.connections.get(key).is_some_and(|connection| connection.transport.is_plain())
+        self.connections
+            .get(key)
+            .is_some_and(|connection| connection.session.is_none() && connection.transport.is_plain())
     }
 
     /// What was read and not yet consumed.
@@ -472,7 +517,7 @@ impl Io {
 
     /// Bytes that wait to be written.
     pub fn unsent(&self, key: ConnKey) -> usize {
-        self.connections.get(key).map_or(0, |connection| connection.output.len())
+        self.connections.get(key).map_or(0, Connection::unsent)
     }
 
     /// Whether more output than the high watermark waits. The owner then gets a [`Task`] to resume once it
@@ -512,10 +557,12 @@ impl Io {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.owner = Owner::Nobody;
         connection.input.clear();
-        let how = if connection.failed || connection.phase == Phase::Connecting { Close::Now } else { how };
+        let unmade = matches!(connection.phase, Phase::Connecting | Phase::Securing);
+        let how = if connection.failed || unmade { Close::Now } else { how };
         match how {
             Close::Now => self.bury(key),
             Close::Reset => {
+                connection.session = None;
                 connection.transport.reset_on_close();
                 self.bury(key);
             }
@@ -526,7 +573,7 @@ impl Io {
                 connection.unsent_before = 0;
                 reactor.arm(delay, Task::close(key));
             }
-            Close::Flush if connection.output.is_empty() => self.bury(key),
+            Close::Flush if connection.unsent() == 0 => self.bury(key),
             Close::Flush | Close::Linger => {
                 connection.phase =
                     if how == Close::Flush { Phase::Flushing } else { Phase::FlushingToLinger };
@@ -536,29 +583,40 @@ impl Io {
                 }
                 if let Some(patience) = patience {
                     connection.patience = patience;
-                    connection.unsent_before = connection.output.len();
+                    connection.unsent_before = connection.unsent();
                     reactor.arm(patience, Task::close(key));
                 }
             }
         }
     }
 
-    /// The patience with a closing connection has ended, unless it has got on meanwhile.
-    pub fn on_close_alarm(&mut self, key: RawKey, reactor: &mut Reactor) {
-        let key = nuncio_reactor::SlabKey::from_raw(key);
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        let unsent = connection.output.len();
+    /// The patience with a closing connection has ended, unless it has got on meanwhile; or the time for a TLS
+    /// handshake has, which its owner must hear.
+    pub fn on_close_alarm(&mut self, key: RawKey, reactor: &mut Reactor) -> Option<(Owner, Notice)> {
+        let key = SlabKey::from_raw(key);
+        let connection = self.connections.get_mut(key)?;
+        if connection.phase == Phase::Securing {
+            if let (Some((_, Some(late))), Some(tls)) = (connection.handshake_limit.take(), &self.tls) {
+                tls.stats.inc(late);
+            }
+            connection.phase = Phase::Open;
+            connection.failed = true;
+            return Some((connection.owner, Notice::Ready));
+        }
+        let unsent = connection.unsent();
         if unsent < connection.unsent_before {
             connection.unsent_before = unsent;
             reactor.arm(connection.patience, Task::close(key));
         } else {
             self.bury(key);
         }
+        None
     }
 
     /// Writes what this turn appended: one vectored write for each connection, repeated only while a large
     /// output is taken whole.
     pub fn flush(&mut self, reactor: &mut Reactor) {
+        self.handshakes = HANDSHAKES;
         std::mem::swap(&mut self.dirty, &mut self.flushing);
         let mut flushing = std::mem::take(&mut self.flushing);
         for key in flushing.drain(..) {
@@ -567,15 +625,21 @@ impl Io {
             if matches!(connection.phase, Phase::Dead | Phase::Connecting | Phase::Held) {
                 continue;
             }
-            let before = connection.output.len();
-            connection.write();
-            if connection.output.len() < before {
+            let before = connection.unsent();
+            match &mut self.tls {
+                Some(tls) if connection.session.is_some() => connection.write_session(tls),
+                _ => connection.write(),
+            }
+            if connection.unsent() < before {
                 connection.written_at = reactor.now();
             }
             connection.marks.update(connection.output.len());
             let drained = connection.backed_up && !connection.marks.is_above();
-            let empty = connection.output.is_empty();
+            let empty = connection.unsent() == 0;
             match connection.phase {
+                Phase::Securing if connection.failed => {
+                    reactor.defer(Task { layer: Layer::Io, wake: Wake::Resume, key: key.raw() });
+                }
                 Phase::Flushing if empty || connection.failed => self.bury(key),
                 Phase::FlushingToLinger if connection.failed => self.bury(key),
                 Phase::FlushingToLinger if empty => {
@@ -631,6 +695,13 @@ impl Io {
     fn bury(&mut self, key: ConnKey) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.phase != Phase::Dead {
+            if let (Some(session), Some(tls)) = (&mut connection.session, &mut self.tls) {
+                let orderly = connection.output.is_empty()
+                    && !connection.failed
+                    && !connection.reset
+                    && !connection.peer_finished;
+                session.bid_farewell(&connection.transport, orderly, &mut tls.scratch);
+            }
             connection.phase = Phase::Dead;
             connection.output.clear();
             self.dead.push(key);
@@ -660,6 +731,9 @@ impl Connection {
     fn new(transport: Transport, owner: Owner, limit: u32, phase: Phase) -> Self {
         Self {
             transport,
+            session: None,
+            client: phase == Phase::Connecting,
+            handshake_limit: None,
             owner,
             input: Buffer::new(),
             output: Buffer::new(),
@@ -682,6 +756,15 @@ impl Connection {
             enrolment: None,
             written_at: Time::ZERO,
         }
+    }
+
+    /// Bytes that wait to be written.
+    fn unsent(&self) -> usize {
+        self.output.len() + self.session.as_ref().map_or(0, |session| session.unsent())
+    }
+
+    fn wants_to_send(&self) -> bool {
+        !self.output.is_empty() || self.session.as_ref().is_some_and(|session| session.wants_to_send())
     }
 
     fn read(&mut self) -> Read {

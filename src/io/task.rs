@@ -140,6 +140,8 @@ pub enum TokenKind {
     Connection(ConnKey),
     /// A listening socket.
     Listener(RawKey),
+    /// Something of the server itself.
+    Server(RawKey),
     /// A UDP listener's socket.
     UdpListener(RawKey),
     /// The socket of a session of datagrams.
@@ -150,6 +152,7 @@ const KINDS: u64 = 0b111 << 60;
 const LISTENER: u64 = 1 << 60;
 const UDP_LISTENER: u64 = 2 << 60;
 const UDP_SESSION: u64 = 3 << 60;
+const SERVER: u64 = 4 << 60;
 
 impl TokenKind {
     /// As the reactor carries it.
@@ -157,6 +160,7 @@ impl TokenKind {
         Token(match self {
             Self::Connection(key) => key.raw().to_bits(),
             Self::Listener(key) => key.to_bits() | LISTENER,
+            Self::Server(key) => key.to_bits() | SERVER,
             Self::UdpListener(key) => key.to_bits() | UDP_LISTENER,
             Self::UdpSession(key) => key.to_bits() | UDP_SESSION,
         })
@@ -169,6 +173,7 @@ impl TokenKind {
             LISTENER => Self::Listener(key),
             UDP_LISTENER => Self::UdpListener(key),
             UDP_SESSION => Self::UdpSession(key),
+            SERVER => Self::Server(key),
             _ => Self::Connection(ConnKey::from_raw(key)),
         }
     }

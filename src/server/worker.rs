@@ -14,6 +14,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+/// A UDP listener with its addresses and this worker's sockets.
+type UdpPlan = (Arc<UdpListenerConfig>, Vec<(SocketAddr, UdpSocket)>);
+
 /// Everything that a worker starts with.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -21,7 +24,7 @@ pub(super) struct Plan {
     pub(super) reactor: Reactor,
     /// With their addresses and this worker's sockets.
     pub(super) listeners: Vec<(Arc<ListenerConfig>, Vec<Address>, Vec<Socket>)>,
-    pub(super) udp: Vec<(Arc<UdpListenerConfig>, Vec<(SocketAddr, UdpSocket)>)>,
+    pub(super) udp: Vec<UdpPlan>,
     /// What all workers count together.
     pub(super) counts: Shared,
     /// How to reach each worker.
@@ -82,7 +85,7 @@ pub(super) fn run(plan: Plan) -> io::Result<()> {
                     engine.flush_logs();
                     engine.reactor.arm(interval, flush_logs);
                 }
-                Outside::Mail(_) | Outside::Signal(_) => {}
+                Outside::Mail(_) | Outside::Signal(_) | Outside::Ready(_) => {}
             }
         }
         if draining && engine.http.live().0 == 0 && engine.network.live() == 0 && engine.nothing_closes() {

@@ -83,7 +83,10 @@ fn write(record: Record<'_>, logs: &[Log], logger: &mut Logger, cx: &Cx<'_>) {
             connection_id: id,
             filter_chain: "",
             server_name: "",
+            tls: None,
+            transport_failure: "",
             filter_state: None,
+            provenance: None,
         },
         route: None,
         upstream,
@@ -102,6 +105,7 @@ const NOBODY: UpstreamInfo<'static> = UpstreamInfo {
     attempts: 0,
     transport_failure: "",
     protocol: None,
+    tls: None,
 };
 
 impl Listening {

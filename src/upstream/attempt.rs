@@ -2,9 +2,12 @@
 
 use super::config::{ClusterId, Priority};
 use super::pool::Place;
+use crate::io::Provenance;
+use crate::tls::TlsInfo;
 use nuncio_codec::{Buffer, HeaderMap, RequestHead, ResponseHead, Version, h2};
 use nuncio_reactor::{Address, RawKey, slab_key};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 slab_key! {
     /// An attempt in [`super::Upstream`].
@@ -110,7 +113,7 @@ pub enum What {
 
 /// What is asked for.
 #[derive(Copy, Clone, Debug)]
-pub struct Ask {
+pub struct Ask<'a> {
     /// Where to.
     pub cluster: ClusterId,
     /// Which circuit breakers count.
@@ -125,6 +128,8 @@ pub struct Ask {
     pub bulk: bool,
     /// The version in which the request came.
     pub version: Version,
+    /// The connection that it came on, for clusters that want to know.
+    pub client: Option<&'a Provenance>,
 }
 
 /// The host of an attempt and the connection to it.
@@ -136,6 +141,8 @@ pub struct Peer {
     pub local: Option<Address>,
     /// The connection's number in the process.
     pub connection: Option<u64>,
+    /// What is known of its TLS.
+    pub tls: Option<Arc<TlsInfo>>,
     /// What is spoken on it.
     pub version: Version,
 }

@@ -9,6 +9,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+/// A request that has begun: its stream, its header fields, and whether that is all.
+pub type Begun = (u32, Vec<(String, String)>, bool);
+
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub const DATA: u8 = 0;
@@ -167,6 +170,8 @@ pub struct Peer {
     pub kept: VecDeque<Frame>,
     /// PING and SETTINGS are answered, and what DATA takes from windows is given back.
     pub polite: bool,
+    /// That nothing more comes is taken for the end.
+    pub resigned: bool,
     pub settings: Vec<(u16, u32)>,
     /// What may be sent: on the connection, on a stream at first, what each has had beside that.
     room: i64,
@@ -191,6 +196,7 @@ impl Peer {
             decoder: Decoder::new(),
             kept: VecDeque::new(),
             polite: true,
+            resigned: false,
             settings: Vec::new(),
             room: 65_535,
             initial: 65_535,
@@ -331,6 +337,7 @@ impl Peer {
                 n > 0
             }
             Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => false,
+            Err(_) if self.resigned => false,
             Err(error) => panic!("nothing more comes: {error}"),
         }
     }
@@ -508,7 +515,7 @@ impl Peer {
     }
 
     /// The next request (server): its stream and the fields of its head.
-    pub fn request(&mut self) -> Option<(u32, Vec<(String, String)>, bool)> {
+    pub fn request(&mut self) -> Option<Begun> {
         let frame = self.until(|frame| frame.kind == HEADERS)?;
         let end = frame.has(END_STREAM);
         Some((frame.stream, frame.fields, end))

@@ -264,7 +264,8 @@ fn listeners_stop_by_themselves() {
     let yaml = first.config(&[host.address]).replacen("  clusters:\n", second, 1);
     let proxy = Proxy::start(&yaml);
     let (one, two) = (Client::connect(proxy.address("main")), Client::connect(proxy.address("other")));
-    (one.ask(b"a"), two.ask(b"a"));
+    one.ask(b"a");
+    two.ask(b"a");
     assert_eq!(
         crate::support::Client::connect(proxy.admin()).post("/drain_listeners?inboundonly").status,
         200

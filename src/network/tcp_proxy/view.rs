@@ -35,7 +35,7 @@ pub(super) fn view<'a>(
     chain: &'a Chain,
     moment: &'static str,
     upstream: &'a Upstream,
-    cx: &Cx<'_>,
+    cx: &'a Cx<'_>,
 ) -> StreamInfo<'a> {
     let provenance = &session.info.provenance;
     let lasted = cx.reactor.now() - session.opened;
@@ -71,8 +71,11 @@ pub(super) fn view<'a>(
             remote: Some(provenance.remote()),
             connection_id: session.id,
             filter_chain: &chain.name,
+            tls: cx.io.tls(session.down).map(|tls| &**tls),
+            transport_failure: cx.io.tls_failure(session.down),
             server_name: provenance.server_name(),
             filter_state: session.info.filter_state(),
+            provenance: Some(provenance),
         },
         route: None,
         upstream: tcp.cluster.map(|cluster| UpstreamInfo {
@@ -84,9 +87,11 @@ pub(super) fn view<'a>(
             attempts: tcp.attempts,
             transport_failure: tcp.failure.as_deref().unwrap_or_default(),
             protocol: None,
+            tls: tcp.tls.as_deref(),
         }),
         session: Some(SessionInfo {
             moment,
+            protocol: None,
             flags: tcp.flags,
             termination: tcp.termination.as_deref().unwrap_or_default(),
             downstream_close: tcp.reason.0,
