@@ -325,6 +325,32 @@ fn idle_sessions_end_and_leave_nothing() {
 }
 
 #[test]
+fn datagrams_in_one_direction_keep_a_session() {
+    let pause = || std::thread::sleep(std::time::Duration::from_millis(40));
+    let fields = "        idle_timeout: 0.4s\n";
+    let host = Host::sink();
+    let proxy = Proxy::start(&udp(fields, &[host.address]));
+    let client = Client::connect(proxy.first());
+    for n in 1..=25 {
+        client.send(b"x");
+        host.await_count(n);
+        pause();
+    }
+    assert_eq!((stat(&proxy, "downstream_sess_total"), stat(&proxy, "downstream_sess_active")), (1, 1));
+    let host = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let proxy = Proxy::start(&udp(fields, &[host.local_addr().expect("bound")]));
+    let client = Client::connect(proxy.first());
+    client.send(b"x");
+    let (_, session) = host.recv_from(&mut [0; 8]).expect("it comes");
+    for n in 1..=25u8 {
+        host.send_to(&[n], session).expect("sent");
+        assert_eq!(client.receive(), [n]);
+        pause();
+    }
+    assert_eq!(stat(&proxy, "idle_timeout"), 0);
+}
+
+#[test]
 fn sessions_are_limited_as_connections() {
     let host = Host::echo();
     let cluster = "    circuit_breakers: {thresholds: [{max_connections: 2, track_remaining: true}]}\n";
