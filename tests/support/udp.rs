@@ -114,6 +114,10 @@ impl Client {
     pub fn from(address: SocketAddr, server: SocketAddr) -> Self {
         let socket = UdpSocket::bind(address).expect("a port");
         socket.connect(server).expect("connected");
+        // What somebody has sent to this port before, to whoever had it then.
+        socket.set_nonblocking(true).expect("an option");
+        while socket.recv(&mut [0; 8]).is_ok() {}
+        socket.set_nonblocking(false).expect("an option");
         socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20);
         Self { socket }
