@@ -6,14 +6,14 @@
 
 use super::config::Filter;
 use super::info::ConnectionInfo;
-use super::rbac::Guard;
+use super::rbac::{Denial, Guard};
 use crate::filter_state::{Kind, Object, TCP_PROXY_CLUSTER};
 use crate::io::Cx;
 use crate::stream_info::{Bytes, Downstream, Flag, Occasion, StreamInfo, Times, no_request};
 use std::time::Duration;
 
 /// Why a new connection is turned away.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     /// For the access log.
     pub(super) reason: &'static str,
@@ -21,7 +21,24 @@ pub(super) struct Refusal {
     pub(super) flag: Flag,
     /// How long it is left open.
     pub(super) delay: Option<Duration>,
+    /// More for the access log.
+    pub(super) details: Option<Box<str>>,
 }
+
+impl Refusal {
+    fn new(reason: &'static str, flag: Flag, delay: Option<Duration>) -> Self {
+        Self { reason, flag, delay, details: None }
+    }
+}
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        Self { details: Some(denial.details), ..Self::new(DENIED, Flag::None, denial.delay) }
+    }
+}
+
+/// What is said of a connection that policies do not allow.
+pub(super) const DENIED: &str = "rbac_deny_close";
 
 /// Runs the filters on a new connection, of which its number and the name of the chain are told.
 pub(super) fn admit(
@@ -36,16 +53,13 @@ pub(super) fn admit(
             Filter::ConnectionLimit(limit) => match limit.enter(cx) {
                 Ok(place) => info.extra().places.extend(place),
                 Err(delay) => {
-                    return Err(Refusal { reason: "over_connection_limit", flag: Flag::None, delay });
+                    return Err(Refusal::new("over_connection_limit", Flag::None, delay));
                 }
             },
             Filter::LocalRateLimit(limit) => {
                 if !limit.take(cx) {
-                    return Err(Refusal {
-                        reason: "local_ratelimit_close_over_limit",
-                        flag: Flag::UpstreamRetryLimitExceeded,
-                        delay: None,
-                    });
+                    let reason = "local_ratelimit_close_over_limit";
+                    return Err(Refusal::new(reason, Flag::UpstreamRetryLimitExceeded, None));
                 }
             }
             Filter::SniCluster => {
@@ -89,14 +103,16 @@ fn view<'a>(info: &'a ConnectionInfo, (id, filter_chain): (u64, &'a str), cx: &C
         local_reply_body: b"",
         stream_id: id,
         downstream: Downstream {
-            tls: None,
             local: Some(info.provenance.local()),
             direct_remote: Some(&info.provenance.peer),
             remote: Some(info.provenance.remote()),
             connection_id: id,
             filter_chain,
             server_name: info.provenance.server_name(),
+            tls: None,
+            transport_failure: "",
             filter_state: info.filter_state(),
+            provenance: Some(&info.provenance),
         },
         route: None,
         upstream: None,

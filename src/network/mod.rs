@@ -89,7 +89,15 @@ impl Network {
         cx: &mut Cx<'_>,
     ) -> Option<ConnectionInfo> {
         let at = &self.chains[chain.0 as usize];
-        let admitted = admit(&at.filters, &mut info, (cx.io.id(conn), &at.name), cx);
+        let mut admitted = admit(&at.filters, &mut info, (cx.io.id(conn), &at.name), cx);
+        // Listener filters may have read something, which no read will bring up again.
+        if admitted.is_ok()
+            && info.is_guarded()
+            && !cx.io.input(conn).is_empty()
+            && let Err(denial) = info.admit(conn, cx)
+        {
+            admitted = Err(denial.into());
+        }
         if at.terminal.is_none() && admitted.is_ok() {
             return Some(info);
         }

@@ -38,6 +38,10 @@ pub(super) struct Session {
 
 /// What ends the chain.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all sessions are the TCP proxy's, and they lie in a slab"
+)]
 pub(super) enum Kind {
     /// It is only being turned away.
     Nothing,
@@ -162,6 +166,8 @@ impl Network {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let down = session.down;
         let mut budget = READ_BUDGET;
+        // What listener filters have read, too.
+        cx.io.forward(down, down);
         let how = loop {
             if cx.io.is_finished(down) {
                 break Close::Now;
@@ -178,7 +184,7 @@ impl Network {
             let read = cx.io.read(down);
             if matches!(read, Read::Data(_) | Read::Eof)
                 && session.info.is_guarded()
-                && let Err(denial) = session.info.admit(cx)
+                && let Err(denial) = session.info.admit(down, cx)
             {
                 break denial.delay.map_or(Close::Now, Close::After);
             }

@@ -182,11 +182,11 @@ impl Engine {
     pub(super) fn on_io(&mut self, token: TokenKind, ready: Readiness) {
         match token {
             TokenKind::Listener(key) => self.accept(key),
+            TokenKind::Server(_) => {}
             TokenKind::UdpListener(key) => {
                 self.udp.on_listener(key, &mut self.upstream, self.http.logger(), cx!(self));
             }
             TokenKind::UdpSession(key) => self.udp.on_session(key, cx!(self)),
-            TokenKind::Server(_) => {}
             TokenKind::Connection(key) => {
                 if let Some((owner, notice)) = self.io.on_ready(key, ready, &mut self.reactor) {
                     self.on_socket(owner, notice);

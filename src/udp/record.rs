@@ -77,14 +77,16 @@ fn write(record: Record<'_>, logs: &[Log], logger: &mut Logger, cx: &Cx<'_>) {
         local_reply_body: b"",
         stream_id: 0,
         downstream: Downstream {
-            tls: None,
             local: client.map(|(local, _)| local),
             direct_remote: remote,
             remote,
             connection_id: id,
             filter_chain: "",
             server_name: "",
+            tls: None,
+            transport_failure: "",
             filter_state: None,
+            provenance: None,
         },
         route: None,
         upstream,
@@ -95,7 +97,6 @@ fn write(record: Record<'_>, logs: &[Log], logger: &mut Logger, cx: &Cx<'_>) {
 
 /// The upstream side as Envoy shows it: the operator for the cluster has no value, its name is in the metadata.
 const NOBODY: UpstreamInfo<'static> = UpstreamInfo {
-    tls: None,
     cluster: "",
     host: None,
     hostname: "",
@@ -104,6 +105,7 @@ const NOBODY: UpstreamInfo<'static> = UpstreamInfo {
     attempts: 0,
     transport_failure: "",
     protocol: None,
+    tls: None,
 };
 
 impl Listening {

@@ -49,10 +49,7 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     row(
         "keep-alive without a pause",
-        &[(
-            OPTION,
-            "          http2_protocol_options: {connection_keepalive: {timeout: 1s, interval: »0s}}",
-        )],
+        &[(OPTION, "          http2_protocol_options: {connection_keepalive: {timeout: 1s, interval: »0s}}")],
         (HCM, ".http2_protocol_options.connection_keepalive.interval"),
         &["at least 0.001s is required"],
     ),

@@ -1,6 +1,6 @@
 //! How a session ends: one reason, and what follows from it for both connections, the counters and the access log.
 
-use super::super::chain::Refusal;
+use super::super::chain::{DENIED, Refusal};
 use super::super::session::{Kind, Session, SessionKey};
 use super::super::{Denial, Network, Side};
 use super::Up;
@@ -73,9 +73,9 @@ impl End {
             }
             Self::NotConnected(reason) => Row { reason, ..row },
             Self::Denied(denial) => {
-                Row { reason: "rbac_deny_close", down: denial.delay.map_or(Close::Now, Close::After), ..row }
+                Row { reason: DENIED, down: denial.delay.map_or(Close::Now, Close::After), ..row }
             }
-            Self::Refused(Refusal { reason, flag, delay }) => {
+            Self::Refused(Refusal { reason, flag, delay, .. }) => {
                 Row { reason, flag: *flag, down: delay.map_or(Close::Now, Close::After), ..row }
             }
         }
@@ -100,6 +100,7 @@ impl Network {
             End::Idle => cx.stats.inc(stats.idle_timeout),
             End::Expired => cx.stats.inc(stats.max_downstream_connection_duration),
             End::Denied(denial) => tcp.termination = Some(denial.details),
+            End::Refused(refusal) => tcp.termination = refusal.details,
             _ => {}
         }
         if row.flag != Flag::None {

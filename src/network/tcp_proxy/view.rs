@@ -35,7 +35,7 @@ pub(super) fn view<'a>(
     chain: &'a Chain,
     moment: &'static str,
     upstream: &'a Upstream,
-    cx: &Cx<'_>,
+    cx: &'a Cx<'_>,
 ) -> StreamInfo<'a> {
     let provenance = &session.info.provenance;
     let lasted = cx.reactor.now() - session.opened;
@@ -66,18 +66,19 @@ pub(super) fn view<'a>(
         local_reply_body: b"",
         stream_id: session.id,
         downstream: Downstream {
-            tls: None,
             local: Some(provenance.local()),
             direct_remote: Some(&provenance.peer),
             remote: Some(provenance.remote()),
             connection_id: session.id,
             filter_chain: &chain.name,
+            tls: cx.io.tls(session.down).map(|tls| &**tls),
+            transport_failure: cx.io.tls_failure(session.down),
             server_name: provenance.server_name(),
             filter_state: session.info.filter_state(),
+            provenance: Some(provenance),
         },
         route: None,
         upstream: tcp.cluster.map(|cluster| UpstreamInfo {
-            tls: None,
             cluster: &upstream.cluster(cluster).observability_name,
             host: host.map(|host| &host.address),
             hostname: host.map_or("", |host| &host.hostname),
@@ -86,9 +87,11 @@ pub(super) fn view<'a>(
             attempts: tcp.attempts,
             transport_failure: tcp.failure.as_deref().unwrap_or_default(),
             protocol: None,
+            tls: tcp.tls.as_deref(),
         }),
         session: Some(SessionInfo {
             moment,
+            protocol: None,
             flags: tcp.flags,
             termination: tcp.termination.as_deref().unwrap_or_default(),
             downstream_close: tcp.reason.0,
