@@ -9,6 +9,8 @@
 //! is of one size is sent in one piece (GSO); what goes to clients is collected for one `sendmmsg` at the end of the
 //! turn, and is sent from where it was received. Nothing is queued: what a socket does not take is dropped and counted,
 //! as datagrams are.
+//!
+//! Session filters (Envoy's `session_filters`) would stand before [`Udp::forward`] and before [`Replies::collect`].
 
 pub mod compile;
 pub mod config;
