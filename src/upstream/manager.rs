@@ -101,7 +101,9 @@ impl Upstream {
         if let (Some(introduction), Some(client)) = (&cluster.config.introduction, client) {
             place = cluster.pools.apart(place, Introduction::ends(client), || {
                 let mut header = Buffer::new();
-                introduction.write(client, &mut header).map(|too_long| cx.stats.inc(too_long));
+                if let Some(too_long) = introduction.write(client, &mut header) {
+                    cx.stats.inc(too_long);
+                }
                 header.to_vec().into()
             });
         }

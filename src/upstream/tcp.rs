@@ -107,7 +107,9 @@ impl Upstream {
             let output = cx.io.output(conn);
             let too_long = introduction.write(client, output);
             let sent = output.len() as u64;
-            too_long.map(|too_long| cx.stats.inc(too_long));
+            if let Some(too_long) = too_long {
+                cx.stats.inc(too_long);
+            }
             cx.stats.add(stats.upstream_cx_tx_bytes_total, sent);
         }
         breaker.connections.enter_anyway();

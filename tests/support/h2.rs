@@ -512,6 +512,7 @@ impl Peer {
     }
 
     /// The next request (server): its stream and the fields of its head.
+    #[allow(clippy::type_complexity, reason = "a stream, its headers, whether it has ended")]
     pub fn request(&mut self) -> Option<(u32, Vec<(String, String)>, bool)> {
         let frame = self.until(|frame| frame.kind == HEADERS)?;
         let end = frame.has(END_STREAM);

@@ -154,13 +154,13 @@ impl Network {
                     cx.stats.add(tcp.down.meters.received, n as u64);
                     tcp.received += n as u64;
                     tcp.last = cx.reactor.now();
-                    tcp.to_tunnel(down, attempt, false, upstream, cx);
+                    tcp.feed_tunnel(down, attempt, false, upstream, cx);
                 }
                 Read::Empty => return,
                 Read::Eof => {
                     tcp.down.ended = true;
                     tcp.ended_by = By::Us;
-                    tcp.to_tunnel(down, attempt, true, upstream, cx);
+                    tcp.feed_tunnel(down, attempt, true, upstream, cx);
                     return self.after_half(key, cx);
                 }
                 Read::Failed => return self.end(key, End::Reset(Side::Down), upstream, cx),
@@ -243,7 +243,7 @@ impl Network {
         // What the client has sent meanwhile.
         let ended = tcp.down.ended;
         if ended || !cx.io.input(down).is_empty() {
-            tcp.to_tunnel(down, attempt, ended, upstream, cx);
+            tcp.feed_tunnel(down, attempt, ended, upstream, cx);
         }
         if tcp.config.log_connected {
             self.log(key, "TcpUpstreamConnected", upstream, cx);
@@ -300,7 +300,7 @@ impl Network {
 
 impl super::Tcp {
     /// Gives the tunnel what was read from the client.
-    fn to_tunnel(
+    fn feed_tunnel(
         &mut self,
         down: crate::io::ConnKey,
         attempt: AttemptKey,
