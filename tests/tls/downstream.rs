@@ -324,7 +324,7 @@ fn tunnels_are_closed_by_halves() {
     client.stream.write_all(b"something").expect("sent");
     client.stream.conn.send_close_notify();
     client.stream.flush().expect("sent");
-    let (bytes, clean) = client.to_end();
+    let (bytes, clean) = client.until_end();
     assert_eq!((String::from_utf8_lossy(&bytes), clean), ("heard something".into(), true));
     upstream.join();
 }
@@ -352,7 +352,7 @@ fn the_end_of_a_connection_is_announced() {
     for version in [&TLS12, &TLS13] {
         let mut client = Config::version(version).connect(proxy.first()).expect("a connection");
         client.stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").expect("sent");
-        let (bytes, clean) = client.to_end();
+        let (bytes, clean) = client.until_end();
         assert!(bytes.ends_with(b"hello") && clean);
         // A client that leaves in order gets its connection closed.
         let mut client = Config::version(version).connect(proxy.first()).expect("a connection");
