@@ -4,6 +4,7 @@
 //! nothing here is kept while a request runs.
 
 use crate::filter_state::FilterState;
+use crate::tls::TlsInfo;
 use nuncio_codec::{HeaderMap, Method, RequestHead, ResponseHead, Version};
 use nuncio_reactor::Address;
 use std::fmt;
@@ -87,6 +88,62 @@ impl fmt::Display for Flag {
     }
 }
 
+/// What a view is made for.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Occasion {
+    /// A request has ended, or is under way.
+    #[default]
+    DownstreamEnd,
+    /// A session of datagrams has ended.
+    UdpSessionEnd,
+    /// A session of datagrams goes on.
+    UdpPeriodic,
+    /// Something that is no stream.
+    NotSet,
+}
+
+impl Occasion {
+    /// `%ACCESS_LOG_TYPE%`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DownstreamEnd => "DownstreamEnd",
+            Self::UdpSessionEnd => "UdpSessionEnd",
+            Self::UdpPeriodic => "UdpPeriodic",
+            Self::NotSet => "NotSet",
+        }
+    }
+
+    /// Whether it is about a request of HTTP.
+    pub fn is_http(self) -> bool {
+        self == Self::DownstreamEnd
+    }
+}
+
+/// Dynamic metadata: what has no operator of its own.
+#[derive(Copy, Clone, Debug)]
+pub struct Metadata<'a> {
+    /// Who says it.
+    pub namespace: &'a str,
+    /// In order of their names.
+    pub fields: &'a [(&'a str, MetadataValue<'a>)],
+}
+
+/// A value in dynamic metadata.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum MetadataValue<'a> {
+    /// A text.
+    Text(&'a str),
+    /// A number.
+    Number(u64),
+}
+
+impl<'a> Metadata<'a> {
+    /// A value by its name.
+    pub fn field(&self, name: &str) -> Option<MetadataValue<'a>> {
+        self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+    }
+}
+
 /// Some response flags.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flags(u32);
@@ -111,6 +168,10 @@ impl Flags {
 /// A stream, as far as it has come.
 #[derive(Clone, Debug)]
 pub struct StreamInfo<'a> {
+    /// What the view is made for.
+    pub occasion: Occasion,
+    /// What has no operator of its own.
+    pub metadata: Option<Metadata<'a>>,
     /// Without headers if the request could not be understood.
     pub request: &'a RequestHead,
     /// The trailers of the request.
@@ -268,6 +329,8 @@ pub struct Downstream<'a> {
     pub server_name: &'a str,
     /// What filters have left.
     pub filter_state: Option<&'a FilterState>,
+    /// Its TLS.
+    pub tls: Option<&'a TlsInfo>,
 }
 
 /// The route of a stream.
@@ -298,4 +361,6 @@ pub struct UpstreamInfo<'a> {
     pub transport_failure: &'a str,
     /// The protocol that is spoken with it; `None` before there is a connection.
     pub protocol: Option<Version>,
+    /// TLS of the connection to it.
+    pub tls: Option<&'a TlsInfo>,
 }

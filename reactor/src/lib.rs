@@ -4,10 +4,12 @@
 //!   threads, signals. One [`Reactor::turn`] is one wait; what happened comes back as plain values in a batch.
 //! - [`Slab`]: storage whose keys carry a generation, so that a stale event cannot reach a new connection.
 //! - [`Wheel`]: timers with O(1) arming and cancelling; [`Alarm`]: one timer for many deadlines that seldom come.
+//! - [`Watcher`]: folders in which something is written or moved.
 //! - [`Socket`], [`Address`]: stream sockets that never block, one system call for each method.
+//! - [`UdpSocket`], [`Inbox`], [`Outbox`]: datagrams in batches.
 //!
 //! Nothing here calls back, locks (but for the mailbox's queue) or allocates in steady state. All `unsafe` is in
-//! the private module `sys`. Linux only, 64 bits.
+//! private modules called `sys`. Linux only, 64 bits.
 //!
 //! # What to keep in mind
 //! - Edge-triggered: an [`Event::Io`] says that something has *become* possible. Read or write until the system
@@ -54,7 +56,23 @@ mod signals;
 mod slab;
 mod sys;
 mod time;
+mod udp;
+mod watch;
 mod wheel;
+
+/// Makes sure that large blocks of memory, from 128 KiB on, go back to the system as soon as they are freed; for the
+/// start of a process. The allocator would learn to keep them, for ever and for each thread, from seeing them freed.
+pub fn return_large_blocks() {
+    sys::map_large_blocks(128 << 10);
+}
+
+/// Lets this process have as many descriptors as it may, and says how many that are.
+///
+/// # Errors
+/// If the system does not tell.
+pub fn raise_descriptors() -> std::io::Result<u64> {
+    sys::raise_descriptors()
+}
 
 pub use alarm::Alarm;
 pub use cpus::cpus_available;
@@ -65,4 +83,8 @@ pub use pipe::Pipe;
 pub use reactor::{Event, Options, Reactor, Readiness, Token};
 pub use slab::{RawKey, Slab, SlabKey};
 pub use time::{Clock, Time};
+pub use udp::{
+    BindOptions, Datagram, Inbox, Notes, Outbox, UdpConnectOptions, UdpSocket, may_be_transparent,
+};
+pub use watch::Watcher;
 pub use wheel::{TimerKey, Wheel};

@@ -200,13 +200,24 @@ impl<T: Copy, M: Send + 'static> Reactor<T, M> {
     /// # Panics
     /// If the token is not below 2^63.
     pub fn register(&self, fd: &impl AsRawFd, token: Token) -> io::Result<()> {
+        self.watch(fd, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// The same for reading only: for datagram sockets, which tell after each datagram that they take another.
+    ///
+    /// # Errors
+    /// As for [`Self::register`].
+    ///
+    /// # Panics
+    /// As [`Self::register`].
+    pub fn register_reader(&self, fd: &impl AsRawFd, token: Token) -> io::Result<()> {
+        self.watch(fd, token, Interest::READABLE)
+    }
+
+    fn watch(&self, fd: &impl AsRawFd, token: Token, interest: Interest) -> io::Result<()> {
         assert!(token.0 < RESERVED, "tokens are below 2^63");
         let token = mio::Token(token.0 as usize);
-        self.poll.registry().register(
-            &mut SourceFd(&fd.as_raw_fd()),
-            token,
-            Interest::READABLE | Interest::WRITABLE,
-        )
+        self.poll.registry().register(&mut SourceFd(&fd.as_raw_fd()), token, interest)
     }
 
     /// Stops watching a socket that stays open. Closing its last descriptor does the same.

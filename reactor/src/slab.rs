@@ -145,6 +145,17 @@ impl<K: SlabKey, V> Slab<K, V> {
         self.entries.is_empty()
     }
 
+    /// Number of entries that there is memory for.
+    pub fn capacity(&self) -> usize {
+        self.entries.capacity()
+    }
+
+    /// Gives memory back that no entry needs: all of it if there are none, else what lies behind the last one. Keys
+    /// stay as they are.
+    pub fn shrink(&mut self) {
+        self.entries.shrink_to_fit();
+    }
+
     /// All entries, in order of slots.
     pub fn iter(&self) -> impl Iterator<Item = (K, &V)> {
         self.entries.iter().map(|(index, entry)| {
@@ -197,6 +208,22 @@ mod tests {
         assert_eq!((slab.get(old), slab.get(new)), (None, Some(&2)));
         assert_eq!(slab.remove(old), None);
         assert_eq!(slab.get(TestKey::from_raw(RawKey::from_bits(0))), None);
+    }
+
+    #[test]
+    fn a_key_stays_stale_when_memory_is_given_back() {
+        let mut slab = Slab::<TestKey, u8>::new();
+        let keys: Vec<_> = (0..100).map(|n| slab.insert(n)).collect();
+        for key in &keys[1..] {
+            slab.remove(*key);
+        }
+        slab.shrink();
+        assert_eq!((slab.get(keys[0]), slab.get(keys[1])), (Some(&0), None));
+        slab.remove(keys[0]);
+        slab.shrink();
+        assert_eq!(slab.capacity(), 0);
+        let again = slab.insert(7);
+        assert_eq!((slab.get(keys[0]), slab.get(again)), (None, Some(&7)));
     }
 
     #[test]

@@ -61,6 +61,27 @@ pub(crate) fn send_vectored(socket: &impl AsRawFd, data: &[IoSlice<'_>]) -> io::
     check_size(unsafe { libc::sendmsg(socket.as_raw_fd(), &message, libc::MSG_NOSIGNAL) })
 }
 
+/// inotify_init1(2).
+pub(crate) fn inotify() -> io::Result<OwnedFd> {
+    // SAFETY: the call has no preconditions; a descriptor that it returns is open and owned by nobody else.
+    unsafe { Ok(OwnedFd::from_raw_fd(check(libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC))?)) }
+}
+
+/// inotify_add_watch(2), for what is written, made in or moved into a folder.
+pub(crate) fn watch_folder(inotify: &impl AsRawFd, folder: &std::path::Path) -> io::Result<i32> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(folder.as_os_str().as_bytes())?;
+    let mask = libc::IN_CLOSE_WRITE | libc::IN_MOVED_TO | libc::IN_CREATE | libc::IN_ONLYDIR;
+    // SAFETY: the path ends with a NUL and lives as long as the call.
+    check(unsafe { libc::inotify_add_watch(inotify.as_raw_fd(), path.as_ptr(), mask) })
+}
+
+/// read(2).
+pub(crate) fn read(fd: &impl AsRawFd, room: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the pointer and length describe memory that is borrowed mutably for the call.
+    check_size(unsafe { libc::read(fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len()) })
+}
+
 /// setsockopt(2).
 pub(crate) fn set_option(
     socket: &impl AsRawFd,
@@ -159,6 +180,31 @@ pub(crate) fn next_signal(fd: &OwnedFd) -> Option<i32> {
         let n = libc::read(fd.as_raw_fd(), info.as_mut_ptr().cast(), size);
         (n == size as libc::ssize_t).then(|| info.assume_init().ssi_signo as i32)
     }
+}
+
+/// Lets the allocator map blocks of this size and more by themselves, whatever has been freed before.
+pub(crate) fn map_large_blocks(size: libc::c_int) {
+    // SAFETY: mallopt has no preconditions; a value that it does not take changes nothing.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, size);
+    }
+    #[cfg(not(target_env = "gnu"))]
+    let _ = size;
+}
+
+/// Raises the soft limit of open descriptors to the hard one, and gives the limit.
+pub(crate) fn raise_descriptors() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid place for what the first call writes and the second one reads.
+    unsafe {
+        check(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit))?;
+        if limit.rlim_cur < limit.rlim_max {
+            limit.rlim_cur = limit.rlim_max;
+            check(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit))?;
+        }
+    }
+    Ok(limit.rlim_cur)
 }
 
 /// Number of CPUs that this thread may run on.

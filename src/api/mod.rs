@@ -24,4 +24,4 @@ mod schema {
     include!(concat!(env!("OUT_DIR"), "/schema.rs"));
 }
 
-pub use schema::envoy;
+pub use schema::{envoy, xds};

@@ -4,7 +4,7 @@
 //! null. Names are written in alphabetical order; an object is one line.
 
 use super::{Absent, Format, FormatError};
-use crate::stream_info::StreamInfo;
+use crate::stream_info::{Metadata, MetadataValue, StreamInfo};
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 use std::io::Write;
@@ -85,7 +85,7 @@ impl Node {
                         if !omit_empty {
                             out.extend_from_slice(b"null");
                         }
-                    } else if operator.is_number() {
+                    } else if operator.is_json(info) {
                         out.extend_from_slice(&value);
                     } else {
                         quote(&value, out);
@@ -114,6 +114,20 @@ impl Node {
             }
         }
     }
+}
+
+/// Dynamic metadata as an object.
+pub(super) fn metadata(metadata: &Metadata<'_>, out: &mut Vec<u8>) -> bool {
+    list(b"{}", metadata.fields, out, |(name, value), out| {
+        quote(name.as_bytes(), out);
+        out.push(b':');
+        match value {
+            MetadataValue::Text(text) => quote(text.as_bytes(), out),
+            MetadataValue::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
+        }
+        true
+    });
+    true
 }
 
 /// Writes items with commas between them; one that writes nothing leaves no trace.

@@ -2,7 +2,8 @@
 
 use super::query::{decoded_parameter, without_query};
 use super::time::TimeFormat;
-use crate::stream_info::{Flag, StreamInfo, Times};
+use super::tls;
+use crate::stream_info::{Flag, MetadataValue, StreamInfo, Times};
 use nuncio_codec::{HeaderId, HeaderKey, HeaderMap, Version};
 use nuncio_reactor::Address;
 use std::io::Write;
@@ -40,6 +41,10 @@ enum Source {
     Number(Number),
     Took(Point, Point, Precision),
     Address(End, Part),
+    /// Of a namespace: all, or what these names lead to.
+    Metadata(Box<str>, Vec<Box<str>>),
+    Tls(tls::Side, tls::Field),
+    Validity(tls::Validity),
     /// Known when the configuration is compiled.
     Fixed(Box<[u8]>),
     UniqueId,
@@ -221,39 +226,12 @@ const PLAIN: &[(&str, Source)] = &[
     ("UPSTREAM_LOCAL_CLOSE_REASON", Source::Text(Text::UpstreamClose)),
     ("UPSTREAM_DETECTED_CLOSE_TYPE", Source::Text(Text::UpstreamEnd)),
     ("DOWNSTREAM_DETECTED_CLOSE_TYPE", Source::Text(Text::DownstreamEnd)),
-    // There is no TLS, no tracing, and no failure of what there is not.
+    // There is no tracing, and no failure of what there is not.
     ("DOWNSTREAM_TRANSPORT_FAILURE_REASON", Source::Nothing),
     ("TRACE_ID", Source::Nothing),
     ("SPAN_ID", Source::Nothing),
     ("TLS_JA3_FINGERPRINT", Source::Nothing),
     ("TLS_JA4_FINGERPRINT", Source::Nothing),
-    ("DOWNSTREAM_TLS_SESSION_ID", Source::Nothing),
-    ("DOWNSTREAM_TLS_CIPHER", Source::Nothing),
-    ("DOWNSTREAM_TLS_VERSION", Source::Nothing),
-    ("DOWNSTREAM_PEER_FINGERPRINT_256", Source::Nothing),
-    ("DOWNSTREAM_PEER_FINGERPRINT_1", Source::Nothing),
-    ("DOWNSTREAM_PEER_SERIAL", Source::Nothing),
-    ("DOWNSTREAM_PEER_CERT", Source::Nothing),
-    ("DOWNSTREAM_PEER_SUBJECT", Source::Nothing),
-    ("DOWNSTREAM_PEER_ISSUER", Source::Nothing),
-    ("DOWNSTREAM_PEER_URI_SAN", Source::Nothing),
-    ("DOWNSTREAM_PEER_DNS_SAN", Source::Nothing),
-    ("DOWNSTREAM_PEER_IP_SAN", Source::Nothing),
-    ("DOWNSTREAM_PEER_EMAIL_SAN", Source::Nothing),
-    ("DOWNSTREAM_LOCAL_SUBJECT", Source::Nothing),
-    ("DOWNSTREAM_LOCAL_URI_SAN", Source::Nothing),
-    ("DOWNSTREAM_LOCAL_DNS_SAN", Source::Nothing),
-    ("DOWNSTREAM_LOCAL_IP_SAN", Source::Nothing),
-    ("DOWNSTREAM_LOCAL_EMAIL_SAN", Source::Nothing),
-    ("UPSTREAM_TLS_SESSION_ID", Source::Nothing),
-    ("UPSTREAM_TLS_CIPHER", Source::Nothing),
-    ("UPSTREAM_TLS_VERSION", Source::Nothing),
-    ("UPSTREAM_PEER_SUBJECT", Source::Nothing),
-    ("UPSTREAM_PEER_ISSUER", Source::Nothing),
-    ("UPSTREAM_PEER_CERT", Source::Nothing),
-    ("UPSTREAM_PEER_URI_SAN", Source::Nothing),
-    ("UPSTREAM_PEER_DNS_SAN", Source::Nothing),
-    ("UPSTREAM_PEER_IP_SAN", Source::Nothing),
 ];
 
 /// Operators with arguments, for messages.
@@ -288,11 +266,13 @@ const WITH_ARGUMENTS: &[&str] = &[
 impl Operator {
     /// An operator by its name, the text in its parentheses and the number behind its colon.
     pub(super) fn parse(name: &str, arguments: Option<&str>, limit: Option<usize>) -> Result<Self, String> {
-        let source = if let Some((_, source)) = PLAIN.iter().find(|(known, _)| *known == name) {
+        let plain = PLAIN.iter().find(|(known, _)| *known == name).map(|(_, source)| source.clone());
+        let plain = plain.or_else(|| tls::plain(name).map(|(side, field)| Source::Tls(side, field)));
+        let source = if let Some(source) = plain {
             if arguments.is_some() {
                 return Err(format!("%{name}% takes no arguments"));
             }
-            source.clone()
+            source
         } else {
             with_arguments(name, arguments)?
         };
@@ -312,8 +292,19 @@ impl Operator {
         there
     }
 
+    /// Whether what was written of the value is JSON as it stands.
+    pub(super) fn is_json(&self, info: &StreamInfo<'_>) -> bool {
+        match &self.source {
+            Source::Metadata(_, path) if path.is_empty() => self.limit.is_none(),
+            Source::Metadata(..) => {
+                self.limit.is_none() && matches!(self.source.metadata(info), Some(MetadataValue::Number(_)))
+            }
+            _ => self.is_number(),
+        }
+    }
+
     /// Whether the value is a number.
-    pub(super) fn is_number(&self) -> bool {
+    fn is_number(&self) -> bool {
         matches!(
             self.source,
             Source::Number(_)
@@ -366,20 +357,23 @@ fn with_arguments(name: &str, arguments: Option<&str>) -> Result<Source, String>
             Ok(Source::Fixed(value.into_bytes().into()))
         }
         "HOSTNAME" => Ok(Source::Fixed(hostname().into())),
-        "DYNAMIC_METADATA"
-        | "CLUSTER_METADATA"
-        | "UPSTREAM_METADATA"
-        | "METADATA"
-        | "UPSTREAM_FILTER_STATE" => required("a name").map(|_| Source::Nothing),
+        "DYNAMIC_METADATA" => {
+            let mut parts = required("a namespace")?.split(':');
+            let namespace = parts.next().unwrap_or_default().into();
+            Ok(Source::Metadata(namespace, parts.map(Into::into).collect()))
+        }
+        "CLUSTER_METADATA" | "UPSTREAM_METADATA" | "METADATA" | "UPSTREAM_FILTER_STATE" => {
+            required("a name").map(|_| Source::Nothing)
+        }
         "FILTER_STATE" => filter_state(required("the name of an object")?),
-        "DOWNSTREAM_PEER_CERT_V_START"
-        | "DOWNSTREAM_PEER_CERT_V_END"
-        | "UPSTREAM_PEER_CERT_V_START"
-        | "UPSTREAM_PEER_CERT_V_END" => Ok(Source::Nothing),
         _ => {
+            if let Some(validity) = tls::Validity::parse(name, arguments) {
+                return validity.map(Source::Validity);
+            }
             let known: Vec<_> = PLAIN
                 .iter()
                 .map(|(name, _)| *name)
+                .chain(tls::PLAIN.iter().map(|(name, ..)| *name))
                 .chain(WITH_ARGUMENTS.iter().copied())
                 .map(str::to_owned)
                 .collect();
@@ -453,7 +447,7 @@ fn hostname() -> Vec<u8> {
 
 impl Source {
     fn is_text(&self) -> bool {
-        !matches!(self, Self::Number(_) | Self::Took(..) | Self::Time(..))
+        !matches!(self, Self::Number(_) | Self::Took(..) | Self::Time(..) | Self::Validity(_))
     }
 
     fn write(&self, info: &StreamInfo<'_>, out: &mut Vec<u8>) -> bool {
@@ -497,6 +491,17 @@ impl Source {
                 )
             }
             Self::Address(end, part) => end.of(info).is_some_and(|address| part.write(address, out)),
+            Self::Metadata(namespace, path) if path.is_empty() => {
+                let metadata = info.metadata.filter(|metadata| *metadata.namespace == **namespace);
+                metadata.is_some_and(|metadata| super::json::metadata(&metadata, out))
+            }
+            Self::Metadata(..) => match self.metadata(info) {
+                None => false,
+                Some(MetadataValue::Text(text)) => put(Some(text.as_bytes()), out),
+                Some(MetadataValue::Number(number)) => put_number(number.into(), out),
+            },
+            Self::Tls(side, field) => field.write(*side, info, out),
+            Self::Validity(validity) => validity.write(info, out),
             Self::Fixed(text) => put(Some(text), out),
             Self::UniqueId => {
                 let mut rng = crate::io::Rng::new();
@@ -509,6 +514,17 @@ impl Source {
                 if *typed { object.write_typed(out) } else { put(Some(&object.value), out) }
             }
             Self::Nothing => false,
+        }
+    }
+
+    /// The value in dynamic metadata that this leads to.
+    fn metadata<'a>(&self, info: &StreamInfo<'a>) -> Option<MetadataValue<'a>> {
+        let Self::Metadata(namespace, path) = self else { return None };
+        let metadata = info.metadata.filter(|metadata| *metadata.namespace == **namespace)?;
+        match &path[..] {
+            [name] => metadata.field(name),
+            // No value has others in it.
+            _ => None,
         }
     }
 }
@@ -527,7 +543,7 @@ impl Text {
     fn write(self, info: &StreamInfo<'_>, out: &mut Vec<u8>) -> bool {
         let (upstream, session) = (info.upstream.as_ref(), info.session.as_ref());
         let text = match self {
-            Self::Protocol if info.session.is_some() => return false,
+            Self::Protocol if !info.occasion.is_http() || info.session.is_some() => return false,
             Self::Protocol => protocol(info.request.version),
             Self::UpstreamProtocol => match upstream.and_then(|upstream| upstream.protocol) {
                 Some(version) => protocol(version),
@@ -565,9 +581,12 @@ impl Text {
                 // Empty is a value here.
                 return put(Some(info.local_reply_body), out);
             }
+            Self::StreamId if !info.occasion.is_http() => {
+                return put(Some(&crate::io::Rng::new().uuid()), out);
+            }
             Self::StreamId => return put(info.request.headers.get(HeaderId::X_REQUEST_ID), out),
             Self::ServerName => info.downstream.server_name,
-            Self::LogType => session.map_or("DownstreamEnd", |session| session.moment),
+            Self::LogType => session.map_or(info.occasion.name(), |session| session.moment),
             Self::Termination => session.map_or("", |session| session.termination),
             Self::DownstreamClose => session.map_or("", |session| session.downstream_close),
             Self::UpstreamClose => session.map_or("", |session| session.upstream_close),

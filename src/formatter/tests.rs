@@ -1,7 +1,8 @@
 use super::*;
 use crate::filter_state::{FilterState, Kind, Object};
 use crate::stream_info::{
-    Bytes, CloseType, Downstream, Flag, Flags, RouteInfo, SessionInfo, Times, UpstreamInfo,
+    Bytes, CloseType, Downstream, Flag, Flags, Metadata, MetadataValue, Occasion, RouteInfo, SessionInfo,
+    Times, UpstreamInfo,
 };
 use nuncio_codec::{HeaderMap, Method, RequestHead, ResponseHead, Version};
 use nuncio_reactor::Address;
@@ -43,6 +44,8 @@ fn full(with: impl FnOnce(&StreamInfo<'_>)) {
     state.set(&"text".into(), object(Kind::Text, b"a \"b\""));
     state.set(&"cluster".into(), object(Kind::Cluster, b"up"));
     with(&StreamInfo {
+        occasion: Occasion::DownstreamEnd,
+        metadata: None,
         request: &request,
         request_trailers: None,
         response: Some(&response),
@@ -81,6 +84,7 @@ fn full(with: impl FnOnce(&StreamInfo<'_>)) {
             filter_chain: "chain",
             server_name: "sni.example",
             filter_state: Some(&state),
+            tls: None,
         },
         route: Some(RouteInfo { name: "r", virtual_host: "v" }),
         upstream: Some(UpstreamInfo {
@@ -92,6 +96,7 @@ fn full(with: impl FnOnce(&StreamInfo<'_>)) {
             attempts: 2,
             transport_failure: "delayed connect error: 111",
             protocol: Some(Version::Http11),
+            tls: None,
         }),
         session: None,
     });
@@ -101,6 +106,8 @@ fn full(with: impl FnOnce(&StreamInfo<'_>)) {
 fn empty(with: impl FnOnce(&StreamInfo<'_>)) {
     let request = RequestHead { version: Version::Http10, method: Method::Other, headers: HeaderMap::new() };
     with(&StreamInfo {
+        occasion: Occasion::DownstreamEnd,
+        metadata: None,
         request: &request,
         request_trailers: None,
         response: None,
@@ -121,6 +128,7 @@ fn empty(with: impl FnOnce(&StreamInfo<'_>)) {
             filter_chain: "",
             server_name: "",
             filter_state: None,
+            tls: None,
         },
         route: None,
         upstream: None,
@@ -289,6 +297,45 @@ fn bytes_that_are_not_utf8_are_replaced() {
     };
     empty(|info| {
         assert_eq!(text("%REQ(x)%", &StreamInfo { request: &request, ..info.clone() }), "a\u{fffd}b")
+    });
+}
+
+#[test]
+fn metadata_and_what_datagrams_do_not_have() {
+    full(|info| {
+        let fields =
+            [("bytes", MetadataValue::Number(1_234_567_890_123)), ("name", MetadataValue::Text("a \"b\""))];
+        let metadata = Some(Metadata { namespace: "udp.proxy.session", fields: &fields });
+        let info = StreamInfo { occasion: Occasion::UdpPeriodic, metadata, ..info.clone() };
+        for (format, wanted) in [
+            ("%DYNAMIC_METADATA(udp.proxy.session)%", r#"{"bytes":1234567890123,"name":"a \"b\""}"#),
+            ("%DYNAMIC_METADATA(udp.proxy.session:bytes)%", "1234567890123"),
+            ("%DYNAMIC_METADATA(udp.proxy.session:name)%", "a \"b\""),
+            ("%DYNAMIC_METADATA(udp.proxy.session:name):3%", "a \""),
+            ("%DYNAMIC_METADATA(udp.proxy.session:none)%", "-"),
+            ("%DYNAMIC_METADATA(udp.proxy.session:name:deeper)%", "-"),
+            ("%DYNAMIC_METADATA(udp.proxy)%", "-"),
+            ("%ACCESS_LOG_TYPE% %PROTOCOL%", "UdpPeriodic -"),
+        ] {
+            assert_eq!(text(format, &info), wanted, "{format}");
+        }
+        let format = |text: &str| prost_types::value::Kind::StringValue(text.to_owned());
+        let got = json(
+            &[
+                ("all", format("%DYNAMIC_METADATA(udp.proxy.session)%")),
+                ("cut", format("%DYNAMIC_METADATA(udp.proxy.session:bytes):4%")),
+                ("name", format("%DYNAMIC_METADATA(udp.proxy.session:name)%")),
+                ("none", format("%DYNAMIC_METADATA(udp.proxy.session:none)%")),
+                ("number", format("%DYNAMIC_METADATA(udp.proxy.session:bytes)%")),
+                ("text", format("x%DYNAMIC_METADATA(udp.proxy.session:bytes)%")),
+            ],
+            false,
+            &info,
+        );
+        assert_eq!(
+            got,
+            r#"{"all":{"bytes":1234567890123,"name":"a \"b\""},"cut":"1234","name":"a \"b\"","none":null,"number":1234567890123,"text":"x1234567890123"}"#
+        );
     });
 }
 

@@ -37,6 +37,10 @@ pub enum Layer {
     Downstream,
     /// An upstream HTTP connection.
     Upstream,
+    /// A UDP listener's socket.
+    UdpListener,
+    /// A session of datagrams, or all of them.
+    Udp,
     /// An upstream connection of a TCP session while it is being made.
     Line,
     /// A TCP session.
@@ -136,9 +140,19 @@ pub enum TokenKind {
     Connection(ConnKey),
     /// A listening socket.
     Listener(RawKey),
+    /// A UDP listener's socket.
+    UdpListener(RawKey),
+    /// The socket of a session of datagrams.
+    UdpSession(RawKey),
+    /// Something of the server itself.
+    Server(RawKey),
 }
 
+const KINDS: u64 = 0b111 << 60;
 const LISTENER: u64 = 1 << 60;
+const UDP_LISTENER: u64 = 2 << 60;
+const UDP_SESSION: u64 = 3 << 60;
+const SERVER: u64 = 4 << 60;
 
 impl TokenKind {
     /// As the reactor carries it.
@@ -146,12 +160,21 @@ impl TokenKind {
         Token(match self {
             Self::Connection(key) => key.raw().to_bits(),
             Self::Listener(key) => key.to_bits() | LISTENER,
+            Self::UdpListener(key) => key.to_bits() | UDP_LISTENER,
+            Self::UdpSession(key) => key.to_bits() | UDP_SESSION,
+            Self::Server(key) => key.to_bits() | SERVER,
         })
     }
 
     /// From what the reactor gave back.
     pub fn of(token: Token) -> Self {
-        let key = RawKey::from_bits(token.0 & (LISTENER - 1));
-        if token.0 & LISTENER != 0 { Self::Listener(key) } else { Self::Connection(ConnKey::from_raw(key)) }
+        let key = RawKey::from_bits(token.0 & !KINDS);
+        match token.0 & KINDS {
+            LISTENER => Self::Listener(key),
+            UDP_LISTENER => Self::UdpListener(key),
+            UDP_SESSION => Self::UdpSession(key),
+            SERVER => Self::Server(key),
+            _ => Self::Connection(ConnKey::from_raw(key)),
+        }
     }
 }

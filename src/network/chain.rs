@@ -9,7 +9,7 @@ use super::info::ConnectionInfo;
 use super::rbac::{Denial, Guard};
 use crate::filter_state::{Kind, Object, TCP_PROXY_CLUSTER};
 use crate::io::Cx;
-use crate::stream_info::{Bytes, Downstream, Flag, StreamInfo, Times, no_request};
+use crate::stream_info::{Bytes, Downstream, Flag, Occasion, StreamInfo, Times, no_request};
 use std::time::Duration;
 
 /// Why a new connection is turned away.
@@ -88,6 +88,8 @@ pub(super) fn admit(
 fn view<'a>(info: &'a ConnectionInfo, (id, filter_chain): (u64, &'a str), cx: &Cx<'_>) -> StreamInfo<'a> {
     let now = cx.reactor.wall();
     StreamInfo {
+        occasion: Occasion::NotSet,
+        metadata: None,
         request: no_request(),
         request_trailers: None,
         response: None,
@@ -101,6 +103,7 @@ fn view<'a>(info: &'a ConnectionInfo, (id, filter_chain): (u64, &'a str), cx: &C
         local_reply_body: b"",
         stream_id: id,
         downstream: Downstream {
+            tls: None,
             local: Some(info.provenance.local()),
             direct_remote: Some(&info.provenance.peer),
             remote: Some(info.provenance.remote()),

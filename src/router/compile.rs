@@ -426,7 +426,8 @@ fn header_text(field: &str, text: &str, cx: &mut Cx<'_>) -> Option<Box<[u8]>> {
     (!text.is_empty()).then(|| text.as_bytes().into())
 }
 
-fn cluster(name: &str, cx: &mut Cx<'_>) -> Option<ClusterId> {
+/// A cluster by its name.
+pub(crate) fn cluster(name: &str, cx: &mut Cx<'_>) -> Option<ClusterId> {
     if name.is_empty() {
         cx.error("the name of a cluster is required");
         return None;

@@ -13,12 +13,15 @@ use super::rewrite;
 use super::table::{Found, RouteId};
 use crate::io::{Cx, Rng};
 use crate::stats::HttpStats;
-use crate::stream_info::{Downstream, Flag, RouteInfo, StreamInfo, Times, UpstreamInfo};
+use crate::stream_info::{Downstream, Flag, Occasion, RouteInfo, StreamInfo, Times, UpstreamInfo};
 use crate::upstream::config::{ClusterId, Priority};
 use crate::upstream::{Ask, AttemptKey, Begin, Event, Failure, Peer, Requester, Upstream, What};
 use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead, ResponseHead, h1};
 use nuncio_reactor::{RawKey, Time};
 use std::time::{Duration, SystemTime};
+
+/// How often a request is sent again of which the upstream says that it was not processed.
+const MAX_REPLAYS: u8 = 3;
 
 /// What the connection manager must do next.
 #[derive(Debug)]
@@ -76,7 +79,7 @@ pub struct Exchange {
     /// Some of the body has been given away and cannot be sent a second time.
     body_sent: bool,
     response_started: bool,
-    replayed: bool,
+    replays: u8,
     timeout: Option<Duration>,
     /// The time-out is answered with 204 (`x-envoy-upstream-rq-timeout-alt-response`).
     timeout_is_empty: bool,
@@ -348,6 +351,8 @@ impl Exchange {
             .zip(peer)
             .map(|(cluster, peer)| &upstream.cluster(cluster).hosts[peer.host as usize]);
         StreamInfo {
+            occasion: Occasion::DownstreamEnd,
+            metadata: None,
             request,
             request_trailers: None,
             response: None,
@@ -375,6 +380,7 @@ impl Exchange {
                 attempts: self.attempts,
                 transport_failure: self.transport_failure.as_deref().unwrap_or_default(),
                 protocol: peer.and_then(|peer| peer.connection.map(|_| peer.version)),
+                tls: peer.and_then(|peer| peer.tls.as_deref()),
             }),
             session: None,
         }
@@ -524,13 +530,13 @@ impl Exchange {
         // The reuse race: the upstream closed the kept connection while this request was on its way. Sending
         // it again is safe if it may be repeated and nothing of it is lost.
         let may_repeat = match failure {
-            Failure::Terminated { reused } => reused && head.method.is_idempotent(),
-            // The upstream says so itself.
-            Failure::Unprocessed => true,
+            Failure::Terminated { reused } => reused && self.replays == 0 && head.method.is_idempotent(),
+            // The upstream says so itself; but it must not say so for ever.
+            Failure::Unprocessed => self.replays < MAX_REPLAYS,
             _ => false,
         };
-        if may_repeat && !self.replayed && !self.body_sent {
-            self.replayed = true;
+        if may_repeat && !self.body_sent {
+            self.replays += 1;
             self.connected = false;
             let stats = &upstream.cluster(self.cluster.expect("an attempt has a cluster")).stats;
             cx.stats.inc(stats.upstream_rq_retry);
@@ -592,8 +598,13 @@ impl Exchange {
                 Step::Wait
             }
             Begin::Refused { failure, host } => {
-                self.peer =
-                    host.map(|host| Peer { host, local: None, connection: None, version: head.version });
+                self.peer = host.map(|host| Peer {
+                    host,
+                    local: None,
+                    connection: None,
+                    version: head.version,
+                    tls: None,
+                });
                 self.refuse(failure, upstream, cx)
             }
         }
@@ -608,9 +619,14 @@ impl Exchange {
         let cluster = upstream.cluster(self.cluster.expect("an attempt has a cluster"));
         self.upstream_deadline = cluster.max_stream_duration.map(|limit| now + limit);
         let has_body = !self.body.is_empty();
-        let trailers = self.trailers.take();
-        let end = self.request_end && trailers.is_none();
+        let end = self.request_end && self.trailers.is_none();
         let mut sent = upstream.send_headers(attempt, head, end && !has_body, cx);
+        if !upstream.is_live(attempt) {
+            // Nothing was sent: the failure is on its way, and what waits may be sent to somebody else.
+            self.connected = false;
+            return;
+        }
+        let trailers = self.trailers.take();
         if has_body {
             self.body_sent = true;
             sent += upstream.send_data(attempt, &mut self.body, end, cx).1;

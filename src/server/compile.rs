@@ -9,7 +9,7 @@ use crate::api::envoy::config::bootstrap::v3::Bootstrap;
 use crate::config::{Cx, Diagnostics, Runtime, Source, bootstrap};
 use crate::listener::config::ListenAddress;
 use crate::stats::{ClusterManagerStats, FilesystemStats, ListenerManagerStats, Registry, ServerStats};
-use crate::{admin, listener, stats, upstream};
+use crate::{admin, listener, stats, udp, upstream};
 use nuncio_reactor::Address;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub fn load_as(source: &Source, names: &Node) -> Result<Snapshot, Diagnostics> {
     let connection_limit = limits::connections(proto.overload_manager.as_ref(), &mut cx);
     let stats = stats::compile::stats(&proto, &mut cx);
     std::mem::take(&mut cx.runtime).complain(&mut cx);
-    let (clusters, listeners, admin) = parts;
+    let (clusters, listeners, udp_listeners, admin) = parts;
     let server_stats = ServerStats::register(&mut registry, "server.");
     let filesystem_stats = FilesystemStats::register(&mut registry, "filesystem.");
     let listener_manager_stats = ListenerManagerStats::register(&mut registry, "listener_manager.");
@@ -56,6 +56,7 @@ pub fn load_as(source: &Source, names: &Node) -> Result<Snapshot, Diagnostics> {
         admin,
         connection_limit,
         listeners,
+        udp_listeners,
         clusters,
         registry,
         server_stats,
@@ -81,6 +82,7 @@ fn node(proto: &Bootstrap, names: &Node) -> Node {
 type Parts = (
     upstream::config::ClusterTable,
     Vec<Arc<listener::config::ListenerConfig>>,
+    Vec<Arc<udp::config::UdpListenerConfig>>,
     Option<admin::config::AdminConfig>,
 );
 
@@ -88,6 +90,7 @@ type Parts = (
 fn compile(proto: &Bootstrap, cx: &mut Cx<'_>) -> Parts {
     let resources = proto.static_resources.clone().unwrap_or_default();
     let mut names = HashMap::new();
+    let mut udp_listeners = Vec::new();
     let listeners = cx.field("static_resources", |cx| {
         if cx.is_broken(&["clusters"]) {
             cx.broken_clusters.push(String::new());
@@ -109,18 +112,29 @@ fn compile(proto: &Bootstrap, cx: &mut Cx<'_>) -> Parts {
             if names.insert(listener.name.clone(), ()).is_some() && !listener.name.is_empty() {
                 cx.error_at("name", format!("there is another listener called `{}`", listener.name));
             }
-            let compiled = listener::compile::listener(listener, cx)?;
-            // Every listener has a socket of its own, so two at one address would share its connections at random.
-            for ListenAddress { address, .. } in &compiled.addresses {
+            // Every listener has a socket of its own, so two at one address would share what comes at random.
+            let mut claim = |address: &Address, name: &str, cx: &mut Cx<'_>| {
+                let protocol = udp::compile::is_udp(listener);
                 let chosen = !matches!(address, Address::Inet(address) if address.port() == 0);
-                if chosen && let Some(other) = addresses.insert(address.clone(), compiled.name.clone()) {
+                let key = (protocol, address.clone());
+                if chosen && let Some(other) = addresses.insert(key, name.to_owned()) {
                     cx.error_at("address", format!("listener `{other}` has the same address, {address}"));
                 }
+            };
+            if udp::compile::is_udp(listener) {
+                let compiled = udp::compile::listener(listener, cx)?;
+                claim(&Address::Inet(compiled.address), &compiled.name, cx);
+                udp_listeners.push(Arc::new(compiled));
+                return None;
+            }
+            let compiled = listener::compile::listener(listener, cx)?;
+            for ListenAddress { address, .. } in &compiled.addresses {
+                claim(address, &compiled.name, cx);
             }
             Some(Arc::new(compiled))
         })
     });
     let admin =
         proto.admin.as_ref().and_then(|admin| cx.field("admin", |cx| admin::compile::admin(admin, cx)));
-    (cx.clusters.clone(), listeners, admin)
+    (cx.clusters.clone(), listeners, udp_listeners, admin)
 }

@@ -7,15 +7,18 @@
 
 use crate::access_log::Logger;
 use crate::http::{Entrance, Http};
-use crate::io::{ConnKey, Io, Layer, Mail, Notice, Owner, Reactor, Rng, Scope, Task, TokenKind};
+use crate::io::{ConnKey, Io, Layer, Mail, Notice, Owner, Reactor, Rng, Scope, Task, TokenKind, Wake};
 use crate::listener::config::{Direction, FilterChain, ListenerConfig, NetworkTerminal};
 use crate::listener::{Accepted, Entry, Listeners};
 use crate::network::{ConnectionInfo, Network};
 use crate::stats::Block;
+use crate::udp::Udp;
+use crate::udp::config::UdpListenerConfig;
 use crate::upstream::config::ClusterTable;
 use crate::upstream::{Requester, SharedClusters, Upstream};
-use nuncio_reactor::{Address, Event, RawKey, Readiness, Socket};
+use nuncio_reactor::{Address, Event, RawKey, Readiness, Socket, UdpSocket};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The layers of one thread.
@@ -27,6 +30,7 @@ pub(super) struct Engine {
     pub(super) http: Http,
     pub(super) network: Network,
     pub(super) upstream: Upstream,
+    pub(super) udp: Udp,
     pub(super) stats: Block,
     pub(super) rng: Rng,
     batch: Vec<Event<Task, Mail>>,
@@ -41,6 +45,8 @@ pub(super) enum Outside {
     Signal(i32),
     /// A time that was asked for with [`Layer::Server`].
     Alarm(RawKey),
+    /// A source of the server's own has something to tell.
+    Ready(RawKey),
 }
 
 /// Layers and the layers below them, borrowed apart.
@@ -67,6 +73,7 @@ impl Engine {
         mut rng: Rng,
     ) -> Self {
         let upstream = Upstream::new(clusters, shared, &mut rng);
+        let udp = Udp::new(&mut rng);
         Self {
             reactor,
             io: Io::new(),
@@ -74,6 +81,7 @@ impl Engine {
             network: Network::new(logger.sibling()),
             http: Http::new(logger),
             upstream,
+            udp,
             stats,
             rng,
             batch: Vec::new(),
@@ -94,6 +102,7 @@ impl Engine {
                 let entrance = Entrance {
                     buffer_limit: config.buffer_limit,
                     filter_chain: &chain.name,
+                    secure: chain.is_secure(),
                     inbound: config.direction == Direction::Inbound,
                     drains_when_sick: config.drains_when_sick,
                 };
@@ -105,6 +114,14 @@ impl Engine {
             self.listeners.listen(listener, place, address, socket, &self.reactor)?;
         }
         Ok(())
+    }
+
+    /// Adds a UDP listener with its socket on this thread.
+    pub(super) fn add_udp_listener(
+        &mut self,
+        listener: (Arc<UdpListenerConfig>, SocketAddr, UdpSocket),
+    ) -> io::Result<()> {
+        self.udp.add(listener, self.http.logger(), cx!(self))
     }
 
     /// Adds a filter chain; what comes to it is served.
@@ -133,7 +150,10 @@ impl Engine {
         self.reactor.turn(&mut batch)?;
         for event in batch.drain(..) {
             match event {
-                Event::Io { token, ready } => self.on_io(TokenKind::of(token), ready),
+                Event::Io { token, ready } => match TokenKind::of(token) {
+                    TokenKind::Server(key) => outside.push(Outside::Ready(key)),
+                    token => self.on_io(token, ready),
+                },
                 Event::Timer(task) | Event::Deferred(task) => match task.layer {
                     Layer::Server => outside.push(Outside::Alarm(task.key)),
                     _ => self.on_task(task),
@@ -151,6 +171,7 @@ impl Engine {
     /// Writes what the turn produced and frees what ended in it.
     pub(super) fn finish_turn(&mut self) {
         self.settle();
+        self.udp.flush(cx!(self));
         self.io.flush(&mut self.reactor);
         self.io.reap();
         while let Some(gone) = self.io.next_gone() {
@@ -161,8 +182,13 @@ impl Engine {
     pub(super) fn on_io(&mut self, token: TokenKind, ready: Readiness) {
         match token {
             TokenKind::Listener(key) => self.accept(key),
+            TokenKind::UdpListener(key) => {
+                self.udp.on_listener(key, &mut self.upstream, self.http.logger(), cx!(self));
+            }
+            TokenKind::UdpSession(key) => self.udp.on_session(key, cx!(self)),
+            TokenKind::Server(_) => {}
             TokenKind::Connection(key) => {
-                if let Some((owner, notice)) = self.io.on_ready(key, ready) {
+                if let Some((owner, notice)) = self.io.on_ready(key, ready, &mut self.reactor) {
                     self.on_socket(owner, notice);
                 }
             }
@@ -187,7 +213,15 @@ impl Engine {
 
     pub(super) fn on_task(&mut self, task: Task) {
         match task.layer {
-            Layer::Io => self.io.on_close_alarm(task.key, &mut self.reactor),
+            Layer::Io => {
+                let told = match task.wake {
+                    Wake::Alarm => self.io.on_close_alarm(task.key, &mut self.reactor),
+                    Wake::Resume => self.io.on_resume(task.key, &mut self.reactor),
+                };
+                if let Some((owner, notice)) = told {
+                    self.on_socket(owner, notice);
+                }
+            }
             Layer::Listener => self.accept(task.key),
             Layer::Downstream => self.http.on_task(task, &mut self.upstream, cx!(self)),
             Layer::Upstream => self.upstream.on_task(task, cx!(self)),
@@ -196,6 +230,9 @@ impl Engine {
             Layer::Arrival => {
                 self.listeners.on_task(task, cx!(self));
                 self.hand_over();
+            }
+            Layer::UdpListener | Layer::Udp => {
+                self.udp.on_task(task, &mut self.upstream, self.http.logger(), cx!(self));
             }
             Layer::Server => {}
         }
@@ -236,6 +273,7 @@ impl Engine {
     pub(super) fn stop_accepting(&mut self, scope: Scope) {
         self.listeners.close(scope, cx!(self));
         self.hand_over();
+        self.udp.stop_accepting(self.http.logger(), cx!(self));
     }
 
     /// Stops accepting; what is open goes on until it is finished.
@@ -250,14 +288,15 @@ impl Engine {
         self.stop_accepting(Scope::All);
         self.listeners.drain(true, cx!(self));
         self.http.stop(&mut self.upstream, cx!(self));
+        self.udp.stop(&self.upstream, self.http.logger(), cx!(self));
         self.network.stop(&mut self.upstream, cx!(self));
         self.upstream.close_idle(cx!(self));
         self.finish_turn();
     }
 
-    /// Whether no connection is still being closed; pooled upstream connections do not count.
+    /// Whether no session of datagrams goes on and no connection is still being closed; pooled upstream connections do not count.
     pub(super) fn nothing_closes(&self) -> bool {
-        self.io.len() <= self.upstream.live().0
+        self.udp.live() == 0 && self.io.len() <= self.upstream.live().0
     }
 
     fn hand_over(&mut self) {

@@ -3,6 +3,7 @@
 //! SIGTERM and SIGINT drain: accepting stops, open requests are finished, then the process exits with 0. A second
 //! signal, or the end of `--drain-time-s`, ends it at once.
 
+use super::certificates::{self, Certificates};
 use super::engine::{Engine, Outside, cx};
 use super::snapshot::Snapshot;
 use super::worker;
@@ -11,6 +12,7 @@ use crate::admin::{self, Action};
 use crate::io::{Discourage, Layer, Mail, Reactor, Rng, Scope, Task, Wake};
 use crate::listener::{Bound, Colleagues, Listeners, Shared};
 use crate::stats::{Block, Collector, Sinks};
+use crate::udp;
 use crate::upstream::{SharedClusters, config::ClusterTable};
 use nuncio_reactor::{Address, Options as ReactorOptions, RawKey, Sender};
 use serde_json::{Map, Value};
@@ -69,6 +71,7 @@ pub struct Server {
     shared: SharedClusters,
     sinks: Sinks,
     flusher: Option<Flusher>,
+    certificates: Certificates,
     listeners: Vec<(String, Address)>,
     admin: Option<Address>,
     started: Instant,
@@ -120,6 +123,11 @@ impl Server {
     pub fn start(snapshot: Snapshot, options: Options) -> io::Result<Self> {
         let started = Instant::now();
         let snapshot = Arc::new(snapshot);
+        nuncio_reactor::return_large_blocks();
+        match nuncio_reactor::raise_descriptors() {
+            Ok(limit) => log::debug!("up to {limit} descriptors may be open"),
+            Err(error) => log::warn!("the limit of open descriptors cannot be raised: {error}"),
+        }
         let concurrency = options.concurrency.max(1);
         // Signals are blocked before any thread starts, so that they all come to this one.
         let mut reactor = Reactor::new(ReactorOptions::default())?;
@@ -133,10 +141,27 @@ impl Server {
                 })
             })
             .collect::<io::Result<Vec<_>>>()?;
+        let udp = snapshot
+            .udp_listeners
+            .iter()
+            .map(|config| {
+                udp::Bound::new(config, concurrency).map_err(|error| {
+                    io::Error::new(
+                        error.kind(),
+                        format!("cannot bind UDP listener '{}' to {}: {error}", config.name, config.address),
+                    )
+                })
+            })
+            .collect::<io::Result<Vec<_>>>()?;
+        let udp_logs = snapshot
+            .udp_listeners
+            .iter()
+            .flat_map(|listener| listener.proxy.access_log.iter().chain(&listener.proxy.proxy_access_log));
         let admin_log = snapshot.admin.iter().flat_map(|admin| &admin.access_log);
         let chains = snapshot.listeners.iter().flat_map(|listener| &listener.filter_chains);
         let logs = chains.flat_map(|chain| chain.terminal.access_log());
-        let flusher = Flusher::start(options.access_log, logs.chain(admin_log).map(|log| &log.sink))?;
+        let flusher =
+            Flusher::start(options.access_log, logs.chain(udp_logs).chain(admin_log).map(|log| &log.sink))?;
         let blocks: Vec<_> = (0..=concurrency).map(|_| Block::new(&snapshot.registry)).collect();
         let counts = Shared::new(&snapshot.listeners, snapshot.connection_limit, concurrency);
         // Block 0 is main's own.
@@ -151,13 +176,17 @@ impl Server {
         );
         let count = snapshot.listeners.len();
         let mut server = Self {
-            listeners: bound
-                .iter()
-                .flat_map(|bound| bound.addresses.iter().map(|at| (bound.config.name.clone(), at.clone())))
-                .collect(),
+            listeners: {
+                let bound = bound.iter().flat_map(|bound| {
+                    bound.addresses.iter().map(|at| (bound.config.name.clone(), at.clone()))
+                });
+                let udp = udp.iter().map(|udp| (udp.config.name.clone(), Address::Inet(udp.address)));
+                bound.chain(udp).collect()
+            },
             shared: SharedClusters::new(&snapshot.clusters),
             sinks: Sinks::open(&snapshot.stats.sinks)?,
             stats: Collector::new(&snapshot.registry, blocks),
+            certificates: Certificates::new(&snapshot, &engine.reactor),
             snapshot,
             options,
             engine,
@@ -172,7 +201,7 @@ impl Server {
             listening: vec![true; count],
         };
         server.start_admin()?;
-        server.start_workers(concurrency, bound, &counts)?;
+        server.start_workers(concurrency, bound, udp, &counts)?;
         server.count_start(concurrency);
         Ok(server)
     }
@@ -212,6 +241,7 @@ impl Server {
         &mut self,
         concurrency: usize,
         mut bound: Vec<Bound>,
+        mut udp: Vec<udp::Bound>,
         counts: &Shared,
     ) -> io::Result<()> {
         let reactors = (0..concurrency)
@@ -224,6 +254,13 @@ impl Server {
                 .iter_mut()
                 .map(|bound| (Arc::clone(&bound.config), bound.addresses.clone(), bound.take()))
                 .collect();
+            let udp = udp
+                .iter_mut()
+                .map(|bound| {
+                    let socket = bound.sockets.pop().expect("one for each worker");
+                    (Arc::clone(&bound.config), bound.address, socket)
+                })
+                .collect();
             let flusher = self.flusher.as_ref().expect("the flusher outlives the workers");
             let plan = worker::Plan {
                 index,
@@ -231,6 +268,7 @@ impl Server {
                 listeners,
                 counts: counts.clone(),
                 colleagues: Arc::clone(&colleagues),
+                udp,
                 clusters: self.snapshot.clusters.clone(),
                 shared: self.shared.clone(),
                 stats: self.stats.blocks()[index + 1].clone(),
@@ -254,8 +292,7 @@ impl Server {
         stats.set_gauge(server.live, 1);
         stats.set_gauge(server.hot_restart_generation, 1);
         stats.record(server.initialization_time_ms, self.started.elapsed().as_millis() as u64);
-        // No certificate, none that expires: what Envoy shows then.
-        stats.set_gauge(server.days_until_first_cert_expiring, u64::from(u32::MAX));
+        self.certificates.count(stats);
         let manager = &self.snapshot.listener_manager_stats;
         let listeners = self.snapshot.listeners.len() as u64;
         stats.add(manager.listener_added, listeners);
@@ -307,6 +344,12 @@ impl Server {
                         return self.finish();
                     }
                     Outside::Alarm(key) if key == END_OF_LISTENING.key => self.stop_accepting(self.drained),
+                    Outside::Ready(key) if key == certificates::CHANGED => {
+                        self.certificates.on_change(&mut self.engine.reactor);
+                    }
+                    Outside::Alarm(key) if key == certificates::CHANGED => {
+                        self.certificates.reload(&self.stats.blocks()[0]);
+                    }
                     Outside::Alarm(key) if key == flush.key => {
                         self.flush_stats();
                         self.engine.reactor.arm(interval, flush);
@@ -332,7 +375,7 @@ impl Server {
                             return self.finish();
                         }
                     }
-                    Outside::Mail(_) | Outside::Signal(_) => {}
+                    Outside::Mail(_) | Outside::Signal(_) | Outside::Ready(_) => {}
                 }
             }
             if self.answer_admin() {
@@ -469,6 +512,9 @@ impl Server {
     fn housekeep(&mut self) {
         let (stats, server) = (&self.stats.blocks()[0], &self.snapshot.server_stats);
         stats.set_gauge(server.uptime, self.started.elapsed().as_secs());
+        // No certificate, none that expires: what Envoy shows then.
+        let days = self.certificates.days_left().unwrap_or(u64::from(u32::MAX));
+        stats.set_gauge(server.days_until_first_cert_expiring, days);
         self.shared.show(&self.snapshot.clusters, stats);
         let memory = Memory::now();
         stats.set_gauge(server.memory_physical_size, memory.resident);

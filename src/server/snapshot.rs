@@ -10,6 +10,7 @@ use crate::stats::{
     ClusterManagerStats, FilesystemStats, ListenerManagerStats, ListenerStats, Registry, ServerStats,
     StatsConfig,
 };
+use crate::udp::config::UdpListenerConfig;
 use crate::upstream::config::ClusterTable;
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub connection_limit: Option<u32>,
     /// In configuration order.
     pub listeners: Vec<Arc<ListenerConfig>>,
+    /// The listeners on UDP, in configuration order.
+    pub udp_listeners: Vec<Arc<UdpListenerConfig>>,
     /// In configuration order.
     pub clusters: ClusterTable,
     /// Every statistic that something in here counts.

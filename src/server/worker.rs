@@ -6,10 +6,12 @@ use crate::io::{Layer, Mail, Reactor, Rng, Task, Wake};
 use crate::listener::config::ListenerConfig;
 use crate::listener::{Colleagues, Listeners, Shared};
 use crate::stats::Block;
+use crate::udp::config::UdpListenerConfig;
 use crate::upstream::SharedClusters;
 use crate::upstream::config::ClusterTable;
-use nuncio_reactor::{Address, RawKey, Sender, Socket};
+use nuncio_reactor::{Address, RawKey, Sender, Socket, UdpSocket};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Everything that a worker starts with.
@@ -19,6 +21,7 @@ pub(super) struct Plan {
     pub(super) reactor: Reactor,
     /// With their addresses and this worker's sockets.
     pub(super) listeners: Vec<(Arc<ListenerConfig>, Vec<Address>, Vec<Socket>)>,
+    pub(super) udp: Vec<(Arc<UdpListenerConfig>, SocketAddr, UdpSocket)>,
     /// What all workers count together.
     pub(super) counts: Shared,
     /// How to reach each worker.
@@ -32,14 +35,19 @@ pub(super) struct Plan {
 
 /// Runs a worker to its end. An error ends the process: a worker that cannot wait for events cannot go on.
 pub(super) fn run(plan: Plan) -> io::Result<()> {
-    let Plan { index, reactor, listeners, counts, colleagues, clusters, shared, stats, logger, main } = plan;
+    let Plan { index, reactor, listeners, udp, counts, colleagues, clusters, shared, stats, logger, main } =
+        plan;
     let workers = colleagues.len();
     let interval = logger.interval();
     let own = Listeners::new(counts, Colleagues { this: index, mail: colleagues });
     let mut engine = Engine::new(reactor, &clusters, shared, stats, logger, own, Rng::new());
     engine.io.number(index as u64, workers as u64);
+    engine.udp.number(index as u64, workers as u64);
     for (config, addresses, sockets) in listeners {
         engine.add_listener(&config, &addresses, sockets)?;
+    }
+    for listener in udp {
+        engine.add_udp_listener(listener)?;
     }
     let flush_logs = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(1 << 32) };
     if engine.http.logger().is_used() || engine.network.logger().is_used() {
@@ -74,7 +82,7 @@ pub(super) fn run(plan: Plan) -> io::Result<()> {
                     engine.flush_logs();
                     engine.reactor.arm(interval, flush_logs);
                 }
-                Outside::Mail(_) | Outside::Signal(_) => {}
+                Outside::Mail(_) | Outside::Signal(_) | Outside::Ready(_) => {}
             }
         }
         if draining && engine.http.live().0 == 0 && engine.network.live() == 0 && engine.nothing_closes() {

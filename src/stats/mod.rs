@@ -32,7 +32,7 @@ pub use registry::{Counter, Gauge, Histogram, Kind, Registry, StatusCounters, Un
 pub use scopes::{
     BreakerStats, CallerStats, ClusterManagerStats, ClusterStats, ConnectionLimitStats, FilesystemStats,
     HostStats, Http1Stats, Http2Stats, HttpStats, ListenerHttpStats, ListenerManagerStats,
-    LocalRateLimitStats, ServerStats, TcpStats,
+    LocalRateLimitStats, ServerStats, TcpStats, UdpClusterStats, UdpListenerStats, UdpStats,
 };
 pub use sink::Sinks;
 pub use tags::{Tagged, Tags};

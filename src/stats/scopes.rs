@@ -110,9 +110,9 @@ scope! {
         counters: ;
         sparse:
             dropped_headers_with_underscores requests_rejected_with_underscores_in_headers
-            goaway_sent header_overflow headers_cb_no_stream inbound_continuation_flood
+            goaway_sent header_list_size_too_large header_overflow headers_cb_no_stream inbound_continuation_flood
             inbound_empty_frames_flood inbound_priority_frames_flood inbound_window_update_frames_flood
-            keepalive_timeout outbound_control_flood outbound_flood refused_streams rx_messaging_error rx_reset
+            keepalive_timeout outbound_control_flood outbound_flood rx_messaging_error rx_reset
             settings_timeout stream_refused_errors trailers tx_flush_timeout tx_reset;
         gauges: ;
         sparse_gauges: streams_active;
@@ -234,6 +234,22 @@ scope! {
 }
 
 scope! {
+    /// `udp.<stat_prefix>.`: one UDP proxy.
+    UdpStats {
+        counters:
+            downstream_sess_no_route downstream_sess_rx_bytes downstream_sess_rx_datagrams downstream_sess_rx_errors
+            downstream_sess_total downstream_sess_tx_bytes downstream_sess_tx_datagrams downstream_sess_tx_errors
+            idle_timeout session_filter_config_missing;
+        sparse: ;
+        gauges: downstream_sess_active;
+        sparse_gauges: ;
+        codes: ;
+        histograms: ;
+        sparse_histograms: ;
+    }
+}
+
+scope! {
     /// `tcp.<stat_prefix>.`: one TCP proxy.
     TcpStats {
         counters:
@@ -244,6 +260,20 @@ scope! {
             upstream_flush_total;
         sparse: ;
         gauges: downstream_cx_rx_bytes_buffered downstream_cx_tx_bytes_buffered upstream_flush_active;
+        sparse_gauges: ;
+        codes: ;
+        histograms: ;
+        sparse_histograms: ;
+    }
+}
+
+scope! {
+    /// `cluster.<name>.udp.`: what UDP proxies exchange with one cluster.
+    UdpClusterStats {
+        counters:
+            sess_rx_datagrams sess_rx_datagrams_dropped sess_rx_errors sess_tx_datagrams sess_tx_errors;
+        sparse: ;
+        gauges: ;
         sparse_gauges: ;
         codes: ;
         histograms: ;
@@ -274,6 +304,29 @@ scope! {
         codes: ;
         histograms: ;
         sparse_histograms: ;
+    }
+}
+
+/// `listener.<address>.` of a UDP listener.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the fields carry the names that Envoy documents")]
+pub struct UdpListenerStats {
+    pub downstream_rx_datagram_dropped: Counter,
+}
+
+impl UdpListenerStats {
+    /// Registers every name below `prefix`, which ends with a dot. Those of connections never count, as in Envoy.
+    pub fn register(registry: &mut Registry, prefix: &str) -> Self {
+        let name = |name: &str| format!("{prefix}{name}");
+        for never in ["downstream_cx_destroy", "downstream_cx_overflow", "no_filter_chain_match"] {
+            registry.counter(&name(never));
+        }
+        registry.counter(&name("downstream_cx_total"));
+        registry.gauge(&name("downstream_cx_active"));
+        registry.show_each_worker(prefix, "downstream_cx_total");
+        registry.show_each_worker(prefix, "downstream_cx_active");
+        registry.histogram(&name("downstream_cx_length_ms"), Unit::Milliseconds);
+        Self { downstream_rx_datagram_dropped: registry.counter(&name("udp.downstream_rx_datagram_dropped")) }
     }
 }
 

@@ -16,17 +16,19 @@ pub(super) enum BuiltIn {
     WorkerId,
     ClusterName,
     HttpPrefix,
+    UdpPrefix,
     ListenerAddress,
 }
 
 impl BuiltIn {
     /// In the order in which they are applied.
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::ResponseCode,
         Self::ResponseCodeClass,
         Self::WorkerId,
         Self::ClusterName,
         Self::HttpPrefix,
+        Self::UdpPrefix,
         Self::ListenerAddress,
     ];
 
@@ -38,13 +40,14 @@ impl BuiltIn {
             Self::WorkerId => "envoy.worker_id",
             Self::ClusterName => "envoy.cluster_name",
             Self::HttpPrefix => "envoy.http_conn_manager_prefix",
+            Self::UdpPrefix => "envoy.udp_prefix",
             Self::ListenerAddress => "envoy.listener_address",
         }
     }
 
     /// Whether it looks at names with a certain first part only.
     fn is_bound(self) -> bool {
-        matches!(self, Self::ClusterName | Self::HttpPrefix | Self::ListenerAddress)
+        matches!(self, Self::ClusterName | Self::HttpPrefix | Self::UdpPrefix | Self::ListenerAddress)
     }
 
     /// What to take out of the name, and where the value is.
@@ -77,6 +80,7 @@ impl BuiltIn {
                 part(name, name.find(".http.").filter(|at| *at >= "listener.".len())? + ".http.".len())
             }
             Self::HttpPrefix => None,
+            Self::UdpPrefix => part(name, "udp.".len()).filter(|_| name.starts_with("udp.")),
             Self::ListenerAddress => {
                 let value = listener_address(name)?;
                 Some((value.start..value.end + 1, value))
@@ -248,6 +252,11 @@ mod tests {
             (
                 "listener.127.0.0.1_0.http.in.downstream_rq_4xx",
                 "listener.http.downstream_rq_xx response_code_class=4 http_conn_manager_prefix=in listener_address=127.0.0.1_0",
+            ),
+            ("udp.dns.downstream_sess_total", "udp.downstream_sess_total udp_prefix=dns"),
+            (
+                "listener.127.0.0.1_0.udp.downstream_rx_datagram_dropped",
+                "listener.udp.downstream_rx_datagram_dropped listener_address=127.0.0.1_0",
             ),
             ("listener.[__1]_0.downstream_cx_total", "listener.downstream_cx_total listener_address=[__1]_0"),
             (

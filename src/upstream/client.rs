@@ -4,8 +4,10 @@ use super::attempt::{AttemptKey, Failure};
 use super::http2::Vigil;
 use super::pool::Place;
 use crate::io::{Alarm, ConnKey};
+use crate::tls::TlsInfo;
 use nuncio_codec::{h1, h2};
 use nuncio_reactor::{Address, Time, slab_key};
+use std::sync::Arc;
 
 slab_key! {
     /// An upstream connection in [`super::Upstream`].
@@ -42,19 +44,18 @@ pub(super) struct Trunk {
     pub(super) attached: usize,
     /// The upstream's SETTINGS have come.
     pub(super) settled: bool,
+    /// How many streams it is taken to allow until then.
+    pub(super) assumed: usize,
     pub(super) vigil: Vigil,
     /// Since when there is no attempt.
     pub(super) idle_since: Time,
 }
 
-/// How many streams a server is taken to allow before it has said so.
-pub(super) const ASSUMED_STREAMS: usize = 100;
-
 impl Trunk {
     /// How many attempts may be added.
     pub(super) fn room(&self) -> usize {
         let free = self.codec.capacity().saturating_sub(self.unopened.len());
-        if self.settled { free } else { free.min(ASSUMED_STREAMS.saturating_sub(self.attached)) }
+        if self.settled { free } else { free.min(self.assumed.saturating_sub(self.attached)) }
     }
 }
 
@@ -66,6 +67,8 @@ pub(super) struct Client {
     pub(super) place: Place,
     /// This end's address.
     pub(super) local: Option<Address>,
+    /// What is known of its TLS.
+    pub(super) tls: Option<Arc<TlsInfo>>,
     pub(super) state: State,
     pub(super) carrier: Carrier,
     pub(super) alarm: Alarm,

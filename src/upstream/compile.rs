@@ -21,13 +21,18 @@ use crate::api::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use crate::api::envoy::extensions::upstreams::http::v3::http_protocol_options::{
     UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
 };
+use crate::api::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
+use crate::api::envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext;
 use crate::config::{Cx, is};
 use crate::stats::{BreakerStats, CallerStats, ClusterStats, HostStats, Http2Stats};
+use crate::tls;
+use crate::tls::config::{ClientContext, ClientOptions};
 use nuncio_codec::h1::{self, HeaderCase};
 use nuncio_codec::h2;
 use nuncio_reactor::{Address, Keepalive};
 use prost::Name;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Default of `per_connection_buffer_limit_bytes` of clusters and listeners.
@@ -67,6 +72,10 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
     let scope = if proto.alt_stat_name.is_empty() { name } else { &proto.alt_stat_name };
     // As in Envoy, a colon in a name cannot stand in a statistic's name.
     let prefix = format!("cluster.{}.", scope.replace(':', "_"));
+    let tls = match &proto.transport_socket {
+        None => None,
+        Some(socket) => cx.field("transport_socket", |cx| transport(socket, &prefix, cx))?,
+    };
     Some(ClusterConfig {
         name: name.to_owned(),
         observability_name: scope.to_owned(),
@@ -83,6 +92,7 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
         max_requests_per_connection: protocol.max_requests_per_connection,
         max_stream_duration: protocol.max_stream_duration,
         keepalive: keepalive.map(self::keepalive),
+        tls,
         stats: ClusterStats::register(cx.registry, &prefix),
         callers: ["external", "internal"]
             .map(|caller| CallerStats::register(cx.registry, &format!("{prefix}{caller}."))),
@@ -91,6 +101,31 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
         breaker_stats: ["default", "high"].map(|priority| {
             BreakerStats::register(cx.registry, &format!("{prefix}circuit_breakers.{priority}."))
         }),
+    })
+}
+
+/// `Cluster.transport_socket`; `Some(None)` is none.
+fn transport(
+    proto: &core::TransportSocket,
+    scope: &str,
+    cx: &mut Cx<'_>,
+) -> Option<Option<Arc<ClientContext>>> {
+    let Some(core::transport_socket::ConfigType::TypedConfig(any)) = &proto.config_type else {
+        cx.missing(&["typed_config"], "`typed_config` is required");
+        return None;
+    };
+    cx.field("typed_config", |cx| {
+        if is::<RawBuffer>(any) {
+            return Some(None);
+        }
+        if !is::<UpstreamTlsContext>(any) {
+            let allowed = [&*UpstreamTlsContext::full_name(), &*RawBuffer::full_name()];
+            cx.wrong_extension(any, "transport socket of a cluster", &allowed);
+            return None;
+        }
+        let context = cx.unpack::<UpstreamTlsContext>(any)?;
+        let context = tls::compile::client(&context, ClientOptions::default(), scope, cx)?;
+        Some(Some(Arc::new(context)))
     })
 }
 
@@ -344,7 +379,12 @@ fn host(proto: &LbEndpoint, locality: &Locality, cx: &mut Cx<'_>) -> Option<Host
     cx.field("endpoint", |cx| {
         let address = cx.required("address", &endpoint.address)?;
         let address = cx.field("address", |cx| {
-            let (address, _) = self::address(address, cx)?;
+            // An endpoint may say UDP, which decides nothing, as in Envoy: what is spoken depends on who uses it.
+            let mut address = address.clone();
+            if let Some(address::Address::SocketAddress(socket)) = &mut address.address {
+                socket.set_protocol(Protocol::Tcp);
+            }
+            let (address, _) = self::address(&address, cx)?;
             if matches!(address, Address::Inet(address) if address.port() == 0) {
                 cx.field("socket_address", |cx| {
                     cx.error_at("port_value", "a port from 1 to 65535 is required")

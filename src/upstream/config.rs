@@ -2,6 +2,7 @@
 
 use super::http2::Http2Config;
 use crate::stats::{BreakerStats, CallerStats, ClusterStats, HostStats, Http2Stats};
+use crate::tls::config::ClientContext;
 use nuncio_codec::{Version, h1};
 use nuncio_reactor::{Address, Keepalive};
 use std::sync::Arc;
@@ -58,6 +59,8 @@ pub struct ClusterConfig {
     pub max_stream_duration: Option<Duration>,
     /// TCP keep-alive probes. Default off.
     pub keepalive: Option<Keepalive>,
+    /// `transport_socket`, if it is TLS.
+    pub tls: Option<Arc<ClientContext>>,
     /// Where this cluster counts.
     pub stats: ClusterStats,
     /// The same for external and internal callers alone.

@@ -5,13 +5,14 @@
 
 use super::attempt::{Ask, Attempt, AttemptKey, Begin, Event, Failure, OfStream, Peer, Requester, What};
 use super::circuit::SharedClusters;
-use super::client::{ASSUMED_STREAMS, Carrier, Client, ClientKey, State};
+use super::client::{Carrier, Client, ClientKey, State};
 use super::config::{ClusterConfig, ClusterId, ClusterTable};
 use super::lb::Balancer;
 use super::pool::{Place, Pool, Waiting};
 use super::tcp::{Dialed, Line, LineKey};
-use crate::io::{Alarm, Close, Cx, Layer, Notice, Owner, Rng, Task, Wake};
+use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Notice, Owner, Rng, Task, Wake};
 use crate::stats::{ClusterStats, HostStats};
+use crate::tls::ClientTls;
 use nuncio_codec::{Version, h1};
 use nuncio_reactor::{Address, RawKey, Slab, SlabKey};
 use std::borrow::Cow;
@@ -38,6 +39,7 @@ pub struct Upstream {
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) config: Arc<ClusterConfig>,
+    pub(super) tls: Option<ClientTls>,
     pub(super) balancer: Balancer,
     /// One for each host, priority and version of HTTP.
     pub(super) pools: Box<[[Pool; 4]]>,
@@ -63,6 +65,7 @@ impl Upstream {
             .iter()
             .map(|config| Cluster {
                 config: Arc::clone(config),
+                tls: config.tls.as_deref().map(ClientTls::new),
                 balancer: Balancer::new(config, rng),
                 pools: config.hosts.iter().map(|_| Default::default()).collect(),
             })
@@ -155,8 +158,14 @@ impl Upstream {
             host: attempt.place.host,
             version: if attempt.place.h2 { Version::H2 } else { Version::Http11 },
             local: client.and_then(|client| client.local.clone()),
+            tls: client.and_then(|client| client.tls.clone()),
             connection: client.map(|client| cx.io.id(client.conn)),
         })
+    }
+
+    /// Whether an attempt has neither failed nor come to its end.
+    pub fn is_live(&self, key: AttemptKey) -> bool {
+        self.attempts.contains(key)
     }
 
     /// Upstream connections and attempts that exist now.
@@ -198,6 +207,9 @@ impl Upstream {
             Notice::ConnectFailed(error) => {
                 self.on_connect_failed(key, Failure::ConnectFailed(reason("delayed", &error)), cx);
             }
+            Notice::TlsFailed(why) => {
+                self.on_connect_failed(key, Failure::ConnectFailed(String::from(why).into()), cx);
+            }
         }
     }
 
@@ -219,6 +231,7 @@ impl Upstream {
         cx.stats.record(config.stats.upstream_cx_connect_ms, millis(now - client.since));
         client.state = State::Idle { deadline: None };
         client.local = cx.io.local_address(client.conn);
+        client.tls = cx.io.tls(client.conn).cloned();
         client.expires = config.max_connection_duration.map(|limit| now + limit);
         if let Some(expires) = client.expires {
             client.alarm.by(expires, alarm(key), cx.reactor);
@@ -434,10 +447,10 @@ impl Upstream {
     fn fill(&mut self, cluster: u32, place: Place, fresh: bool, cx: &mut Cx<'_>) -> Result<(), Failure> {
         let Place { host, priority, h2 } = place;
         let shared = &self.shared.0[cluster as usize].breakers[priority as usize];
-        let Cluster { config, pools, .. } = &mut self.clusters[cluster as usize];
+        let Cluster { config, tls, pools, .. } = &mut self.clusters[cluster as usize];
         let pool = &mut pools[host as usize][place.lane()];
         let streams = config.http2.settings.max_concurrent_streams as usize;
-        if !pool.wants_connection(if h2 { streams.clamp(1, ASSUMED_STREAMS) } else { 1 }) {
+        if !pool.wants_connection(if h2 { streams.clamp(1, pool.assumed) } else { 1 }) {
             return Ok(());
         }
         // A host may always have one connection, or a request could wait for ever.
@@ -451,27 +464,22 @@ impl Upstream {
         cx.stats.inc(config.stats.upstream_cx_total);
         let of_host = &config.hosts[host as usize].stats;
         cx.stats.inc(of_host.cx_total);
-        let address = &config.hosts[host as usize].address;
-        let conn =
-            match cx.io.connect(address, config.keepalive, Owner::Nobody, config.buffer_limit, cx.reactor) {
-                Ok(conn) => conn,
-                Err(error) => {
-                    shared.connections.leave();
-                    cx.stats.inc(config.stats.upstream_cx_connect_fail);
-                    cx.stats.inc(of_host.cx_connect_fail);
-                    return if pool.total > 0 {
-                        Ok(())
-                    } else {
-                        Err(Failure::ConnectFailed(immediate(&error, address)))
-                    };
-                }
-            };
+        let conn = match connect(config, host, tls.as_mut(), cx) {
+            Ok(conn) => conn,
+            Err(failure) => {
+                shared.connections.leave();
+                cx.stats.inc(config.stats.upstream_cx_connect_fail);
+                cx.stats.inc(of_host.cx_connect_fail);
+                return if pool.total > 0 { Ok(()) } else { Err(failure) };
+            }
+        };
         let deadline = cx.reactor.now() + config.connect_timeout;
         let key = self.clients.insert(Client {
             conn,
             cluster,
             place,
             local: None,
+            tls: None,
             state: State::Connecting { deadline },
             carrier: Carrier::H1(h1::Client::new(config.http1)),
             alarm: Alarm::default(),
@@ -541,7 +549,7 @@ impl Upstream {
         }
     }
 
-    fn pool(&mut self, cluster: u32, place: Place) -> &mut Pool {
+    pub(super) fn pool(&mut self, cluster: u32, place: Place) -> &mut Pool {
         &mut self.clusters[cluster as usize].pools[place.host as usize][place.lane()]
     }
 
@@ -563,6 +571,26 @@ impl Upstream {
     }
 }
 
+/// Starts to make a connection to a host.
+pub(super) fn connect(
+    config: &ClusterConfig,
+    host: u32,
+    tls: Option<&mut ClientTls>,
+    cx: &mut Cx<'_>,
+) -> Result<ConnKey, Failure> {
+    let host = &config.hosts[host as usize];
+    let conn = cx.io.connect(&host.address, config.keepalive, Owner::Nobody, config.buffer_limit, cx.reactor);
+    let conn = conn.map_err(|error| Failure::ConnectFailed(immediate(&error, &host.address)))?;
+    if let Some(tls) = tls {
+        let name = tls.server_name(&host.hostname);
+        if let Err(why) = cx.io.secure_client(conn, tls, name, cx.stats) {
+            cx.io.close(conn, Close::Now, None, cx.reactor);
+            return Err(Failure::ConnectFailed(why.into()));
+        }
+    }
+    Ok(conn)
+}
+
 /// A connection that can take one more attempt.
 fn free(pool: &Pool, place: Place, clients: &Slab<ClientKey, Client>) -> Option<ClientKey> {
     if place.h2 {
@@ -582,7 +610,7 @@ pub(super) fn alarm(key: ClientKey) -> Task {
 }
 
 /// Envoy's words for a connection that could not even be begun.
-pub(super) fn immediate(error: &io::Error, address: &Address) -> Cow<'static, str> {
+fn immediate(error: &io::Error, address: &Address) -> Cow<'static, str> {
     format!("{}|remote address:{address}", reason("immediate", error)).into()
 }
 

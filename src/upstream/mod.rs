@@ -9,6 +9,7 @@ mod circuit;
 mod client;
 pub mod compile;
 pub mod config;
+mod datagrams;
 mod exchange;
 pub mod http2;
 mod lb;

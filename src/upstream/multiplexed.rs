@@ -7,7 +7,7 @@
 use super::attempt::{Attempt, AttemptKey, Event, Failure, Parked, What};
 use super::client::{Carrier, ClientKey, State, Trunk};
 use super::http2::{self, Vigil, Watch};
-use super::manager::{By, Upstream, alarm};
+use super::manager::{By, Cluster, Upstream, alarm};
 use crate::io::{Close, Cx, Owner, Read, Task};
 use nuncio_codec::h2::{self, Code, OpenError, ResponseEvent};
 use nuncio_codec::{Buffer, HeaderId, HeaderMap, Method, RequestHead, ResponseHead};
@@ -23,7 +23,9 @@ impl Upstream {
     /// A connection has been made on which HTTP/2 is spoken.
     pub(super) fn begin_h2(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
         let Some(client) = self.clients.get_mut(key) else { return };
-        let config = &self.clusters[client.cluster as usize].config.http2;
+        let Cluster { config, pools, .. } = &self.clusters[client.cluster as usize];
+        let assumed = pools[client.place.host as usize][client.place.lane()].assumed;
+        let config = &config.http2;
         let now = cx.reactor.now();
         // Below the codec's own, so that whatever stops it is noticed here.
         cx.io.set_output_limit(client.conn, config.settings.output_limit / 2);
@@ -37,6 +39,7 @@ impl Upstream {
             unopened: Vec::new(),
             attached: 0,
             settled: false,
+            assumed,
             vigil,
             idle_since: now,
         }));
@@ -199,6 +202,9 @@ impl Upstream {
 
     /// Nobody wants the response any more.
     pub(super) fn abandon_stream(&mut self, attempt: AttemptKey, key: ClientKey, cx: &mut Cx<'_>) {
+        if let Some(state) = self.attempts.get(attempt) {
+            cx.stats.inc(self.stats(state.cluster).upstream_rq_tx_reset);
+        }
         self.reset(attempt, key, Code::CANCEL, cx);
         self.end_attempt(attempt, key, cx);
         self.attempts.remove(attempt);
@@ -259,6 +265,7 @@ impl Upstream {
             && let Carrier::H2(trunk) = &mut client.carrier
         {
             trunk.codec.goaway(code, cx.io.output(client.conn));
+            client.state = State::Idle { deadline: None };
         }
         self.close(key, Close::Flush, By::Us, cx);
     }
@@ -398,6 +405,11 @@ impl Upstream {
             ResponseEvent::Settings => {
                 if let Some((trunk, ..)) = self.trunk(key) {
                     trunk.settled = true;
+                    let streams = trunk.codec.peer().max_concurrent_streams;
+                    if let Some(client) = self.clients.get(key) {
+                        let (cluster, place) = (client.cluster, client.place);
+                        self.pool(cluster, place).learn(streams);
+                    }
                 }
                 self.open_parked(key, cx);
                 self.after_settings(key, cx);
@@ -503,10 +515,13 @@ impl Upstream {
             h2::Cause::Peer | h2::Cause::GoAway => Failure::RemoteReset,
             cause => Failure::Protocol { details: cause.details() },
         };
-        if failure == Failure::RemoteReset
-            && let Some(state) = self.attempts.get(attempt)
-        {
-            cx.stats.inc(self.stats(state.cluster).upstream_rq_rx_reset);
+        if let Some(state) = self.attempts.get(attempt) {
+            let stats = self.stats(state.cluster);
+            match failure {
+                Failure::RemoteReset => cx.stats.inc(stats.upstream_rq_rx_reset),
+                Failure::Protocol { .. } => cx.stats.inc(stats.upstream_rq_tx_reset),
+                _ => {}
+            }
         }
         self.end_attempt(attempt, key, cx);
         self.fail(attempt, failure, 0);
@@ -526,8 +541,18 @@ impl Upstream {
                 }
                 other => other.clone(),
             };
+            let stats = self.stats(state.cluster);
+            cx.stats.inc(if by == By::Us {
+                stats.upstream_rq_tx_reset
+            } else {
+                stats.upstream_rq_pending_failure_eject
+            });
             self.end_attempt(attempt, key, cx);
             self.fail(attempt, failure, 0);
+        }
+        // As in Envoy, whose requests are gone before it closes a connection itself.
+        if let (By::Us, Some(client)) = (by, self.clients.get_mut(key)) {
+            client.state = State::Idle { deadline: None };
         }
         let how = if by == By::Us { Close::Flush } else { Close::Now };
         self.close(key, how, by, cx);

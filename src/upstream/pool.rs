@@ -35,7 +35,7 @@ pub(super) struct Waiting {
 }
 
 /// One worker's pool for one host.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pool {
     /// HTTP/1: connections without an exchange, the last used at the end. HTTP/2: all that take new streams, the
     /// oldest first.
@@ -46,6 +46,17 @@ pub(super) struct Pool {
     pub(super) connecting: usize,
     /// All connections.
     pub(super) total: usize,
+    /// HTTP/2: how many streams a connection is taken to allow as long as the upstream has not said so on it.
+    pub(super) assumed: usize,
+}
+
+/// The same for a host that has never said it.
+const ASSUMED_STREAMS: usize = 100;
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self { idle: Vec::new(), waiting: VecDeque::new(), connecting: 0, total: 0, assumed: ASSUMED_STREAMS }
+    }
 }
 
 impl Pool {
@@ -67,6 +78,11 @@ impl Pool {
         if let Some(at) = self.idle.iter().rposition(|idle| *idle == client) {
             self.idle.remove(at);
         }
+    }
+
+    /// The upstream has said on a connection how many streams that may have: the next one will hardly differ.
+    pub(super) fn learn(&mut self, streams: u32) {
+        self.assumed = (streams as usize).clamp(1, ASSUMED_STREAMS);
     }
 
     /// Whether those who wait outnumber the places on the connections being made for them.

@@ -7,6 +7,7 @@ mod network_rows;
 mod proxy_rows;
 mod rows;
 mod stats_rows;
+mod udp_rows;
 
 use nuncio::config::{Diagnostics, Source};
 use nuncio::server::compile::load;

@@ -76,12 +76,15 @@ pub(crate) const ROWS: &[Row] = &[
         &["`address` is required"],
     ),
     row(
-        "a listener over UDP",
-        &[(
-            "{address: 127.0.0.1, port_value: 8080}",
-            "{protocol: »UDP, address: 127.0.0.1, port_value: 8080}",
-        )],
-        ("static_resources.listeners[0].address", ".socket_address.protocol"),
-        &["`UDP` is not supported here"],
+        "connections over UDP",
+        &[
+            (
+                "{address: 127.0.0.1, port_value: 8080}",
+                "{protocol: UDP, address: 127.0.0.1, port_value: 8080}",
+            ),
+            ("    filter_chains:\n    - filters:", "    filter_chains:\n    - »filters:"),
+        ],
+        ("static_resources.listeners[0]", ".filter_chains"),
+        &["about connections, which a UDP listener does not have"],
     ),
 ];

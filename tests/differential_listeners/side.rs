@@ -98,23 +98,30 @@ impl Side {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let (client, mine) = exchange(case, address);
         let mut seen = Seen { client, ..Seen::default() };
-        // Everything has been counted when nothing is open any more, and logged when a line more is there.
+        // Each connection changes something. Everything has been counted when nothing is open any more.
         let end = Instant::now() + PATIENCE;
         let mut after = self.counters();
         let open = |counters: &BTreeMap<String, u64>| {
             counters.iter().any(|(name, value)| name.ends_with("_active") && *value > 0)
         };
-        while open(&after) && Instant::now() < end {
+        while (after == before || open(&after)) && Instant::now() < end {
             std::thread::yield_now();
             after = self.counters();
         }
-        let mut log = if seen.client.starts_with("200 ") { self.log() } else { String::new() };
-        while seen.client.starts_with("200 ") && log.len() == logged && Instant::now() < end {
+        let line = |log: String| {
+            // A connection before this one may have its line later.
+            let marked = format!("direct={mine} ");
+            let new = log.get(logged..).unwrap_or_default();
+            new.lines().find(|line| line.contains(&marked)).map(str::to_owned)
+        };
+        let served = seen.client.starts_with("200 ");
+        let mut log = line(self.log());
+        while served && log.is_none() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(2));
-            log = self.log();
+            log = line(self.log());
         }
-        seen.log = log.get(logged..).unwrap_or_default().trim_end().replace(&mine.to_string(), "CLIENT");
-        seen.log = seen.log.replace(&address.to_string(), "LISTENER");
+        let log = log.filter(|_| served).unwrap_or_default();
+        seen.log = log.replace(&mine.to_string(), "CLIENT").replace(&address.to_string(), "LISTENER");
         let changed = after.iter().filter_map(|(name, value)| {
             let more = value.checked_sub(before.get(name).copied().unwrap_or(0)).filter(|more| *more > 0)?;
             Some(format!("{name}+{more}"))

@@ -14,7 +14,7 @@ mod parsers;
 use corpus::{Expect, requests};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
-use support::{Client, Proxy, Upstream, simple};
+use support::{Client, Proxy, Upstream, config, simple};
 
 /// Sends what the proxy will take: it may close before the end.
 fn send(client: &mut Client, bytes: &[u8], one_by_one: bool) {
@@ -36,7 +36,9 @@ fn no_bad_request_gets_through() {
             client.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
         }
     });
-    let proxy = Proxy::start(&simple(upstream.address));
+    // By itself it would take the preface of HTTP/2 for what it is.
+    let routes = "- {match: {prefix: \"/\"}, route: {cluster: up}}";
+    let proxy = Proxy::start(&config("codec_type: HTTP1", routes, &[("up", &[upstream.address], "")]));
     let rows = requests();
     assert!(rows.len() >= 100, "{}", rows.len());
     let (mut refused, mut wrong) = (0, Vec::new());

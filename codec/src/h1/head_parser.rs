@@ -148,6 +148,15 @@ impl Scanner {
     /// bytes of `piece` belong to it.
     fn scan_start_line(&mut self, kind: Kind, piece: &[u8], input: &Buffer) -> Result<usize, Error> {
         let mut at = 0;
+        if self.step == Step::Start
+            && let Some(length) = whole_start_line(kind, piece)
+        {
+            self.step = Step::Done;
+            self.lines = 1;
+            self.scanned += length as u32;
+            self.line = self.scanned;
+            return Ok(length);
+        }
         while at < piece.len() {
             // The two long runs are passed in one go each.
             let run = match self.step {
@@ -227,6 +236,31 @@ impl Scanner {
             _ => return Err(Error::Malformed),
         })
     }
+}
+
+/// The usual case: a start line that is here whole and has nothing wrong. Says how long it is; all others are looked
+/// at byte by byte, which finds out what is wrong.
+fn whole_start_line(kind: Kind, piece: &[u8]) -> Option<usize> {
+    let end = memchr(b'\n', piece)?;
+    let line = piece[..end].strip_suffix(b"\r")?;
+    let right = match kind {
+        Kind::Request { custom_methods, .. } => {
+            let rest = line.strip_suffix(b" HTTP/1.1")?;
+            let space = memchr(b' ', rest)?;
+            let (method, target) = (&rest[..space], &rest[space + 1..]);
+            let known = is_registered_method(method)
+                || (custom_methods && !method.is_empty() && method.iter().all(|&byte| is_tchar(byte)));
+            known && !target.is_empty() && target.iter().fold(true, |all, &byte| all & is_target(byte))
+        }
+        Kind::Response => match line.strip_prefix(b"HTTP/1.")? {
+            [b'0'..=b'9', b' ', b'1'..=b'9', b'0'..=b'9', b'0'..=b'9', b' ', reason @ ..] => {
+                reason.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..))
+            }
+            _ => false,
+        },
+        Kind::Trailers => false,
+    };
+    right.then_some(end + 1)
 }
 
 /// The byte before `offset`, when it lies in another block.

@@ -255,7 +255,9 @@ pub fn line<S: Describe>(event: &Event<S::Head>) -> String {
             format!("{} ... {}{}", id.get(), head.status, text(&head.headers))
         }
         Event::Data { id, data, end: last, .. } => {
-            format!("{} data {}{}", id.get(), data.to_vec().escape_ascii(), end(*last))
+            // The end is a word of its own.
+            let bytes = data.to_vec().escape_ascii().to_string().replace(' ', "\\x20");
+            format!("{} data {bytes}{}", id.get(), end(*last))
         }
         Event::Trailers { id, trailers, .. } => format!("{} trailers{}", id.get(), text(trailers)),
         Event::Reset { id, code, cause, .. } => format!("{} reset: {} {cause:?}", id.get(), code.name()),

@@ -4,7 +4,9 @@ use super::super::session::{Kind, Session, SessionKey};
 use super::super::{Chain, Network};
 use super::Tcp;
 use crate::io::Cx;
-use crate::stream_info::{Bytes, Downstream, Flag, SessionInfo, StreamInfo, Times, UpstreamInfo, no_request};
+use crate::stream_info::{
+    Bytes, Downstream, Flag, Occasion, SessionInfo, StreamInfo, Times, UpstreamInfo, no_request,
+};
 use crate::upstream::Upstream;
 
 impl Network {
@@ -40,6 +42,8 @@ pub(super) fn view<'a>(
     let host =
         tcp.cluster.zip(tcp.host).map(|(cluster, host)| &upstream.cluster(cluster).hosts[host as usize]);
     StreamInfo {
+        occasion: Occasion::NotSet,
+        metadata: None,
         request: no_request(),
         request_trailers: None,
         response: None,
@@ -62,6 +66,7 @@ pub(super) fn view<'a>(
         local_reply_body: b"",
         stream_id: session.id,
         downstream: Downstream {
+            tls: None,
             local: Some(provenance.local()),
             direct_remote: Some(&provenance.peer),
             remote: Some(provenance.remote()),
@@ -72,6 +77,7 @@ pub(super) fn view<'a>(
         },
         route: None,
         upstream: tcp.cluster.map(|cluster| UpstreamInfo {
+            tls: None,
             cluster: &upstream.cluster(cluster).observability_name,
             host: host.map(|host| &host.address),
             hostname: host.map_or("", |host| &host.hostname),

@@ -1,9 +1,11 @@
 //! A deterministic simulation of the whole engine: clients and upstreams on in-memory connections, a fake clock,
-//! random splits, pauses and deaths, all from one seed.
+//! random splits, pauses and deaths, all from one seed. Either side speaks HTTP/1 or HTTP/2.
 //!
 //! Nothing here looks at transcripts. What must hold is: every byte of a body arrives as it was sent, a response
 //! belongs to its request, every stream ends exactly once, and in the end nothing is left: no stream, no
 //! connection, no attempt, no timer, no block of buffer memory.
+
+mod multiplexed;
 
 use super::engine::{Engine, Outside, cx};
 use super::snapshot::Snapshot;
@@ -15,6 +17,7 @@ use crate::io::{ConnKey, Owner, Provenance, Reactor, Rng, TokenKind};
 use crate::listener::{Entry, Listeners};
 use crate::stats::{Block, Merged};
 use crate::upstream::SharedClusters;
+use multiplexed::Outcome;
 use nuncio_codec::h1::{self, RequestEvent, ResponseEvent};
 use nuncio_codec::{Buffer, HeaderId, HeaderMap, Method, RequestHead, ResponseHead, Version, buffer};
 use nuncio_reactor::{Address, Clock, Options, Readiness};
@@ -34,13 +37,15 @@ static_resources:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: sim
           stream_idle_timeout: 30s
+          http2_protocol_options: {initial_stream_window_size: 65535, initial_connection_window_size: 65535}
           route_config:
             virtual_hosts:
             - name: all
               domains: ["*"]
               routes:
               - {match: {prefix: "/direct"}, direct_response: {status: 200, body: {inline_string: "direct"}}}
-              - {match: {prefix: "/"}, route: {cluster: up, timeout: 15s}}
+              - {match: {prefix: "/h1/"}, route: {cluster: up, timeout: 15s}}
+              - {match: {prefix: "/h2/"}, route: {cluster: two, timeout: 15s}}
           http_filters:
           - name: envoy.filters.http.router
             typed_config:
@@ -56,7 +61,24 @@ static_resources:
       - lb_endpoints:
         - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 1}}}
         - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 2}}}
+  - name: two
+    type: STATIC
+    connect_timeout: 5s
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config:
+          http2_protocol_options: {initial_stream_window_size: 65535, initial_connection_window_size: 65535}
+    load_assignment:
+      cluster_name: two
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 3}}}
+        - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 4}}}
 "#;
+
+/// Steps without a movement after which time passes fast.
+const QUIET: u32 = 20_000;
 
 /// What a client asks for, written into the path so that the upstream knows it too.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -70,6 +92,8 @@ struct Exchange {
     fault: u8,
     /// A body that may be sent twice, as far as its method goes.
     put: bool,
+    /// Its upstream speaks HTTP/2.
+    h2: bool,
 }
 
 /// How the end of a response is known.
@@ -96,20 +120,23 @@ impl Exchange {
         };
         // A cut response that ends with its connection looks whole: nobody could tell.
         let faults = framing != Framing::Close && rng.below(12) == 0;
+        let h2 = rng.below(2) == 0;
         Self {
             id,
             request_bytes: if rng.below(2) == 0 { 0 } else { size(rng) },
             response_bytes: size(rng),
             request_chunked: rng.below(2) == 0,
             response_framing: framing,
-            fault: if faults { 1 + rng.below(5) as u8 } else { 0 },
+            fault: if faults { 1 + rng.below(if h2 { 6 } else { 5 }) as u8 } else { 0 },
             put: rng.below(2) == 0,
+            h2,
         }
     }
 
     fn path(self) -> String {
         format!(
-            "/{}/{}/{}/{}/{}/{}",
+            "/{}/{}/{}/{}/{}/{}/{}",
+            if self.h2 { "h2" } else { "h1" },
             self.id,
             self.request_bytes,
             self.response_bytes,
@@ -121,7 +148,7 @@ impl Exchange {
 
     fn parse(path: &[u8]) -> Self {
         let text = std::str::from_utf8(path).expect("our own path");
-        let mut parts = text[1..].split('/').map(|part| part.parse::<usize>().expect("our own path"));
+        let mut parts = text[4..].split('/').map(|part| part.parse::<usize>().expect("our own path"));
         let mut next = || part(parts.next());
         let (id, request_bytes, response_bytes) = (next() as u32, next(), next());
         Self {
@@ -132,6 +159,7 @@ impl Exchange {
             response_framing: FRAMINGS[next()],
             fault: next() as u8,
             put: next() == 1,
+            h2: text.starts_with("/h2/"),
         }
     }
 }
@@ -180,12 +208,16 @@ struct ClientPeer {
     doomed: bool,
     /// It reads once in so many steps.
     sloth: u64,
+    /// It speaks HTTP/2.
+    h2: Option<multiplexed::Client>,
 }
 
 struct UpstreamPeer {
     end: Option<End>,
     key: ConnKey,
     codec: h1::Server,
+    /// It speaks HTTP/2 instead.
+    h2: Option<multiplexed::Server>,
     current: Option<(Exchange, usize)>,
     outgoing: Vec<u8>,
     input: Buffer,
@@ -209,6 +241,10 @@ struct Simulation {
     taken: HashMap<u32, u32>,
     completed: u32,
     refused: u32,
+    cancelled: u32,
+    /// Connections of HTTP/2 that an upstream has refused, or has closed with requests on them: what was on them, or
+    /// waited for them, may fail.
+    deaths: u32,
     /// Steps since anything has moved.
     quiet: u32,
 }
@@ -308,10 +344,7 @@ impl UpstreamPeer {
             if end {
                 let (exchange, got) = self.current.take().expect("checked above");
                 assert_eq!(got, exchange.request_bytes, "{exchange:?}");
-                let times = taken.entry(exchange.id).or_default();
-                *times += 1;
-                let repeatable = exchange.request_bytes == 0 || exchange.put;
-                assert!(*times == 1 || repeatable, "repeated, but not idempotent: {exchange:?}");
+                note(taken, exchange);
                 self.answer(exchange, rng);
             }
         }
@@ -365,6 +398,14 @@ impl UpstreamPeer {
     }
 }
 
+/// Takes note of a request that has reached an upstream whole.
+fn note(taken: &mut HashMap<u32, u32>, exchange: Exchange) {
+    let times = taken.entry(exchange.id).or_default();
+    *times += 1;
+    let repeatable = exchange.request_bytes == 0 || exchange.put;
+    assert!(*times == 1 || repeatable, "repeated, but not idempotent: {exchange:?}");
+}
+
 impl Simulation {
     fn new(seed: u64) -> Self {
         let snapshot =
@@ -388,6 +429,7 @@ impl Simulation {
         let listener = &snapshot.listeners[0];
         let manager = {
             let entrance = Entrance {
+                secure: false,
                 buffer_limit: listener.buffer_limit,
                 filter_chain: "",
                 inbound: false,
@@ -409,6 +451,8 @@ impl Simulation {
             taken: HashMap::new(),
             completed: 0,
             refused: 0,
+            cancelled: 0,
+            deaths: 0,
             quiet: 0,
         }
     }
@@ -421,6 +465,7 @@ impl Simulation {
         let provenance = Provenance::direct(Address::unix("@client"), Address::unix("@proxy"));
         engine.http.open(key, provenance.into(), self.manager, cx!(engine));
         let count = 1 + self.rng.below(5) as u32;
+        let h2 = (self.rng.below(2) == 0).then(|| multiplexed::Client::new(&mut self.rng));
         self.clients.push(ClientPeer {
             end: Some(theirs),
             key,
@@ -434,6 +479,7 @@ impl Simulation {
             disturbed: false,
             doomed: self.rng.below(10) == 0,
             sloth: [1, 1, 20][self.rng.below(3) as usize],
+            h2,
         });
     }
 
@@ -449,13 +495,17 @@ impl Simulation {
     fn turn(&mut self) {
         self.engine.finish_turn();
         self.engine.turn(&mut self.outside).expect("the engine turns");
-        while let Some((_, key, end)) = self.engine.io.memory.as_mut().expect("simulated").next_dialed() {
+        while let Some((address, key, end)) = self.engine.io.memory.as_mut().expect("simulated").next_dialed()
+        {
+            let h2 = matches!(address, Address::Inet(address) if address.port() > 2);
             if self.rng.below(40) == 0 {
                 end.refuse();
+                self.deaths += u32::from(h2);
             }
             self.upstreams.push(UpstreamPeer {
                 end: Some(end),
                 key,
+                h2: h2.then(|| multiplexed::Server::new(&mut self.rng)),
                 codec: h1::Server::new(h1::ServerSettings::default()),
                 current: None,
                 outgoing: Vec::new(),
@@ -475,7 +525,7 @@ impl Simulation {
         let resets = self.rng.below(2) == 0;
         let client = &mut self.clients[at];
         let Some(end) = &client.end else { return };
-        let reads = self.rng.below(client.sloth) == 0;
+        let reads = self.rng.below(client.sloth) == 0 || self.quiet > QUIET;
         let mut ready = Readiness::empty();
         if client.doomed && dies {
             if resets {
@@ -484,7 +534,14 @@ impl Simulation {
             client.end = None;
             ready = gone(resets);
         } else {
-            client.start_next();
+            let mut outcomes = Vec::new();
+            match &mut client.h2 {
+                Some(h2) => {
+                    h2.act(&mut client.todo, &mut outcomes, &mut self.rng);
+                    h2.take_output(&mut client.outgoing);
+                }
+                None => client.start_next(),
+            }
             let end = client.end.as_ref().expect("checked above");
             let n = most.min(client.outgoing.len());
             let put = end.put(&client.outgoing[..n]);
@@ -502,10 +559,30 @@ impl Simulation {
             }
             let at_end = end.at_end();
             let mut statuses = Vec::new();
-            client.poll(&mut statuses);
-            if at_end || (client.todo.is_empty() && client.sent.is_empty()) {
+            let mut open = 0;
+            if let Some(h2) = &mut client.h2 {
+                h2.poll(&mut client.input, &mut outcomes);
+                open = h2.open();
+                assert!(!at_end || client.todo.len() + open == 0, "the proxy has closed on open streams");
+            } else {
+                client.poll(&mut statuses);
+            }
+            for (exchange, outcome) in outcomes {
+                match outcome {
+                    Outcome::Status(status) => statuses.push((exchange, status)),
+                    Outcome::Cancelled => self.cancelled += 1,
+                    Outcome::Broken(status) => {
+                        let due = matches!(exchange.fault, 2 | 3) || (exchange.h2 && self.deaths > 0);
+                        assert!(due && status == 200, "{status} and then a reset for {exchange:?}");
+                        self.refused += 1;
+                    }
+                }
+            }
+            if at_end || (client.todo.is_empty() && client.sent.is_empty() && open == 0) {
                 if let Some((first, _)) = client.sent.front() {
-                    let due = first.fault != 0 || client.disturbed || !client.outgoing.is_empty();
+                    let died = first.h2 && self.deaths > 0
+                        || statuses.last().is_some_and(|(last, status)| *status != 200 || last.fault != 0);
+                    let due = first.fault != 0 || client.disturbed || !client.outgoing.is_empty() || died;
                     assert!(due, "closed instead of answering {first:?}");
                     self.refused += client.sent.len() as u32;
                 }
@@ -518,7 +595,9 @@ impl Simulation {
                 let expected: &[u16] = match exchange.fault {
                     5 => &[503, 504, 408],
                     // Cut off within the head.
-                    2 => &[502, 503],
+                    2 if !exchange.h2 => &[502, 503],
+                    // What has a body cannot be sent again when it was refused, or came after a GOAWAY.
+                    0 | 4 if exchange.h2 && self.deaths == 0 && exchange.request_bytes == 0 => &[200],
                     _ => &[200, 503],
                 };
                 assert!(expected.contains(&status), "{status} for {exchange:?}");
@@ -534,7 +613,7 @@ impl Simulation {
         let bored = self.rng.below(300) == 0;
         let upstream = &mut self.upstreams[at];
         let Some(end) = &upstream.end else { return };
-        let reads = self.rng.below(upstream.sloth) == 0;
+        let reads = self.rng.below(upstream.sloth) == 0 || self.quiet > QUIET;
         let mut ready = Readiness::empty();
         if !upstream.established {
             upstream.established = true;
@@ -548,7 +627,18 @@ impl Simulation {
             self.quiet = 0;
         }
         upstream.input.append(&taken);
-        upstream.poll(&mut self.rng, &mut self.taken);
+        let mut dies = false;
+        if let Some(h2) = &mut upstream.h2 {
+            let mut taken = Vec::new();
+            h2.poll(&mut upstream.input, &mut self.rng, &mut taken);
+            dies = h2.act(&mut self.rng);
+            h2.take_output(&mut upstream.outgoing);
+            for exchange in taken {
+                note(&mut self.taken, exchange);
+            }
+        } else {
+            upstream.poll(&mut self.rng, &mut self.taken);
+        }
         let end = upstream.end.as_ref().expect("checked above");
         let n = most.min(upstream.outgoing.len());
         let put = end.put(&upstream.outgoing[..n]);
@@ -558,8 +648,11 @@ impl Simulation {
         }
         let said_all = upstream.outgoing.is_empty();
         // An upstream may close a connection that it thinks idle just as a request arrives.
-        let idle = upstream.current.is_none() && !upstream.silent && said_all;
-        if end.at_end() || end.is_dead() || (said_all && upstream.close_after) || (idle && bored) {
+        let idle = upstream.current.is_none() && !upstream.silent && said_all && upstream.h2.is_none();
+        if dies {
+            self.deaths += 1;
+        }
+        if end.at_end() || dies || end.is_dead() || (said_all && upstream.close_after) || (idle && bored) {
             upstream.end = None;
             ready = gone(false);
         } else if said_all && upstream.reset_after {
@@ -588,7 +681,7 @@ impl Simulation {
                 self.step_upstream(at);
             }
             // Time passes slowly while bytes move, and fast when nothing does: what is stuck must time out.
-            let millis = if self.quiet > 20_000 { 1000 } else { self.rng.below(40) / 39 };
+            let millis = if self.quiet > QUIET { 100 } else { self.rng.below(40) / 39 };
             if millis > 0 {
                 self.engine.reactor.advance(Duration::from_millis(millis));
                 self.turn();
@@ -599,8 +692,9 @@ impl Simulation {
         self.turn();
         self.engine.stop();
         self.upstreams.clear();
-        for _ in 0..3 {
-            self.engine.reactor.advance(Duration::from_secs(3));
+        // Twice the longest patience with a connection that is closing.
+        for _ in 0..8 {
+            self.engine.reactor.advance(Duration::from_secs(16));
             self.turn();
         }
     }
@@ -613,21 +707,26 @@ impl Simulation {
         assert_eq!(self.engine.upstream.let_in(), 0, "places taken at circuit breakers");
         let stats = Merged::of(&self.snapshot.registry, std::slice::from_ref(&self.engine.stats));
         let value = |name: &str| stats.value(name).unwrap_or_else(|| panic!("no statistic {name}"));
-        assert_eq!(value("http.sim.downstream_rq_total"), value("http.sim.downstream_rq_completed"));
+        // Only those that were answered are completed.
+        assert!(value("http.sim.downstream_rq_total") >= value("http.sim.downstream_rq_completed"));
         for gauge in [
             "http.sim.downstream_rq_active",
             "http.sim.downstream_cx_active",
+            "http2.streams_active",
+            "cluster.two.http2.streams_active",
+            "cluster.two.upstream_cx_active",
+            "cluster.two.upstream_rq_active",
+            "cluster.two.upstream_rq_pending_active",
             "cluster.up.upstream_cx_active",
             "cluster.up.upstream_rq_active",
             "cluster.up.upstream_rq_pending_active",
         ] {
-            assert_eq!(value(gauge), 0, "{gauge}");
+            // Those of HTTP/2 are shown once they have been used.
+            assert_eq!(stats.value(gauge).unwrap_or(0), 0, "{gauge}");
         }
-        assert_eq!(value("cluster.up.upstream_cx_total"), value("cluster.up.upstream_cx_destroy"));
-        assert!(
-            value("cluster.up.upstream_cx_total") < value("cluster.up.upstream_rq_total"),
-            "never reused"
-        );
+        let both = |name: &str| value(&format!("cluster.up.{name}")) + value(&format!("cluster.two.{name}"));
+        assert_eq!(both("upstream_cx_total"), both("upstream_cx_destroy"));
+        assert!(both("upstream_cx_total") < both("upstream_rq_total"), "never reused");
     }
 }
 
@@ -640,8 +739,9 @@ fn gone(reset: bool) -> Readiness {
 /// Thousands of exchanges over a range of seeds.
 #[test]
 fn bytes_arrive_streams_end_once_and_nothing_is_left() {
-    let (mut completed, mut refused) = (0, 0);
-    for seed in 0..150 {
+    let (mut completed, mut refused, mut cancelled) = (0, 0, 0);
+    let one = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    for seed in one.map_or(0..40, |seed| seed..seed + 1) {
         let before = buffer::pool_stats();
         {
             let mut simulation = Simulation::new(seed);
@@ -649,11 +749,12 @@ fn bytes_arrive_streams_end_once_and_nothing_is_left() {
             simulation.assert_nothing_left();
             completed += simulation.completed;
             refused += simulation.refused;
+            cancelled += simulation.cancelled;
         }
         let after = buffer::pool_stats();
         assert_eq!(before.small_outstanding, after.small_outstanding, "blocks left, seed {seed}");
         assert_eq!(before.large_outstanding, after.large_outstanding, "blocks left, seed {seed}");
     }
-    assert!(completed > 3000, "{completed} completed, {refused} refused");
-    assert!(refused > 0, "no fault was ever seen");
+    assert!(one.is_some() || completed > 900, "{completed} completed, {refused} refused");
+    assert!(one.is_some() || (refused > 0 && cancelled > 0), "no fault was ever seen");
 }
