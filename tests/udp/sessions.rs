@@ -35,7 +35,8 @@ fn datagrams_go_there_and_back() {
         ("cluster.up.upstream_cx_total", 0),
         ("listener.127.0.0.1_0.udp.downstream_rx_datagram_dropped", 0),
     ] {
-        assert_eq!(proxy.stat(name), value, "{name}");
+        // A datagram is counted after it has been sent.
+        proxy.await_stat(name, value);
     }
 }
 
