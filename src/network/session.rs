@@ -48,7 +48,7 @@ pub(super) enum Kind {
     /// Sends back what comes.
     Echo,
     /// Passes it on.
-    Tcp(Tcp),
+    Tcp(Box<Tcp>),
 }
 
 impl Session {
@@ -74,7 +74,7 @@ impl Network {
         let chain = &self.chains[id.0 as usize];
         let now = cx.reactor.now();
         let kind = match &chain.terminal {
-            Some(Terminal::TcpProxy(config)) => Kind::Tcp(Tcp::new(config, cx)),
+            Some(Terminal::TcpProxy(config)) => Kind::Tcp(Box::new(Tcp::new(config, cx))),
             Some(Terminal::Echo) => Kind::Echo,
             Some(Terminal::DirectResponse(_)) | None => Kind::Nothing,
         };

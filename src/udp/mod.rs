@@ -10,7 +10,7 @@
 //! turn, and is sent from where it was received. Nothing is queued: what a socket does not take is dropped and counted,
 //! as datagrams are.
 //!
-//! Session filters (Envoy's `session_filters`) would stand before [`Udp::forward`] and before [`Replies::collect`].
+//! Session filters (Envoy's `session_filters`) would stand before `Udp::forward` and before `Replies::collect`.
 
 pub mod compile;
 pub mod config;

@@ -1,6 +1,5 @@
 //! Access logs of sessions and of the proxy.
 
-use crate::stat;
 use crate::support::{Folder, PATIENCE, Proxy};
 use crate::udp_support::{Client, Host, Listener, udp};
 use std::path::Path;
@@ -108,7 +107,7 @@ fn the_proxy_has_a_line_for_each_worker() {
     for _ in 0..60 {
         Client::connect(proxy.first()).ask(b"abc");
     }
-    assert_eq!(stat(&proxy, "downstream_sess_total"), 60);
+    proxy.await_stat("udp.test.downstream_sess_total", 60);
     assert_eq!(crate::support::Client::connect(proxy.admin()).post("/quitquitquit").status, 200);
     proxy.wait();
     let lines = lines(&path, 2);

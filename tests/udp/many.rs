@@ -44,7 +44,7 @@ fn a_client_stays_with_its_worker() {
         }
     }
     // Had a datagram come to another worker, that one would have made a session of its own.
-    assert_eq!(stat(&proxy, "downstream_sess_total"), CLIENTS);
+    proxy.await_stat("udp.test.downstream_sess_total", CLIENTS);
     let senders = host.senders();
     assert_eq!(senders.len() as u64, CLIENTS);
     assert!(senders.values().all(|count| *count == ROUNDS), "{senders:?}");
@@ -85,8 +85,8 @@ fn a_hundred_thousand_sessions_leave_nothing_behind() {
         }
         memory.push(proxy.resident());
     }
-    assert_eq!(stat(&proxy, "downstream_sess_total"), u64::from(ROUNDS * SESSIONS));
-    assert_eq!(stat(&proxy, "idle_timeout"), u64::from(ROUNDS * SESSIONS));
+    proxy.await_stat("udp.test.downstream_sess_total", u64::from(ROUNDS * SESSIONS));
+    proxy.await_stat("udp.test.idle_timeout", u64::from(ROUNDS * SESSIONS));
     assert!(most > u64::from(SESSIONS) / 2, "{most} at a time");
     assert_eq!(host.count(), u64::from(ROUNDS * SESSIONS));
     let (before, after) = (memory[0], &memory[1..]);
@@ -124,7 +124,7 @@ fn a_flood_of_sources_is_bounded() {
             memory = proxy.resident();
         }
     }
-    assert_eq!(stat(&proxy, "downstream_sess_active"), 50);
+    proxy.await_stat("udp.test.downstream_sess_active", 50);
     await_descriptors(&proxy, before + 49);
     let refused = proxy.stat("cluster.up.upstream_cx_overflow");
     assert!(refused > 1000, "{refused} refused");

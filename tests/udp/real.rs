@@ -101,8 +101,8 @@ fn dig_asks_dnsmasq() {
     let long = dig(to, &["long.example", "TXT", "+bufsize=4096", "+ignore"]);
     assert_eq!(long.lines().count(), 9, "{long}");
     assert!(long.len() > 2000);
-    assert_eq!(proxy.stat("udp.dns.downstream_sess_total"), 4);
-    assert_eq!(proxy.stat("cluster.dns.udp.sess_rx_datagrams"), 4);
+    proxy.await_stat("udp.dns.downstream_sess_total", 4);
+    proxy.await_stat("cluster.dns.udp.sess_rx_datagrams", 4);
 }
 
 #[test]
@@ -130,6 +130,6 @@ fn dnsperf_loses_nothing() {
     assert_eq!(line("Queries sent:"), "20000", "{report}");
     assert!(line("Queries completed:").starts_with("20000 "), "{report}");
     assert_eq!(line("Response codes:"), "NOERROR 20000 (100.00%)", "{report}");
-    assert_eq!(proxy.stat("udp.dns.downstream_sess_tx_datagrams"), 20_000);
-    assert_eq!(proxy.stat("udp.dns.downstream_sess_total"), 20, "a session for each client");
+    proxy.await_stat("udp.dns.downstream_sess_tx_datagrams", 20_000);
+    proxy.await_stat("udp.dns.downstream_sess_total", 20);
 }

@@ -1,6 +1,5 @@
 //! Which cluster and which host a session goes to.
 
-use crate::stat;
 use crate::support::Proxy;
 use crate::udp_support::{Client, Host, Listener, endpoint, udp};
 use std::net::SocketAddr;
@@ -36,8 +35,8 @@ fn by_the_address_of_the_client() {
         let client = Client::from(from.parse().expect("an address"), proxy.first());
         assert_eq!(client.ask(b"x"), wanted.as_bytes(), "{from}");
     }
-    assert_eq!(proxy.stat("cluster.other.udp.sess_tx_datagrams"), 1);
-    assert_eq!(proxy.stat("cluster.up.udp.sess_tx_datagrams"), 2);
+    proxy.await_stat("cluster.other.udp.sess_tx_datagrams", 1);
+    proxy.await_stat("cluster.up.udp.sess_tx_datagrams", 2);
 }
 
 #[test]
@@ -57,7 +56,7 @@ fn by_the_address_that_was_sent_to() {
         lost.send(b"x");
         proxy.await_stat("udp.test.downstream_sess_no_route", n);
     }
-    assert_eq!(stat(&proxy, "downstream_sess_total"), 2);
+    proxy.await_stat("udp.test.downstream_sess_total", 2);
 }
 
 #[test]
@@ -105,7 +104,7 @@ fn sessions_stay_with_a_host_and_datagrams_need_not() {
         let names = names(client);
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "datagrams in turn: {names:?}");
     }
-    assert_eq!(stat(&proxy, "downstream_sess_total"), 4, "a session for each host");
+    proxy.await_stat("udp.test.downstream_sess_total", 4);
     // Bursts too.
     (0..50).for_each(|_| one.send(b""));
     let names: Vec<_> = (0..50).map(|_| one.receive()[0]).collect();

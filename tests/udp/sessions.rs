@@ -35,7 +35,8 @@ fn datagrams_go_there_and_back() {
         ("cluster.up.upstream_cx_total", 0),
         ("listener.127.0.0.1_0.udp.downstream_rx_datagram_dropped", 0),
     ] {
-        assert_eq!(proxy.stat(name), value, "{name}");
+        // A datagram is counted after it has been sent.
+        proxy.await_stat(name, value);
     }
 }
 
@@ -89,8 +90,8 @@ fn what_is_too_long_is_dropped_and_counted() {
         }
         // Hosts may answer with any length.
         assert_eq!(client.ask(&ask(10, 65_507)).len(), 65_507);
-        assert_eq!(proxy.stat(dropped), too_long);
-        assert_eq!(stat(&proxy, "downstream_sess_total"), 1);
+        proxy.await_stat(dropped, too_long);
+        proxy.await_stat("udp.test.downstream_sess_total", 1);
     }
     for (size, longest) in [("", 1500), ("max_rx_datagram_size: 9000, ", 9000)] {
         let fields = format!("        upstream_socket_config: {{{size}prefer_gro: false}}\n");
@@ -100,8 +101,8 @@ fn what_is_too_long_is_dropped_and_counted() {
         client.send(&ask(10, longest));
         assert_eq!(client.receive().len(), longest);
         client.assert_silence();
-        assert_eq!(proxy.stat("cluster.up.udp.sess_rx_datagrams_dropped"), 1);
-        assert_eq!(proxy.stat("cluster.up.udp.sess_rx_datagrams"), 1);
+        proxy.await_stat("cluster.up.udp.sess_rx_datagrams_dropped", 1);
+        proxy.await_stat("cluster.up.udp.sess_rx_datagrams", 1);
     }
 }
 
@@ -133,11 +134,11 @@ fn runs_of_one_size_arrive_one_by_one() {
             client.send_pieces(&[IoSlice::new(&[7; 25_300])], 1000).expect("sent");
             host.await_count(before + 26 * round);
         }
-        assert_eq!(stat(&proxy, "downstream_sess_rx_datagrams"), 2 + 20 * 26);
-        assert_eq!(stat(&proxy, "downstream_sess_rx_bytes"), 20 + 20 * 25_300);
-        assert_eq!(proxy.stat("cluster.up.udp.sess_tx_datagrams"), 2 + 20 * 26);
-        assert_eq!(proxy.stat("cluster.up.upstream_cx_tx_bytes_total"), 20 + 20 * 25_300);
-        assert_eq!(proxy.stat("cluster.up.udp.sess_tx_errors"), 0);
+        proxy.await_stat("udp.test.downstream_sess_rx_datagrams", 2 + 20 * 26);
+        proxy.await_stat("udp.test.downstream_sess_rx_bytes", 20 + 20 * 25_300);
+        proxy.await_stat("cluster.up.udp.sess_tx_datagrams", 2 + 20 * 26);
+        proxy.await_stat("cluster.up.upstream_cx_tx_bytes_total", 20 + 20 * 25_300);
+        proxy.await_stat("cluster.up.udp.sess_tx_errors", 0);
     }
 }
 
@@ -159,9 +160,9 @@ fn a_host_that_sends_segments_reaches_its_client() {
         for (n, wanted) in data.chunks(1200).enumerate() {
             assert_eq!(client.receive(), wanted, "{n}");
         }
-        assert_eq!(proxy.stat("cluster.up.udp.sess_rx_datagrams"), 41);
-        assert_eq!(stat(&proxy, "downstream_sess_tx_datagrams"), 41);
-        assert_eq!(stat(&proxy, "downstream_sess_tx_bytes"), 48_150);
+        proxy.await_stat("cluster.up.udp.sess_rx_datagrams", 41);
+        proxy.await_stat("udp.test.downstream_sess_tx_datagrams", 41);
+        proxy.await_stat("udp.test.downstream_sess_tx_bytes", 48_150);
     }
 }
 
@@ -242,7 +243,7 @@ fn further_addresses_and_socket_options() {
     for address in &addresses {
         assert_eq!(Client::connect(*address).ask(b"x"), b"x", "{address}");
     }
-    assert_eq!(stat(&proxy, "downstream_sess_total"), 3);
+    proxy.await_stat("udp.test.downstream_sess_total", 3);
     // What the kernel says of the sockets: `sk` ... `rb` is the buffer, which it doubles.
     if crate::support::tool("ss") {
         let output = Command::new("ss").args(["-lunmH"]).output().expect("it runs");
@@ -278,7 +279,7 @@ fn listeners_stop_by_themselves() {
     assert_eq!(Client::connect(proxy.address("other")).ask(b"b"), b"b");
     assert_eq!((one.ask(b"c"), two.ask(b"c")), (b"c".to_vec(), b"c".to_vec()));
     new.assert_silence();
-    assert_eq!(stat(&proxy, "downstream_sess_total"), 1);
+    proxy.await_stat("udp.test.downstream_sess_total", 1);
 }
 
 #[test]
@@ -293,7 +294,7 @@ fn answers_come_from_the_address_that_was_asked() {
         let mut room = [0; 16];
         assert_eq!(socket.recv_from(&mut room).expect("an answer"), (3, server));
     }
-    assert_eq!(stat(&proxy, "downstream_sess_total"), 3, "a session for each address");
+    proxy.await_stat("udp.test.downstream_sess_total", 3);
 }
 
 #[test]
@@ -316,8 +317,8 @@ fn idle_sessions_end_and_leave_nothing() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     await_descriptors(&proxy, before);
-    assert_eq!(stat(&proxy, "idle_timeout"), 50);
-    assert_eq!(stat(&proxy, "downstream_sess_total"), 51);
+    proxy.await_stat("udp.test.idle_timeout", 50);
+    proxy.await_stat("udp.test.downstream_sess_total", 51);
     // A new session gets a new socket.
     let senders = host.senders().len();
     clients[0].ask(b"c");
@@ -347,7 +348,7 @@ fn datagrams_in_one_direction_keep_a_session() {
         assert_eq!(client.receive(), [n]);
         pause();
     }
-    assert_eq!(stat(&proxy, "idle_timeout"), 0);
+    proxy.await_stat("udp.test.idle_timeout", 0);
 }
 
 #[test]
@@ -364,12 +365,12 @@ fn sessions_are_limited_as_connections() {
         clients[2].send(b"a");
         proxy.await_stat("cluster.up.upstream_cx_overflow", n);
     }
-    assert_eq!(proxy.stat("cluster.up.circuit_breakers.default.cx_open"), 1);
-    assert_eq!(proxy.stat("cluster.up.circuit_breakers.default.remaining_cx"), 0);
+    proxy.await_stat("cluster.up.circuit_breakers.default.cx_open", 1);
+    proxy.await_stat("cluster.up.circuit_breakers.default.remaining_cx", 0);
     // Those that are in go on, and make room when they are idle.
     clients[0].ask(b"b");
     proxy.await_stat("udp.test.downstream_sess_active", 0);
-    assert_eq!(proxy.stat("cluster.up.circuit_breakers.default.remaining_cx"), 2);
+    proxy.await_stat("cluster.up.circuit_breakers.default.remaining_cx", 2);
     assert_eq!(clients[2].ask(b"c"), b"c");
     assert_eq!(host.count(), 4);
 }
@@ -384,11 +385,11 @@ fn nobody_listens_and_then_somebody_does() {
         client.send(b"a");
         proxy.await_stat("cluster.up.udp.sess_rx_errors", n);
     }
-    assert_eq!(proxy.stat("cluster.up.udp.sess_tx_datagrams"), 3);
+    proxy.await_stat("cluster.up.udp.sess_tx_datagrams", 3);
     drop(reserved);
     let host = Host::start(&address.to_string(), |data| vec![data.to_vec()]);
     assert_eq!(client.ask(b"b"), b"b", "the same session");
-    assert_eq!(stat(&proxy, "downstream_sess_total"), 1);
+    proxy.await_stat("udp.test.downstream_sess_total", 1);
     assert_eq!(host.count(), 1);
 }
 
@@ -400,7 +401,7 @@ fn a_cluster_without_hosts() {
         client.send(b"a");
         proxy.await_stat("cluster.up.upstream_cx_none_healthy", n);
     }
-    assert_eq!(stat(&proxy, "downstream_sess_total"), 0);
+    proxy.await_stat("udp.test.downstream_sess_total", 0);
 }
 
 #[test]
@@ -412,7 +413,7 @@ fn a_client_that_is_gone_is_no_trouble() {
         host.await_count(n);
     }
     proxy.await_stat("udp.test.downstream_sess_tx_datagrams", 60);
-    assert_eq!(stat(&proxy, "downstream_sess_tx_errors"), 0);
+    proxy.await_stat("udp.test.downstream_sess_tx_errors", 0);
     assert_eq!(Client::connect(proxy.first()).ask(b"still"), b"still");
 }
 
@@ -434,7 +435,7 @@ fn a_drain_lets_sessions_end_and_begins_none() {
     assert_eq!(old.ask(b"d"), b"d");
     proxy.await_stat_that(dropped, |now| now > before);
     new.assert_silence();
-    assert_eq!(stat(&proxy, "downstream_sess_total"), sessions);
+    proxy.await_stat("udp.test.downstream_sess_total", sessions);
     let start = std::time::Instant::now();
     assert!(proxy.wait().success());
     assert!(start.elapsed() > std::time::Duration::from_millis(400), "not before the session was idle");

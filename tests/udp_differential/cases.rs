@@ -352,7 +352,8 @@ pub fn all() -> Vec<Case> {
                  {ranges: [{address_prefix: 127.0.2.0, prefix_len: 24}], on_match: NOTHING, exclusive: true}]}}}}",
             ),
             script: |script| {
-                from(script, &["127.0.0.2", "127.4.0.1", "127.0.1.1"], &["127.2.0.1", "127.0.2.1"])
+                let routed = ["127.0.0.2", "127.4.0.1", "127.0.1.1", "127.0.2.1", "127.8.2.1"];
+                from(script, &routed, &["127.2.0.1", "127.8.1.1"]);
             },
             ..CASE
         },
