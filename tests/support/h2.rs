@@ -31,6 +31,8 @@ pub const PRIO: u8 = 0x20;
 pub const WHOLE: u8 = 5;
 
 pub type Fields<'a> = &'a [(&'a str, &'a str)];
+/// Fields that came.
+pub type Got = Vec<(String, String)>;
 
 pub const GET: [(&str, &str); 4] =
     [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "test")];
@@ -512,7 +514,7 @@ impl Peer {
     }
 
     /// The next request (server): its stream and the fields of its head.
-    pub fn request(&mut self) -> Option<(u32, Vec<(String, String)>, bool)> {
+    pub fn request(&mut self) -> Option<(u32, Got, bool)> {
         let frame = self.until(|frame| frame.kind == HEADERS)?;
         let end = frame.has(END_STREAM);
         Some((frame.stream, frame.fields, end))
