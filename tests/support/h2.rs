@@ -34,6 +34,8 @@ pub const PRIO: u8 = 0x20;
 pub const WHOLE: u8 = 5;
 
 pub type Fields<'a> = &'a [(&'a str, &'a str)];
+/// Fields that came.
+pub type Got = Vec<(String, String)>;
 
 pub const GET: [(&str, &str); 4] =
     [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "test")];
