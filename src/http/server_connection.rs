@@ -193,7 +193,7 @@ impl Http {
     /// Whether the network filters before this one let through what has been read; if not the connection is closed.
     pub(super) fn admit(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) -> bool {
         let Some(connection) = self.connections.get_mut(key) else { return false };
-        let Err(denial) = connection.info.admit(cx) else { return true };
+        let Err(denial) = connection.info.admit(connection.conn, cx) else { return true };
         self.end_all(key, &Cause::Stopped, upstream, cx);
         self.close(key, denial.delay.map_or(Close::Now, Close::After), cx);
         false

@@ -94,7 +94,7 @@ impl Network {
         if admitted.is_ok()
             && info.is_guarded()
             && !cx.io.input(conn).is_empty()
-            && let Err(denial) = info.admit(cx)
+            && let Err(denial) = info.admit(conn, cx)
         {
             admitted = Err(denial.into());
         }

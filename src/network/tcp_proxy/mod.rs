@@ -18,6 +18,7 @@ pub(super) use ending::End;
 use crate::io::ConnKey;
 use crate::stats::Counter;
 use crate::stream_info::{CloseType, Flags};
+use crate::tls::TlsInfo;
 use crate::upstream::config::ClusterId;
 use crate::upstream::{AttemptKey, By, LineKey};
 use config::TcpProxyConfig;
@@ -38,6 +39,8 @@ pub(super) struct Tcp {
     local: Option<Address>,
     /// That connection's number in the process.
     up_id: Option<u64>,
+    /// Its TLS, if it has any.
+    up_tls: Option<Arc<TlsInfo>>,
     /// Attempts to connect.
     attempts: u32,
     /// Why the last one failed.

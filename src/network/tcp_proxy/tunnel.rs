@@ -143,7 +143,7 @@ impl Network {
             let read = cx.io.read(down);
             if matches!(read, Read::Data(_) | Read::Eof)
                 && info.is_guarded()
-                && let Err(denial) = info.admit(cx)
+                && let Err(denial) = info.admit(down, cx)
             {
                 return self.end(key, End::Denied(denial), upstream, cx);
             }

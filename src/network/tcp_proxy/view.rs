@@ -8,6 +8,7 @@ use crate::stream_info::{
     Bytes, Downstream, Flag, Occasion, SessionInfo, StreamInfo, Times, UpstreamInfo, no_request,
 };
 use crate::upstream::Upstream;
+use std::sync::Arc;
 
 impl Network {
     /// Writes a line about a session.
@@ -35,9 +36,10 @@ pub(super) fn view<'a>(
     chain: &'a Chain,
     moment: &'static str,
     upstream: &'a Upstream,
-    cx: &Cx<'_>,
+    cx: &'a Cx<'_>,
 ) -> StreamInfo<'a> {
     let provenance = &session.info.provenance;
+    let tls = cx.io.tls(session.down).map(Arc::as_ref);
     let lasted = cx.reactor.now() - session.opened;
     let host =
         tcp.cluster.zip(tcp.host).map(|(cluster, host)| &upstream.cluster(cluster).hosts[host as usize]);
@@ -66,7 +68,7 @@ pub(super) fn view<'a>(
         local_reply_body: b"",
         stream_id: session.id,
         downstream: Downstream {
-            tls: None,
+            tls,
             local: Some(provenance.local()),
             direct_remote: Some(&provenance.peer),
             remote: Some(provenance.remote()),
@@ -77,7 +79,7 @@ pub(super) fn view<'a>(
         },
         route: None,
         upstream: tcp.cluster.map(|cluster| UpstreamInfo {
-            tls: None,
+            tls: tcp.up_tls.as_deref(),
             cluster: &upstream.cluster(cluster).observability_name,
             host: host.map(|host| &host.address),
             hostname: host.map_or("", |host| &host.hostname),
