@@ -4,6 +4,7 @@
 //! nothing here is kept while a request runs.
 
 use crate::filter_state::FilterState;
+use crate::io::Provenance;
 use crate::tls::TlsInfo;
 use nuncio_codec::{HeaderMap, Method, RequestHead, ResponseHead, Version};
 use nuncio_reactor::Address;
@@ -206,6 +207,37 @@ pub struct StreamInfo<'a> {
     pub session: Option<SessionInfo<'a>>,
 }
 
+impl<'a> StreamInfo<'a> {
+    /// A connection as a whole, that began so and lasted so long.
+    pub fn of_connection(
+        downstream: Downstream<'a>,
+        (start, now): (SystemTime, SystemTime),
+        lasted: Duration,
+        session: SessionInfo<'a>,
+    ) -> Self {
+        Self {
+            occasion: Occasion::NotSet,
+            metadata: None,
+            request: no_request(),
+            request_trailers: None,
+            response: None,
+            response_trailers: None,
+            start,
+            now,
+            times: Times { end: Some(lasted), ..Times::default() },
+            bytes: Bytes::default(),
+            flag: Flag::None,
+            details: "",
+            local_reply_body: b"",
+            stream_id: downstream.connection_id,
+            downstream,
+            route: None,
+            upstream: None,
+            session: Some(session),
+        }
+    }
+}
+
 impl StreamInfo<'_> {
     /// Whether it ended for this reason.
     pub fn has_flag(&self, flag: Flag) -> bool {
@@ -228,11 +260,13 @@ pub fn no_request() -> &'static RequestHead {
     &NONE
 }
 
-/// A TCP session.
+/// A TCP session, or a connection as a whole.
 #[derive(Clone, Debug, Default)]
 pub struct SessionInfo<'a> {
     /// Which of its moments this is (`%ACCESS_LOG_TYPE%`).
     pub moment: &'static str,
+    /// The version of HTTP that is spoken, if it is.
+    pub protocol: Option<Version>,
     /// Why it ended.
     pub flags: Flags,
     /// Why a filter ended it; may be empty.
@@ -325,12 +359,39 @@ pub struct Downstream<'a> {
     pub connection_id: u64,
     /// Name of the filter chain; may be empty.
     pub filter_chain: &'a str,
+    /// Its TLS.
+    pub tls: Option<&'a TlsInfo>,
+    /// Why its TLS has failed; may be empty.
+    pub transport_failure: &'a str,
     /// The name that the client has asked for in TLS; empty if it has not.
     pub server_name: &'a str,
     /// What filters have left.
     pub filter_state: Option<&'a FilterState>,
-    /// Its TLS.
-    pub tls: Option<&'a TlsInfo>,
+    /// Where the connection comes from, and what was learnt of it.
+    pub provenance: Option<&'a Provenance>,
+}
+
+impl<'a> Downstream<'a> {
+    /// A connection of this number, on a chain of this name.
+    pub fn of(
+        provenance: &'a Provenance,
+        connection_id: u64,
+        filter_chain: &'a str,
+        filter_state: Option<&'a FilterState>,
+    ) -> Self {
+        Self {
+            local: Some(provenance.local()),
+            direct_remote: Some(&provenance.peer),
+            remote: Some(provenance.remote()),
+            connection_id,
+            filter_chain,
+            server_name: provenance.server_name(),
+            filter_state,
+            tls: None,
+            transport_failure: "",
+            provenance: Some(provenance),
+        }
+    }
 }
 
 /// The route of a stream.

@@ -82,9 +82,11 @@ fn full(with: impl FnOnce(&StreamInfo<'_>)) {
             remote: Some(&client),
             connection_id: 12,
             filter_chain: "chain",
+            provenance: None,
+            tls: None,
+            transport_failure: "TLS_error",
             server_name: "sni.example",
             filter_state: Some(&state),
-            tls: None,
         },
         route: Some(RouteInfo { name: "r", virtual_host: "v" }),
         upstream: Some(UpstreamInfo {
@@ -126,9 +128,11 @@ fn empty(with: impl FnOnce(&StreamInfo<'_>)) {
             remote: None,
             connection_id: 0,
             filter_chain: "",
+            provenance: None,
+            tls: None,
+            transport_failure: "",
             server_name: "",
             filter_state: None,
-            tls: None,
         },
         route: None,
         upstream: None,
@@ -227,6 +231,7 @@ fn a_session_has_no_request_and_several_flags() {
         let mut flags = Flags::default();
         let session = SessionInfo {
             moment: "TcpConnectionEnd",
+            protocol: None,
             flags,
             termination: "denied [p]",
             downstream_close: "idle",

@@ -190,15 +190,6 @@ impl Http {
         }
     }
 
-    /// Whether the network filters before this one let through what has been read; if not the connection is closed.
-    pub(super) fn admit(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) -> bool {
-        let Some(connection) = self.connections.get_mut(key) else { return false };
-        let Err(denial) = connection.info.admit(connection.conn, cx) else { return true };
-        self.end_all(key, &Cause::Stopped, upstream, cx);
-        self.close(key, denial.delay.map_or(Close::Now, Close::After), cx);
-        false
-    }
-
     /// The handshake of TLS may be done now.
     fn learn_tls(&mut self, key: DownstreamKey, cx: &Cx<'_>) {
         if let Some(connection) = self.connections.get_mut(key)
@@ -207,6 +198,15 @@ impl Http {
         {
             connection.tls = cx.io.tls(connection.conn).cloned();
         }
+    }
+
+    /// Whether the network filters before this one let through what has been read; if not the connection is closed.
+    pub(super) fn admit(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) -> bool {
+        let Some(connection) = self.connections.get_mut(key) else { return false };
+        let Err(denial) = connection.info.admit(connection.conn, cx) else { return true };
+        self.end_all(key, &Cause::Stopped, upstream, cx);
+        self.close(key, denial.delay.map_or(Close::Now, Close::After), cx);
+        false
     }
 
     fn is_tunnel(&self, key: DownstreamKey) -> bool {

@@ -98,6 +98,11 @@ impl Provenance {
         self.findings.as_ref().map_or(&[], |findings| &findings.protocols)
     }
 
+    /// Extensions of the PROXY header that may be passed on.
+    pub fn tlvs(&self) -> &[(u8, Box<[u8]>)] {
+        self.findings.as_ref().map_or(&[], |findings| &findings.tlvs)
+    }
+
     /// The server name that the client asked for by TLS; empty if it did not.
     pub fn server_name(&self) -> &str {
         self.findings.as_ref().map_or("", |findings| &findings.server_name)

@@ -38,13 +38,17 @@ pub(super) struct Session {
 
 /// What ends the chain.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all sessions are the TCP proxy's, and they lie in a slab"
+)]
 pub(super) enum Kind {
     /// It is only being turned away.
     Nothing,
     /// Sends back what comes.
     Echo,
     /// Passes it on.
-    Tcp(Tcp),
+    Tcp(Box<Tcp>),
 }
 
 impl Session {
@@ -75,7 +79,7 @@ impl Network {
         let chain = &self.chains[id.0 as usize];
         let now = cx.reactor.now();
         let kind = match &chain.terminal {
-            Some(Terminal::TcpProxy(config)) => Kind::Tcp(Tcp::new(config, cx)),
+            Some(Terminal::TcpProxy(config)) => Kind::Tcp(Box::new(Tcp::new(config, cx))),
             Some(Terminal::Echo) => Kind::Echo,
             Some(Terminal::DirectResponse(_)) | None => Kind::Nothing,
         };

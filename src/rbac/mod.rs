@@ -7,7 +7,7 @@ pub mod compile;
 use crate::filter_state::FilterState;
 use crate::network::Cidr;
 use crate::router::config::StringMatch;
-use crate::tls::{Certificate, TlsInfo};
+use crate::tls::TlsInfo;
 use nuncio_reactor::Address;
 
 /// `envoy.config.rbac.v3.RBAC`.
@@ -164,11 +164,10 @@ impl Principal {
     }
 }
 
-/// Whether the client's certificate gives it such a name: a URI, a DNS name, or the subject.
+/// Whether the client's certificate gives it such a name; without a certificate it has an empty one.
 fn is_called(wanted: &StringMatch, tls: &TlsInfo) -> bool {
-    let Some(facts) = tls.peer_certificate().map(Certificate::facts) else { return wanted.matches(b"") };
-    let names = facts.names.uri.iter().chain(&facts.names.dns).chain([&facts.subject]);
-    names.into_iter().any(|name| wanted.matches(name.as_bytes()))
+    let Some(certificate) = tls.peer_certificate() else { return wanted.matches(b"") };
+    certificate.principals().any(|name| wanted.matches(name.as_bytes()))
 }
 
 #[cfg(test)]

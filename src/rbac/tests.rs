@@ -56,7 +56,6 @@ fn tls(names: &[&str]) -> TlsInfo {
         cipher: "",
         alpn: None,
         session_id: Box::default(),
-        server_name: Box::default(),
         resumed: false,
         peer: if names.is_empty() { Box::default() } else { [certificate].into() },
         validated: true,

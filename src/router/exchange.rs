@@ -584,6 +584,7 @@ impl Exchange {
             fresh,
             bulk: frame.bulk,
             version: head.version,
+            client: frame.origin.downstream.provenance,
         };
         match upstream.begin(ask, cx) {
             Begin::Ready(attempt) => {

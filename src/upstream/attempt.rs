@@ -2,6 +2,7 @@
 
 use super::config::{ClusterId, Priority};
 use super::pool::Place;
+use crate::io::Provenance;
 use crate::tls::TlsInfo;
 use nuncio_codec::{Buffer, HeaderMap, RequestHead, ResponseHead, Version, h2};
 use nuncio_reactor::{Address, RawKey, slab_key};
@@ -112,7 +113,7 @@ pub enum What {
 
 /// What is asked for.
 #[derive(Copy, Clone, Debug)]
-pub struct Ask {
+pub struct Ask<'a> {
     /// Where to.
     pub cluster: ClusterId,
     /// Which circuit breakers count.
@@ -127,6 +128,8 @@ pub struct Ask {
     pub bulk: bool,
     /// The version in which the request came.
     pub version: Version,
+    /// The connection that it came on, for clusters that want to know.
+    pub client: Option<&'a Provenance>,
 }
 
 /// The host of an attempt and the connection to it.

@@ -1,5 +1,6 @@
 //! `envoy.config.cluster.v3.Cluster` to [`ClusterConfig`].
 
+use super::introduction::Introduction;
 use super::config::{
     CircuitLimits, ClusterConfig, HostConfig, LoadBalancing, Locality, Priority, Protocol as Http,
 };
@@ -17,11 +18,12 @@ use crate::api::envoy::config::endpoint::v3::{
 };
 use crate::api::envoy::extensions::http::header_formatters::preserve_case::v3::PreserveCaseFormatterConfig;
 use crate::api::envoy::extensions::http::header_formatters::preserve_case::v3::preserve_case_formatter_config::FormatterTypeOnEnvoyHeaders;
+use crate::api::envoy::extensions::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport;
+use crate::api::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
 use crate::api::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use crate::api::envoy::extensions::upstreams::http::v3::http_protocol_options::{
     UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
 };
-use crate::api::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
 use crate::api::envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext;
 use crate::config::{Cx, is};
 use crate::stats::{BreakerStats, CallerStats, ClusterStats, HostStats, Http2Stats};
@@ -72,8 +74,8 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
     let scope = if proto.alt_stat_name.is_empty() { name } else { &proto.alt_stat_name };
     // As in Envoy, a colon in a name cannot stand in a statistic's name.
     let prefix = format!("cluster.{}.", scope.replace(':', "_"));
-    let tls = match &proto.transport_socket {
-        None => None,
+    let transport = match &proto.transport_socket {
+        None => Transport::default(),
         Some(socket) => cx.field("transport_socket", |cx| transport(socket, &prefix, cx))?,
     };
     Some(ClusterConfig {
@@ -92,7 +94,8 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
         max_requests_per_connection: protocol.max_requests_per_connection,
         max_stream_duration: protocol.max_stream_duration,
         keepalive: keepalive.map(self::keepalive),
-        tls,
+        introduction: transport.introduction,
+        tls: transport.tls,
         stats: ClusterStats::register(cx.registry, &prefix),
         callers: ["external", "internal"]
             .map(|caller| CallerStats::register(cx.registry, &format!("{prefix}{caller}."))),
@@ -104,28 +107,54 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
     })
 }
 
-/// `Cluster.transport_socket`; `Some(None)` is none.
-fn transport(
-    proto: &core::TransportSocket,
-    scope: &str,
-    cx: &mut Cx<'_>,
-) -> Option<Option<Arc<ClientContext>>> {
+/// What carries the bytes of a cluster's connections.
+#[derive(Default)]
+struct Transport {
+    introduction: Option<Introduction>,
+    tls: Option<Arc<ClientContext>>,
+}
+
+/// `Cluster.transport_socket`.
+fn transport(proto: &core::TransportSocket, scope: &str, cx: &mut Cx<'_>) -> Option<Transport> {
     let Some(core::transport_socket::ConfigType::TypedConfig(any)) = &proto.config_type else {
         cx.missing(&["typed_config"], "`typed_config` is required");
         return None;
     };
     cx.field("typed_config", |cx| {
         if is::<RawBuffer>(any) {
-            return Some(None);
+            return Some(Transport::default());
         }
-        if !is::<UpstreamTlsContext>(any) {
-            let allowed = [&*UpstreamTlsContext::full_name(), &*RawBuffer::full_name()];
+        if is::<UpstreamTlsContext>(any) {
+            let context = cx.unpack::<UpstreamTlsContext>(any)?;
+            let context = tls::compile::client(&context, ClientOptions::default(), scope, cx)?;
+            return Some(Transport { introduction: None, tls: Some(Arc::new(context)) });
+        }
+        if !is::<ProxyProtocolUpstreamTransport>(any) {
+            let allowed = [
+                &*UpstreamTlsContext::full_name(),
+                &*ProxyProtocolUpstreamTransport::full_name(),
+                &*RawBuffer::full_name(),
+            ];
             cx.wrong_extension(any, "transport socket of a cluster", &allowed);
             return None;
         }
-        let context = cx.unpack::<UpstreamTlsContext>(any)?;
-        let context = tls::compile::client(&context, ClientOptions::default(), scope, cx)?;
-        Some(Some(Arc::new(context)))
+        let outer = cx.unpack::<ProxyProtocolUpstreamTransport>(any)?;
+        let header = outer.config.unwrap_or_default();
+        let introduction = cx.field("config", |cx| Introduction::compile(&header, scope, cx));
+        let inner = cx.required("transport_socket", &outer.transport_socket)?;
+        match cx.field("transport_socket", |cx| transport(inner, scope, cx))? {
+            Transport { introduction: None, tls: None } => {
+                Some(Transport { introduction: Some(introduction), tls: None })
+            }
+            Transport { tls: Some(_), .. } => {
+                cx.error_at("transport_socket", "TLS behind a PROXY header is not supported");
+                None
+            }
+            Transport { introduction: Some(_), .. } => {
+                cx.error_at("transport_socket", "a connection has one PROXY header");
+                None
+            }
+        }
     })
 }
 

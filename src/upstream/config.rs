@@ -1,6 +1,7 @@
 //! The validated form of a cluster: what the cluster manager runs on.
 
 use super::http2::Http2Config;
+use super::introduction::Introduction;
 use crate::stats::{BreakerStats, CallerStats, ClusterStats, HostStats, Http2Stats};
 use crate::tls::config::ClientContext;
 use nuncio_codec::{Version, h1};
@@ -61,6 +62,8 @@ pub struct ClusterConfig {
     pub keepalive: Option<Keepalive>,
     /// `transport_socket`, if it is TLS.
     pub tls: Option<Arc<ClientContext>>,
+    /// What is said first on its connections.
+    pub introduction: Option<Introduction>,
     /// Where this cluster counts.
     pub stats: ClusterStats,
     /// The same for external and internal callers alone.

@@ -7,13 +7,14 @@ use super::attempt::{Ask, Attempt, AttemptKey, Begin, Event, Failure, OfStream, 
 use super::circuit::SharedClusters;
 use super::client::{Carrier, Client, ClientKey, State};
 use super::config::{ClusterConfig, ClusterId, ClusterTable};
+use super::introduction::Introduction;
 use super::lb::Balancer;
-use super::pool::{Place, Pool, Waiting};
+use super::pool::{Place, Pool, Pools, Waiting};
 use super::tcp::{Dialed, Line, LineKey};
 use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Notice, Owner, Rng, Task, Wake};
 use crate::stats::{ClusterStats, HostStats};
 use crate::tls::ClientTls;
-use nuncio_codec::{Version, h1};
+use nuncio_codec::{Buffer, Version, h1};
 use nuncio_reactor::{Address, RawKey, Slab, SlabKey};
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
@@ -41,8 +42,7 @@ pub(super) struct Cluster {
     pub(super) config: Arc<ClusterConfig>,
     pub(super) tls: Option<ClientTls>,
     pub(super) balancer: Balancer,
-    /// One for each host, priority and version of HTTP.
-    pub(super) pools: Box<[[Pool; 4]]>,
+    pub(super) pools: Pools,
 }
 
 /// How long a host may take none of what is left of a tunnel.
@@ -67,7 +67,7 @@ impl Upstream {
                 config: Arc::clone(config),
                 tls: config.tls.as_deref().map(ClientTls::new),
                 balancer: Balancer::new(config, rng),
-                pools: config.hosts.iter().map(|_| Default::default()).collect(),
+                pools: Pools::new(config.hosts.len()),
             })
             .collect();
         let names = table.clusters.iter().enumerate();
@@ -86,8 +86,8 @@ impl Upstream {
     }
 
     /// Picks a host and a connection to it for one try of a request.
-    pub fn begin(&mut self, ask: Ask, cx: &mut Cx<'_>) -> Begin {
-        let Ask { cluster: id, priority, internal, requester, fresh, bulk, version } = ask;
+    pub fn begin(&mut self, ask: Ask<'_>, cx: &mut Cx<'_>) -> Begin {
+        let Ask { cluster: id, priority, internal, requester, fresh, bulk, version, client } = ask;
         let cluster = &mut self.clusters[id.0 as usize];
         let shared = &self.shared.0[id.0 as usize];
         let stats = &cluster.config.stats;
@@ -96,17 +96,28 @@ impl Upstream {
             cx.stats.inc(stats.lb_healthy_panic);
             return Begin::Refused { failure: Failure::NoHealthyHost, host: None };
         };
-        let place = Place { host: host as u32, priority, h2: cluster.config.protocol.is_h2(version) };
+        let h2 = cluster.config.protocol.is_h2(version);
+        let mut place = Place { host: host as u32, priority, h2, apart: None };
+        if let (Some(introduction), Some(client)) = (&cluster.config.introduction, client) {
+            place = cluster.pools.apart(place, Introduction::ends(client), || {
+                let mut header = Buffer::new();
+                if let Some(too_long) = introduction.write(client, &mut header) {
+                    cx.stats.inc(too_long);
+                }
+                header.to_vec().into()
+            });
+        }
         // A tunnel gets a connection that nothing else is or was sent on: what a proxy makes of it after it has refused a
         // tunnel cannot be known.
         let fresh = fresh || (matches!(requester, Requester::Session(_)) && !place.h2);
         let stream = OfStream::default();
         let attempt = Attempt { requester, cluster: id.0, place, internal, bulk, client: None, stream };
         let shared = &shared.breakers[priority as usize];
-        let pool = &mut cluster.pools[host][place.lane()];
+        let pool = cluster.pools.at(place);
         if !fresh && let Some(client) = free(pool, place, &self.clients) {
             if !shared.requests.enter(shared.limits.max_requests) {
                 cx.stats.inc(stats.upstream_rq_pending_overflow);
+                cluster.pools.tidy(place);
                 return Begin::Refused { failure: Failure::Overflow, host: Some(host as u32) };
             }
             if !place.h2 {
@@ -118,6 +129,7 @@ impl Upstream {
         }
         if !shared.pending.enter(shared.limits.max_pending_requests) {
             cx.stats.inc(stats.upstream_rq_pending_overflow);
+            cluster.pools.tidy(place);
             return Begin::Refused { failure: Failure::Overflow, host: None };
         }
         let key = self.attempts.insert(attempt);
@@ -226,7 +238,7 @@ impl Upstream {
         let Some(client) = self.clients.get_mut(key) else { return };
         let Cluster { config, pools, .. } = &mut self.clusters[client.cluster as usize];
         let place = client.place;
-        pools[place.host as usize][place.lane()].connecting -= 1;
+        pools.at(place).connecting -= 1;
         let now = cx.reactor.now();
         cx.stats.record(config.stats.upstream_cx_connect_ms, millis(now - client.since));
         client.state = State::Idle { deadline: None };
@@ -273,6 +285,7 @@ impl Upstream {
             self.left_queue(cluster, place, cx);
             self.fail(attempt, failure.clone(), 0);
         }
+        self.clusters[cluster as usize].pools.tidy(place);
     }
 
     fn on_alarm(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
@@ -320,7 +333,7 @@ impl Upstream {
             let shared = &self.shared.0[cluster].breakers[place.priority as usize];
             let Cluster { config, pools, .. } = &mut self.clusters[cluster];
             let used = self.clients.get(key).is_some_and(|client| client.used);
-            let Some(attempt) = pools[place.host as usize][place.lane()].next_waiting(used) else { break };
+            let Some(attempt) = pools.at(place).next_waiting(used) else { break };
             shared.pending.leave();
             cx.stats.move_gauge(config.stats.upstream_rq_pending_active, -1);
             cx.stats.move_gauge(config.hosts[place.host as usize].stats.rq_pending_active, -1);
@@ -343,7 +356,7 @@ impl Upstream {
         let Some(client) = self.clients.get_mut(key) else { return };
         let place = client.place;
         let Cluster { config, pools, .. } = &mut self.clusters[client.cluster as usize];
-        let pool = &mut pools[place.host as usize][place.lane()];
+        let pool = pools.at(place);
         let attached = match &client.carrier {
             Carrier::H1(_) if matches!(client.state, State::Busy(_)) => return,
             Carrier::H1(_) => 0,
@@ -433,6 +446,7 @@ impl Upstream {
         let (cluster, place) = (attempt.cluster, attempt.place);
         if self.pool(cluster, place).forget_waiting(key) {
             self.left_queue(cluster, place, cx);
+            self.clusters[cluster as usize].pools.tidy(place);
         }
     }
 
@@ -445,18 +459,19 @@ impl Upstream {
     /// Makes a connection if those who wait need one. An error means that none could be started and that
     /// there is no other connection to wait for.
     fn fill(&mut self, cluster: u32, place: Place, fresh: bool, cx: &mut Cx<'_>) -> Result<(), Failure> {
-        let Place { host, priority, h2 } = place;
+        let Place { host, priority, h2, .. } = place;
         let shared = &self.shared.0[cluster as usize].breakers[priority as usize];
         let Cluster { config, tls, pools, .. } = &mut self.clusters[cluster as usize];
-        let pool = &mut pools[host as usize][place.lane()];
+        let pool = pools.at(place);
         let streams = config.http2.settings.max_concurrent_streams as usize;
         if !pool.wants_connection(if h2 { streams.clamp(1, pool.assumed) } else { 1 }) {
             return Ok(());
         }
+        let total = pool.total;
         // A host may always have one connection, or a request could wait for ever.
         if !shared.connections.enter(shared.limits.max_connections) {
             cx.stats.inc(config.stats.upstream_cx_overflow);
-            if pool.total > 0 && !fresh {
+            if total > 0 && !fresh {
                 return Ok(());
             }
             shared.connections.enter_anyway();
@@ -470,9 +485,16 @@ impl Upstream {
                 shared.connections.leave();
                 cx.stats.inc(config.stats.upstream_cx_connect_fail);
                 cx.stats.inc(of_host.cx_connect_fail);
-                return if pool.total > 0 { Ok(()) } else { Err(failure) };
+                return if total > 0 { Ok(()) } else { Err(failure) };
             }
         };
+        // Leaves as soon as there is a connection, before anything else.
+        let header = pools.header(place);
+        if !header.is_empty() {
+            cx.io.output(conn).append(header);
+            cx.stats.add(config.stats.upstream_cx_tx_bytes_total, header.len() as u64);
+        }
+        let pool = pools.at(place);
         let deadline = cx.reactor.now() + config.connect_timeout;
         let key = self.clients.insert(Client {
             conn,
@@ -516,6 +538,7 @@ impl Upstream {
                 self.fail(attempt, failure.clone(), 0);
             }
         }
+        self.clusters[cluster as usize].pools.tidy(place);
     }
 
     fn close_quietly(&mut self, key: ClientKey, how: Close, by: By, cx: &mut Cx<'_>) {
@@ -525,7 +548,7 @@ impl Upstream {
         let place = client.place;
         self.shared.0[client.cluster as usize].breakers[place.priority as usize].connections.leave();
         let Cluster { config, pools, .. } = &mut self.clusters[client.cluster as usize];
-        let pool = &mut pools[place.host as usize][place.lane()];
+        let pool = pools.at(place);
         pool.total -= 1;
         let stats = &config.stats;
         cx.stats.record(stats.upstream_cx_length_ms, millis(cx.reactor.now() - client.since));
@@ -550,7 +573,7 @@ impl Upstream {
     }
 
     pub(super) fn pool(&mut self, cluster: u32, place: Place) -> &mut Pool {
-        &mut self.clusters[cluster as usize].pools[place.host as usize][place.lane()]
+        self.clusters[cluster as usize].pools.at(place)
     }
 
     /// A connection of HTTP/2 that takes no new streams.
@@ -571,7 +594,7 @@ impl Upstream {
     }
 }
 
-/// Starts to make a connection to a host.
+/// Starts to make a connection to a host, with TLS if the cluster has it.
 pub(super) fn connect(
     config: &ClusterConfig,
     host: u32,
@@ -610,7 +633,7 @@ pub(super) fn alarm(key: ClientKey) -> Task {
 }
 
 /// Envoy's words for a connection that could not even be begun.
-fn immediate(error: &io::Error, address: &Address) -> Cow<'static, str> {
+pub(super) fn immediate(error: &io::Error, address: &Address) -> Cow<'static, str> {
     format!("{}|remote address:{address}", reason("immediate", error)).into()
 }
 

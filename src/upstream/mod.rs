@@ -12,6 +12,7 @@ pub mod config;
 mod datagrams;
 mod exchange;
 pub mod http2;
+pub(crate) mod introduction;
 mod lb;
 mod manager;
 mod multiplexed;
@@ -20,5 +21,6 @@ mod tcp;
 
 pub use attempt::{Ask, AttemptKey, Begin, Event, Failure, Peer, Requester, What};
 pub use circuit::{Remaining, SharedClusters};
+pub use introduction::{Introduction, Tlvs};
 pub use manager::{By, Upstream};
 pub use tcp::{Dial, DialFailure, Dialed, LineKey};

@@ -23,8 +23,8 @@ impl Upstream {
     /// A connection has been made on which HTTP/2 is spoken.
     pub(super) fn begin_h2(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
         let Some(client) = self.clients.get_mut(key) else { return };
-        let Cluster { config, pools, .. } = &self.clusters[client.cluster as usize];
-        let assumed = pools[client.place.host as usize][client.place.lane()].assumed;
+        let Cluster { config, pools, .. } = &mut self.clusters[client.cluster as usize];
+        let assumed = pools.at(client.place).assumed;
         let config = &config.http2;
         let now = cx.reactor.now();
         // Below the codec's own, so that whatever stops it is noticed here.

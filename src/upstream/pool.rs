@@ -7,7 +7,9 @@
 use super::attempt::AttemptKey;
 use super::client::ClientKey;
 use super::config::Priority;
-use std::collections::VecDeque;
+use nuncio_codec::proxy_protocol::Ends;
+use nuncio_reactor::{Slab, slab_key};
+use std::collections::{HashMap, VecDeque};
 
 /// Which pool of a cluster.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,93 @@ pub(super) struct Place {
     pub(super) priority: Priority,
     /// HTTP/2 is spoken.
     pub(super) h2: bool,
+    /// Apart from others, for one client.
+    pub(super) apart: Option<ApartKey>,
+}
+
+slab_key! {
+    /// A pool for one client in [`Pools`].
+    pub(super) struct ApartKey;
+}
+
+/// Whose connections are in a pool apart from others: host and lane, and the ends of the client's connection.
+type Owner = (u32, usize, Option<Ends>);
+
+/// All pools of a cluster on one worker.
+#[derive(Debug)]
+pub(super) struct Pools {
+    /// One for each host, priority and version of HTTP.
+    common: Box<[[Pool; 4]]>,
+    /// Those for one client.
+    apart: Slab<ApartKey, Apart>,
+    by_owner: HashMap<Owner, ApartKey>,
+    /// Stands in for a pool that is gone, since it was empty: so is this one.
+    lost: Pool,
+}
+
+#[derive(Debug)]
+struct Apart {
+    pool: Pool,
+    owner: Owner,
+    /// What its connections begin with.
+    header: Box<[u8]>,
+}
+
+impl Pools {
+    pub(super) fn new(hosts: usize) -> Self {
+        Self {
+            common: (0..hosts).map(|_| Default::default()).collect(),
+            apart: Slab::new(),
+            by_owner: HashMap::new(),
+            lost: Pool::default(),
+        }
+    }
+
+    /// The pool at a place.
+    #[inline]
+    pub(super) fn at(&mut self, place: Place) -> &mut Pool {
+        let Some(key) = place.apart else { return &mut self.common[place.host as usize][place.lane()] };
+        self.apart.get_mut(key).map_or(&mut self.lost, |apart| &mut apart.pool)
+    }
+
+    /// The place of the pool for one client; its connections will begin with what `header` gives.
+    pub(super) fn apart(
+        &mut self,
+        place: Place,
+        ends: Option<Ends>,
+        header: impl FnOnce() -> Box<[u8]>,
+    ) -> Place {
+        let owner = (place.host, place.lane(), ends);
+        let apart = &mut self.apart;
+        let key = *self
+            .by_owner
+            .entry(owner)
+            .or_insert_with(|| apart.insert(Apart { pool: Pool::default(), owner, header: header() }));
+        Place { apart: Some(key), ..place }
+    }
+
+    /// What the connections of a pool begin with.
+    pub(super) fn header(&self, place: Place) -> &[u8] {
+        place.apart.and_then(|key| self.apart.get(key)).map_or(&[], |apart| &apart.header)
+    }
+
+    /// Frees the pool at a place if it is for one client and there is nothing in it.
+    pub(super) fn tidy(&mut self, place: Place) {
+        let Some(key) = place.apart else { return };
+        if let Some(Apart { pool, owner, .. }) = self.apart.get(key)
+            && pool.total == 0
+            && pool.waiting.is_empty()
+        {
+            self.by_owner.remove(owner);
+            self.apart.remove(key);
+        }
+    }
+
+    /// How many pools there are for one client each.
+    #[cfg(test)]
+    pub(super) fn count_apart(&self) -> usize {
+        self.apart.len()
+    }
 }
 
 impl Place {
@@ -110,6 +199,33 @@ mod tests {
         assert_eq!(pool.next_waiting(true), None);
         assert_eq!(pool.next_waiting(false), Some(attempt(1)));
         assert!(!pool.wants_connection(1));
+    }
+
+    #[test]
+    fn pools_for_one_client_come_and_go() {
+        let mut pools = Pools::new(2);
+        let place = Place { host: 1, priority: Priority::Default, h2: false, apart: None };
+        let ends = |port: u16| {
+            let end = |port| std::net::SocketAddr::from(([127, 0, 0, 1], port));
+            Some(Ends { source: end(port), destination: end(80) })
+        };
+        let one = pools.apart(place, ends(1), || b"one"[..].into());
+        let same = pools.apart(place, ends(1), || unreachable!("it is there"));
+        let other = pools.apart(place, ends(2), || b"two"[..].into());
+        let h2 = pools.apart(Place { h2: true, ..place }, ends(1), || b"h2"[..].into());
+        assert_eq!((one, one == other, one == h2), (same, false, false));
+        assert_eq!([pools.header(one), pools.header(other), pools.header(place)], [&b"one"[..], b"two", b""]);
+        pools.at(one).total = 1;
+        pools.at(other).waiting.push_back(Waiting { attempt: attempt(1), fresh: false });
+        [one, other, h2, place].into_iter().for_each(|place| pools.tidy(place));
+        assert_eq!(pools.count_apart(), 2, "what is in use stays");
+        pools.at(one).total = 0;
+        pools.at(other).waiting.clear();
+        [one, other, one].into_iter().for_each(|place| pools.tidy(place));
+        assert_eq!(pools.count_apart(), 0);
+        // A stale place finds an empty pool, and a new one is not taken for the old.
+        assert!(!pools.at(one).wants_connection(1));
+        assert_ne!(pools.apart(place, ends(1), || b"again"[..].into()), one);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use super::attempt::Failure;
 use super::config::{ClusterId, Priority};
 use super::manager::{By, Cluster, Upstream, connect, millis, reason};
-use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Notice, Owner, Task, Wake};
+use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Notice, Owner, Provenance, Task, Wake};
 use nuncio_reactor::{Address, RawKey, SlabKey, Time, slab_key};
 use std::time::Duration;
 
@@ -18,13 +18,15 @@ slab_key! {
 
 /// What is asked for.
 #[derive(Copy, Clone, Debug)]
-pub struct Dial {
+pub struct Dial<'a> {
     /// Where to.
     pub cluster: ClusterId,
     /// Whoever is told what happens.
     pub requester: RawKey,
     /// What consistent balancing goes by; the policies that there are do not.
     pub hash: Option<u64>,
+    /// For whose connection it is, which a host may be told.
+    pub client: Option<&'a Provenance>,
 }
 
 /// Why there is no connection.
@@ -69,8 +71,8 @@ impl Upstream {
     ///
     /// # Errors
     /// Why no connection could be started.
-    pub fn dial(&mut self, dial: &Dial, cx: &mut Cx<'_>) -> Result<LineKey, DialFailure> {
-        let Dial { cluster: id, requester, hash: _ } = *dial;
+    pub fn dial(&mut self, dial: &Dial<'_>, cx: &mut Cx<'_>) -> Result<LineKey, DialFailure> {
+        let Dial { cluster: id, requester, hash: _, client } = *dial;
         let Cluster { config, tls, balancer, .. } = &mut self.clusters[id.0 as usize];
         let shared = &self.shared.0[id.0 as usize];
         let breaker = &shared.breakers[Priority::Default as usize];
@@ -104,6 +106,15 @@ impl Upstream {
                 return Err(DialFailure::Host(host as u32, failure));
             }
         };
+        if let (Some(introduction), Some(client)) = (&config.introduction, client) {
+            let output = cx.io.output(conn);
+            let too_long = introduction.write(client, output);
+            let sent = output.len() as u64;
+            if let Some(too_long) = too_long {
+                cx.stats.inc(too_long);
+            }
+            cx.stats.add(stats.upstream_cx_tx_bytes_total, sent);
+        }
         breaker.connections.enter_anyway();
         cx.stats.move_gauge(stats.upstream_rq_pending_active, 1);
         cx.stats.move_gauge(of_host.rq_pending_active, 1);

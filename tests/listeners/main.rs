@@ -15,3 +15,4 @@ mod redirection;
 mod slow;
 mod sockets;
 mod tls;
+mod upstream;

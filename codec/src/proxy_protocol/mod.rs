@@ -62,7 +62,7 @@ pub enum Beginning {
 }
 
 /// The two ends of a connection.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ends {
     /// The client.
     pub source: SocketAddr,

@@ -1,9 +1,8 @@
 //! `envoy.config.listener.v3.ListenerFilter` to [`ListenerFilter`].
 
-use super::{Kind, ListenerFilter, Predicate, ProxyRules, Rate, Store, TlsRules, Tlvs};
+use super::{Kind, ListenerFilter, Predicate, ProxyRules, Rate, Store, TlsRules};
+use crate::api::envoy::config::core::v3::RuntimeFeatureFlag;
 use crate::api::envoy::config::core::v3::proxy_protocol_config::Version;
-use crate::api::envoy::config::core::v3::proxy_protocol_pass_through_tl_vs::PassTlVsMatchType;
-use crate::api::envoy::config::core::v3::{ProxyProtocolPassThroughTlVs, RuntimeFeatureFlag};
 use crate::api::envoy::config::listener::v3::listener_filter_chain_match_predicate::{MatchSet, Rule};
 use crate::api::envoy::config::listener::v3::{
     ListenerFilter as Proto, ListenerFilterChainMatchPredicate, listener_filter::ConfigType,
@@ -17,6 +16,8 @@ use crate::api::envoy::extensions::filters::listener::tls_inspector::v3::TlsInsp
 use crate::config::{Cx, is};
 use crate::network::{BucketSettings, TokenBucket};
 use crate::stats::{HttpInspectorStats, ProxyProtocolStats, ProxyVersionStats, TlsInspectorStats};
+use crate::upstream::Tlvs;
+use crate::upstream::introduction::tlv_type;
 use nuncio_codec::proxy_protocol::Versions;
 use nuncio_codec::tls_hello::MAX_HELLO;
 use prost::Name;
@@ -86,7 +87,7 @@ fn tls(proto: &TlsInspector, cx: &mut Cx<'_>) -> TlsRules {
 
 fn proxy(proto: &ProxyProtocol, cx: &mut Cx<'_>) -> ProxyRules {
     let store = cx.each("rules", &proto.rules, |cx, rule| {
-        let kind = tlv_type(rule.tlv_type, "tlv_type", cx);
+        let kind = cx.field("tlv_type", |cx| tlv_type(rule.tlv_type, cx));
         let place = cx.required("on_tlv_present", &rule.on_tlv_present)?;
         cx.field("on_tlv_present", |cx| {
             let key = cx.text("key", &place.key)?;
@@ -100,7 +101,7 @@ fn proxy(proto: &ProxyProtocol, cx: &mut Cx<'_>) -> ProxyRules {
     });
     let pass = match &proto.pass_through_tlvs {
         None => Tlvs::None,
-        Some(tlvs) => cx.field("pass_through_tlvs", |cx| pass_through(tlvs, cx)),
+        Some(tlvs) => cx.field("pass_through_tlvs", |cx| Tlvs::compile(tlvs, cx)),
     };
     let scope = match &proto.stat_prefix[..] {
         "" => "proxy_proto.".to_owned(),
@@ -123,22 +124,6 @@ fn proxy(proto: &ProxyProtocol, cx: &mut Cx<'_>) -> ProxyRules {
         stats: ProxyProtocolStats::register(cx.registry, &scope),
         refused: cx.registry.counter("downstream_cx_proxy_proto_error"),
     }
-}
-
-/// `ProxyProtocolPassThroughTLVs`.
-pub(in crate::listener) fn pass_through(proto: &ProxyProtocolPassThroughTlVs, cx: &mut Cx<'_>) -> Tlvs {
-    let kinds = cx.each("tlv_type", &proto.tlv_type, |cx, kind| tlv_type(*kind, "", cx));
-    match proto.match_type() {
-        PassTlVsMatchType::IncludeAll => Tlvs::All,
-        PassTlVsMatchType::Include => Tlvs::Some(kinds),
-    }
-}
-
-fn tlv_type(kind: u32, field: &str, cx: &mut Cx<'_>) -> Option<u8> {
-    let complain = |cx: &mut Cx<'_>| cx.error(format!("{kind} is not a type of an extension: 0 to 255"));
-    u8::try_from(kind)
-        .map_err(|_| if field.is_empty() { complain(cx) } else { cx.field(field, complain) })
-        .ok()
 }
 
 fn rate(proto: &LocalRateLimit, cx: &mut Cx<'_>) -> Option<Rate> {

@@ -12,7 +12,7 @@ mod rate;
 mod tls;
 
 pub(super) use predicate::Predicate;
-pub(super) use proxy::{ProxyRules, Store, Tlvs};
+pub(super) use proxy::{ProxyRules, Store};
 pub(super) use rate::Rate;
 pub(super) use tls::TlsRules;
 

@@ -3,6 +3,7 @@
 use super::{Step, findings};
 use crate::io::{ConnKey, Cx, Provenance};
 use crate::stats::{Counter, ProxyProtocolStats, ProxyVersionStats};
+use crate::upstream::Tlvs;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use nuncio_codec::proxy_protocol::{self, Beginning, Version, Versions};
@@ -33,24 +34,6 @@ pub(in crate::listener) struct Store {
     pub(super) namespace: Box<str>,
     pub(super) key: Box<str>,
     pub(super) base64: bool,
-}
-
-/// Some extensions by their types.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::listener) enum Tlvs {
-    None,
-    All,
-    Some(Vec<u8>),
-}
-
-impl Tlvs {
-    fn contains(&self, kind: u8) -> bool {
-        match self {
-            Self::None => false,
-            Self::All => true,
-            Self::Some(kinds) => kinds.contains(&kind),
-        }
-    }
 }
 
 pub(super) fn step(rules: &ProxyRules, conn: ConnKey, provenance: &mut Provenance, cx: &mut Cx<'_>) -> Step {

@@ -41,7 +41,12 @@ impl Network {
             let asked = if tcp.config.tunnel.is_some() {
                 self.ask_for_tunnel(key, cluster, upstream, cx)
             } else {
-                let dial = Dial { cluster, requester: raw(key), hash: hash(&tcp.config.hash_policy, info) };
+                let dial = Dial {
+                    cluster,
+                    requester: raw(key),
+                    hash: hash(&tcp.config.hash_policy, info),
+                    client: Some(&info.provenance),
+                };
                 tcp.dial(&dial, upstream, cx)
             };
             match asked {
@@ -100,7 +105,7 @@ impl Network {
         tcp.up = Up::Open { conn, line: event.line };
         tcp.local = cx.io.local_address(conn);
         tcp.up_id = Some(cx.io.id(conn));
-        tcp.up_tls = cx.io.tls(conn).cloned();
+        tcp.tls = cx.io.tls(conn).cloned();
         tcp.last = cx.reactor.now();
         cx.io.set_owner(conn, Owner::SessionUpstream(raw(key)));
         // What the client has sent meanwhile.
@@ -120,7 +125,7 @@ impl Network {
 
 impl Tcp {
     /// Asks for a connection to a host.
-    fn dial(&mut self, dial: &Dial, upstream: &mut Upstream, cx: &mut Cx<'_>) -> Asked {
+    fn dial(&mut self, dial: &Dial<'_>, upstream: &mut Upstream, cx: &mut Cx<'_>) -> Asked {
         match upstream.dial(dial, cx) {
             Ok(line) => {
                 self.attempts += 1;

@@ -39,8 +39,8 @@ pub(super) struct Tcp {
     local: Option<Address>,
     /// That connection's number in the process.
     up_id: Option<u64>,
-    /// Its TLS, if it has any.
-    up_tls: Option<Arc<TlsInfo>>,
+    /// TLS of it.
+    tls: Option<Arc<TlsInfo>>,
     /// Attempts to connect.
     attempts: u32,
     /// Why the last one failed.

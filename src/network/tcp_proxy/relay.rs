@@ -45,7 +45,7 @@ impl Network {
                 }
                 (Up::Tunnel { attempt, open: true }, Side::Down) => {
                     let attempt = *attempt;
-                    return self.relay_to_tunnel(key, attempt, upstream, cx);
+                    return self.relay_fill_tunnel(key, attempt, upstream, cx);
                 }
                 (Up::Tunnel { attempt, open: true }, Side::Up) => {
                     let attempt = *attempt;

@@ -34,7 +34,7 @@ impl Tcp {
             host: None,
             local: None,
             up_id: None,
-            up_tls: None,
+            tls: None,
             attempts: 0,
             failure: None,
             flags: Flags::default(),

@@ -34,7 +34,7 @@ impl Network {
         upstream: &mut Upstream,
         cx: &mut Cx<'_>,
     ) -> Asked {
-        let Some(Session { kind: Kind::Tcp(tcp), .. }) = self.sessions.get_mut(key) else {
+        let Some(Session { kind: Kind::Tcp(tcp), info, .. }) = self.sessions.get_mut(key) else {
             return Asked::Over(CONNECT_FAILED);
         };
         let ask = Ask {
@@ -45,6 +45,7 @@ impl Network {
             fresh: false,
             bulk: false,
             version: Version::Http11,
+            client: Some(&info.provenance),
         };
         match upstream.begin(ask, cx) {
             Begin::Ready(attempt) => {
@@ -118,7 +119,7 @@ impl Network {
     }
 
     /// Passes on what the client sends.
-    pub(super) fn relay_to_tunnel(
+    pub(super) fn relay_fill_tunnel(
         &mut self,
         key: SessionKey,
         attempt: AttemptKey,
@@ -153,13 +154,13 @@ impl Network {
                     cx.stats.add(tcp.down.meters.received, n as u64);
                     tcp.received += n as u64;
                     tcp.last = cx.reactor.now();
-                    tcp.to_tunnel(down, attempt, false, upstream, cx);
+                    tcp.fill_tunnel(down, attempt, false, upstream, cx);
                 }
                 Read::Empty => return,
                 Read::Eof => {
                     tcp.down.ended = true;
                     tcp.ended_by = By::Us;
-                    tcp.to_tunnel(down, attempt, true, upstream, cx);
+                    tcp.fill_tunnel(down, attempt, true, upstream, cx);
                     return self.after_half(key, cx);
                 }
                 Read::Failed => return self.end(key, End::Reset(Side::Down), upstream, cx),
@@ -182,6 +183,7 @@ impl Network {
             tcp.host = Some(peer.host);
             tcp.local = peer.local;
             tcp.up_id = peer.connection;
+            tcp.tls = peer.tls;
         }
         let (Kind::Tcp(tcp), Some(config)) = (&session.kind, session.tunnel()) else { return };
         let view = super::view::view(session, tcp, chain, "", upstream, cx);
@@ -242,7 +244,7 @@ impl Network {
         // What the client has sent meanwhile.
         let ended = tcp.down.ended;
         if ended || !cx.io.input(down).is_empty() {
-            tcp.to_tunnel(down, attempt, ended, upstream, cx);
+            tcp.fill_tunnel(down, attempt, ended, upstream, cx);
         }
         if tcp.config.log_connected {
             self.log(key, "TcpUpstreamConnected", upstream, cx);
@@ -299,7 +301,7 @@ impl Network {
 
 impl super::Tcp {
     /// Gives the tunnel what was read from the client.
-    fn to_tunnel(
+    fn fill_tunnel(
         &mut self,
         down: crate::io::ConnKey,
         attempt: AttemptKey,

@@ -8,7 +8,6 @@ use crate::stream_info::{
     Bytes, Downstream, Flag, Occasion, SessionInfo, StreamInfo, Times, UpstreamInfo, no_request,
 };
 use crate::upstream::Upstream;
-use std::sync::Arc;
 
 impl Network {
     /// Writes a line about a session.
@@ -39,7 +38,6 @@ pub(super) fn view<'a>(
     cx: &'a Cx<'_>,
 ) -> StreamInfo<'a> {
     let provenance = &session.info.provenance;
-    let tls = cx.io.tls(session.down).map(Arc::as_ref);
     let lasted = cx.reactor.now() - session.opened;
     let host =
         tcp.cluster.zip(tcp.host).map(|(cluster, host)| &upstream.cluster(cluster).hosts[host as usize]);
@@ -68,18 +66,19 @@ pub(super) fn view<'a>(
         local_reply_body: b"",
         stream_id: session.id,
         downstream: Downstream {
-            tls,
             local: Some(provenance.local()),
             direct_remote: Some(&provenance.peer),
             remote: Some(provenance.remote()),
             connection_id: session.id,
             filter_chain: &chain.name,
+            tls: cx.io.tls(session.down).map(|tls| &**tls),
+            transport_failure: cx.io.tls_failure(session.down),
             server_name: provenance.server_name(),
             filter_state: session.info.filter_state(),
+            provenance: Some(provenance),
         },
         route: None,
         upstream: tcp.cluster.map(|cluster| UpstreamInfo {
-            tls: tcp.up_tls.as_deref(),
             cluster: &upstream.cluster(cluster).observability_name,
             host: host.map(|host| &host.address),
             hostname: host.map_or("", |host| &host.hostname),
@@ -88,9 +87,11 @@ pub(super) fn view<'a>(
             attempts: tcp.attempts,
             transport_failure: tcp.failure.as_deref().unwrap_or_default(),
             protocol: None,
+            tls: tcp.tls.as_deref(),
         }),
         session: Some(SessionInfo {
             moment,
+            protocol: None,
             flags: tcp.flags,
             termination: tcp.termination.as_deref().unwrap_or_default(),
             downstream_close: tcp.reason.0,
