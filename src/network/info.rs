@@ -8,7 +8,7 @@ use super::rbac::{Denial, Guard};
 use crate::filter_state::FilterState;
 use crate::io::{ConnKey, Cx, Provenance};
 use crate::rbac::Subject;
-use crate::tls::Certificate;
+use std::sync::Arc;
 
 /// See the module.
 #[derive(Debug)]
@@ -60,13 +60,13 @@ impl ConnectionInfo {
     pub fn admit(&mut self, conn: ConnKey, cx: &Cx<'_>) -> Result<(), Denial> {
         let Some(extra) = &mut self.extra else { return Ok(()) };
         let mut guards = std::mem::take(&mut extra.guards);
-        let names = cx.io.tls(conn).and_then(|tls| tls.peer_certificate()).map(Certificate::principals);
+        let tls = cx.io.tls(conn).map(Arc::as_ref);
         let subject = Subject {
             local: Some(self.provenance.local()),
             direct_remote: &self.provenance.peer,
             remote: self.provenance.remote(),
             server_name: self.provenance.server_name(),
-            certificate: names.as_deref(),
+            tls,
             filter_state: Some(&extra.filter_state),
         };
         let mut result = Ok(());

@@ -52,6 +52,11 @@ pub(super) enum Kind {
 }
 
 impl Session {
+    /// Whether both senders of a session of the TCP proxy have finished.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(&self.kind, Kind::Tcp(tcp) if tcp.has_ended())
+    }
+
     /// How the TCP proxy goes through an HTTP proxy, if it does.
     pub(super) fn tunnel(&self) -> Option<&Tunnel> {
         match &self.kind {
@@ -123,14 +128,10 @@ impl Network {
     /// A session is to be looked at again.
     pub(super) fn on_wake(&mut self, key: SessionKey, wake: Wake, upstream: &mut Upstream, cx: &mut Cx<'_>) {
         match (wake, self.sessions.get(key).map(|session| &session.kind)) {
-            (Wake::Resume, Some(Kind::Tcp(tcp))) => {
-                // What ends only now is written at the end of this turn, and looked at in the next.
-                let ended = tcp.has_ended();
+            (Wake::Resume, Some(Kind::Tcp(tcp))) if tcp.has_ended() => self.check_end(key, upstream, cx),
+            (Wake::Resume, Some(Kind::Tcp(_))) => {
                 self.pump(key, Side::Down, upstream, cx);
                 self.pump(key, Side::Up, upstream, cx);
-                if ended {
-                    self.check_end(key, upstream, cx);
-                }
             }
             (Wake::Resume, Some(Kind::Echo)) => self.echo(key, upstream, cx),
             (Wake::Alarm, Some(Kind::Tcp(_))) => self.on_alarm(key, upstream, cx),

@@ -7,6 +7,7 @@ pub mod compile;
 use crate::filter_state::FilterState;
 use crate::network::Cidr;
 use crate::router::config::StringMatch;
+use crate::tls::TlsInfo;
 use nuncio_reactor::Address;
 
 /// `envoy.config.rbac.v3.RBAC`.
@@ -70,7 +71,7 @@ pub enum Principal {
     One(Vec<Principal>),
     /// Not this.
     Not(Box<Principal>),
-    /// With a certificate that says this, or with any.
+    /// By TLS, and with a certificate that says this, if that is asked for.
     Authenticated(Option<StringMatch>),
     /// The peer of the connection.
     DirectRemoteIp(Cidr),
@@ -91,8 +92,8 @@ pub struct Subject<'a> {
     pub remote: &'a Address,
     /// The name that the client has asked for in TLS; empty if it has not.
     pub server_name: &'a str,
-    /// What the client's certificate says of it: URI names, DNS names, the subject; `None` without one.
-    pub certificate: Option<&'a [&'a str]>,
+    /// Its TLS, if it has any.
+    pub tls: Option<&'a TlsInfo>,
     /// What filters have left.
     pub filter_state: Option<&'a FilterState>,
 }
@@ -150,11 +151,9 @@ impl Principal {
             Self::All(all) => all.iter().all(|one| one.matches(subject)),
             Self::One(some) => some.iter().any(|one| one.matches(subject)),
             Self::Not(not) => !not.matches(subject),
-            Self::Authenticated(name) => match (subject.certificate, name) {
-                (None, _) => false,
-                (Some(_), None) => true,
-                (Some(names), Some(wanted)) => names.iter().any(|name| wanted.matches(name.as_bytes())),
-            },
+            // As in Envoy: any TLS will do where no name is asked for; whom to let in there is said with the certificates.
+            Self::Authenticated(None) => subject.tls.is_some(),
+            Self::Authenticated(Some(wanted)) => subject.tls.is_some_and(|tls| is_called(wanted, tls)),
             Self::DirectRemoteIp(range) => range.contains_socket(subject.direct_remote),
             Self::RemoteIp(range) => range.contains_socket(subject.remote),
             Self::FilterState(name, wanted) => subject
@@ -163,6 +162,12 @@ impl Principal {
                 .is_some_and(|object| wanted.matches(&object.value)),
         }
     }
+}
+
+/// Whether the client's certificate gives it such a name; without a certificate it has an empty one.
+fn is_called(wanted: &StringMatch, tls: &TlsInfo) -> bool {
+    let Some(certificate) = tls.peer_certificate() else { return wanted.matches(b"") };
+    certificate.principals().any(|name| wanted.matches(name.as_bytes()))
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@ use crate::api::envoy::config::rbac::v3 as proto;
 use crate::config::Diagnostics;
 use crate::filter_state::{Kind, Object};
 use crate::stats::Registry;
+use crate::tls::{Certificate, TlsInfo};
 use prost::Message;
 use prost_reflect::DynamicMessage;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
 
 /// Rules as they are written in YAML; what is wrong with them, as paths.
 fn rules(yaml: &str) -> Result<Rules, Vec<String>> {
@@ -34,12 +36,39 @@ fn address(text: &str) -> Address {
     text.parse().expect("an address")
 }
 
+/// The TLS of a client whose certificate has these alternative names and the common name `somebody`; without a
+/// certificate if there are none.
+fn tls(names: &[&str]) -> TlsInfo {
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = names
+        .iter()
+        .map(|name| {
+            let text = (*name).try_into().expect("an ASCII name");
+            if name.contains("://") { SanType::URI(text) } else { SanType::DnsName(text) }
+        })
+        .collect();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "somebody");
+    let key = KeyPair::generate().expect("a key");
+    let certificate = Certificate::new(params.self_signed(&key).expect("a certificate").der().clone());
+    TlsInfo {
+        version: "TLSv1.3",
+        cipher: "",
+        alpn: None,
+        session_id: Box::default(),
+        resumed: false,
+        peer: if names.is_empty() { Box::default() } else { [certificate].into() },
+        validated: true,
+        local: None,
+    }
+}
+
 struct Case {
     local: Address,
     direct: Address,
     remote: Address,
     name: &'static str,
-    certificate: Option<&'static [&'static str]>,
+    tls: Option<TlsInfo>,
     state: FilterState,
 }
 
@@ -52,7 +81,7 @@ impl Default for Case {
             direct: address("192.168.1.2:5000"),
             remote: address("203.0.113.9:6000"),
             name: "www.example.com",
-            certificate: Some(&["spiffe://x/web", "web.example"]),
+            tls: Some(tls(&["web.example", "spiffe://x/web"])),
             state,
         }
     }
@@ -65,7 +94,7 @@ impl Case {
             direct_remote: &self.direct,
             remote: &self.remote,
             server_name: self.name,
-            certificate: self.certificate,
+            tls: self.tls.as_ref(),
             filter_state: Some(&self.state),
         };
         rules.judge(&subject).allowed
@@ -112,6 +141,8 @@ fn principals() {
         ("{authenticated: {}}", true),
         ("{authenticated: {principal_name: {exact: web.example}}}", true),
         ("{authenticated: {principal_name: {prefix: 'spiffe://y'}}}", false),
+        ("{authenticated: {principal_name: {exact: 'spiffe://x/web'}}}", true),
+        ("{authenticated: {principal_name: {exact: CN=somebody}}}", true),
         ("{filter_state: {key: k, string_match: {exact: value}}}", true),
         ("{filter_state: {key: k, string_match: {exact: other}}}", false),
         ("{filter_state: {key: none, string_match: {prefix: v}}}", false),
@@ -121,7 +152,7 @@ fn principals() {
     ] {
         assert_eq!(case.allowed(&allow("{any: true}", principal)), expected, "{principal}");
     }
-    let plain = Case { certificate: None, name: "", ..Case::default() };
+    let plain = Case { tls: None, name: "", ..Case::default() };
     for (permission, principal, expected) in [
         ("{any: true}", "{authenticated: {}}", false),
         ("{any: true}", "{not_id: {authenticated: {}}}", true),
@@ -129,6 +160,14 @@ fn principals() {
         ("{not_rule: {requested_server_name: {suffix: .example.com}}}", "{any: true}", true),
     ] {
         assert_eq!(plain.allowed(&allow(permission, principal)), expected, "{permission} {principal}");
+    }
+    let anonymous = Case { tls: Some(tls(&[])), ..Case::default() };
+    for (principal, expected) in [
+        ("{authenticated: {}}", true),
+        ("{authenticated: {principal_name: {exact: web.example}}}", false),
+        ("{authenticated: {principal_name: {suffix: 'e'}}}", false),
+    ] {
+        assert_eq!(anonymous.allowed(&allow("{any: true}", principal)), expected, "{principal}");
     }
     let unix = Case { direct: Address::unix("@a"), local: Address::unix("@b"), ..Case::default() };
     for (permission, principal) in [
@@ -162,7 +201,7 @@ fn actions_and_the_order_of_policies() {
             direct_remote: &case.direct,
             remote: &case.remote,
             server_name: "",
-            certificate: None,
+            tls: None,
             filter_state: None,
         };
         assert_eq!(rules.judge(&subject), Judgement { allowed, policy }, "{text}");

@@ -156,7 +156,8 @@ impl Distribution {
     /// The sum of all values, as far as bins tell it: each counts as a middle of its bin that makes the relative error
     /// smallest.
     pub fn approximate_sum(&self) -> f64 {
-        self.bins().map(|bin| bin.middle() * bin.count as f64).sum()
+        // The sum of nothing would be a negative zero.
+        self.bins().map(|bin| bin.middle() * bin.count as f64).sum::<f64>() + 0.0
     }
 
     /// How many values are at most `bound`; the whole bin that `bound` lies in is counted.

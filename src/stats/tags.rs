@@ -17,18 +17,44 @@ pub(super) enum BuiltIn {
     ClusterName,
     HttpPrefix,
     UdpPrefix,
+    TcpPrefix,
+    ConnectionLimitPrefix,
+    LocalRateLimitPrefix,
+    ListenerRateLimitPrefix,
+    ProxyProtocolPrefix,
+    ProxyProtocolVersion,
+    RbacPrefix,
+    TlsCertificate,
+    ListenerCipher,
+    ClusterCipher,
+    Curve,
+    SignatureAlgorithm,
+    TlsVersion,
     ListenerAddress,
 }
 
 impl BuiltIn {
     /// In the order in which they are applied.
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::ResponseCode,
         Self::ResponseCodeClass,
         Self::WorkerId,
         Self::ClusterName,
         Self::HttpPrefix,
         Self::UdpPrefix,
+        Self::TcpPrefix,
+        Self::ConnectionLimitPrefix,
+        Self::LocalRateLimitPrefix,
+        Self::ListenerRateLimitPrefix,
+        Self::ProxyProtocolPrefix,
+        Self::ProxyProtocolVersion,
+        Self::RbacPrefix,
+        Self::TlsCertificate,
+        Self::ListenerCipher,
+        Self::ClusterCipher,
+        Self::Curve,
+        Self::SignatureAlgorithm,
+        Self::TlsVersion,
         Self::ListenerAddress,
     ];
 
@@ -41,13 +67,38 @@ impl BuiltIn {
             Self::ClusterName => "envoy.cluster_name",
             Self::HttpPrefix => "envoy.http_conn_manager_prefix",
             Self::UdpPrefix => "envoy.udp_prefix",
+            Self::TcpPrefix => "envoy.tcp_prefix",
+            Self::ConnectionLimitPrefix => "envoy.connection_limit_prefix",
+            Self::LocalRateLimitPrefix => "envoy.local_network_ratelimit_prefix",
+            Self::ListenerRateLimitPrefix => "envoy.local_listener_ratelimit_prefix",
+            Self::ProxyProtocolPrefix => "envoy.proxy_protocol_prefix",
+            Self::ProxyProtocolVersion => "envoy.proxy_protocol_version",
+            Self::RbacPrefix => "envoy.rbac_prefix",
+            Self::TlsCertificate => "envoy.tls_certificate",
+            Self::ListenerCipher => "envoy.ssl_cipher",
+            Self::ClusterCipher => "cipher_suite",
+            Self::Curve => "envoy.ssl_curve",
+            Self::SignatureAlgorithm => "envoy.ssl_sigalg",
+            Self::TlsVersion => "envoy.ssl_version",
             Self::ListenerAddress => "envoy.listener_address",
         }
     }
 
     /// Whether it looks at names with a certain first part only.
     fn is_bound(self) -> bool {
-        matches!(self, Self::ClusterName | Self::HttpPrefix | Self::UdpPrefix | Self::ListenerAddress)
+        !matches!(
+            self,
+            Self::ResponseCode
+                | Self::ResponseCodeClass
+                | Self::WorkerId
+                | Self::RbacPrefix
+                | Self::TlsCertificate
+                | Self::ListenerCipher
+                | Self::ClusterCipher
+                | Self::Curve
+                | Self::SignatureAlgorithm
+                | Self::TlsVersion
+        )
     }
 
     /// What to take out of the name, and where the value is.
@@ -74,19 +125,56 @@ impl BuiltIn {
                 (digits > 0 && rest.as_bytes().get(digits) == Some(&b'.'))
                     .then_some((start..start + digits + 1, start..start + digits))
             }
-            Self::ClusterName => part(name, "cluster.".len()).filter(|_| name.starts_with("cluster.")),
+            Self::ClusterName => behind(name, "cluster."),
             Self::HttpPrefix if name.starts_with("http.") => part(name, "http.".len()),
             Self::HttpPrefix if name.starts_with("listener.") => {
                 part(name, name.find(".http.").filter(|at| *at >= "listener.".len())? + ".http.".len())
             }
             Self::HttpPrefix => None,
-            Self::UdpPrefix => part(name, "udp.".len()).filter(|_| name.starts_with("udp.")),
+            Self::UdpPrefix => behind(name, "udp."),
+            Self::TcpPrefix => behind(name, "tcp."),
+            Self::ConnectionLimitPrefix => behind(name, "connection_limit."),
+            Self::LocalRateLimitPrefix => behind(name, "local_rate_limit."),
+            Self::ListenerRateLimitPrefix => behind(name, "listener_local_ratelimit."),
+            Self::ProxyProtocolPrefix => {
+                behind(name, "proxy_proto.").filter(|(_, value)| name[value.clone()] != *"versions")
+            }
+            Self::ProxyProtocolVersion => {
+                let at = name.find(".versions.v").filter(|_| name.starts_with("proxy_proto."))?;
+                let (out, value) = part(name, at + ".versions.v".len())?;
+                Some((at + 1..out.end, value))
+            }
+            Self::RbacPrefix => {
+                let at = name.find('.').filter(|at| name[*at..].starts_with(".rbac."))?;
+                Some((0..at + 1, 0..at))
+            }
+            Self::TlsCertificate => {
+                let at = name.find(".ssl.certificate.")? + ".ssl.certificate.".len();
+                let end = at + name[at..].strip_suffix(".expiration_unix_time_seconds")?.len();
+                Some((at..end + 1, at..end))
+            }
+            Self::ListenerCipher => ssl(name, ".ssl.ciphers.").filter(|_| name.starts_with("listener.")),
+            Self::ClusterCipher => ssl(name, ".ssl.ciphers.").filter(|_| name.starts_with("cluster.")),
+            Self::Curve => ssl(name, ".ssl.curves."),
+            Self::SignatureAlgorithm => ssl(name, ".ssl.sigalgs."),
+            Self::TlsVersion => ssl(name, ".ssl.versions."),
             Self::ListenerAddress => {
                 let value = listener_address(name)?;
                 Some((value.start..value.end + 1, value))
             }
         }
     }
+}
+
+/// The part behind this beginning.
+fn behind(name: &str, start: &str) -> Option<(Range<usize>, Range<usize>)> {
+    part(name, start.len()).filter(|_| name.starts_with(start))
+}
+
+/// Everything behind this, for properties of TLS connections.
+fn ssl(name: &str, mark: &str) -> Option<(Range<usize>, Range<usize>)> {
+    let at = name.find(mark)? + mark.len();
+    (at < name.len()).then_some((at - 1..name.len(), at..name.len()))
 }
 
 /// The part of a name that begins at `at` and ends before the next dot; taken out with the dot.
@@ -254,6 +342,39 @@ mod tests {
                 "listener.http.downstream_rq_xx response_code_class=4 http_conn_manager_prefix=in listener_address=127.0.0.1_0",
             ),
             ("udp.dns.downstream_sess_total", "udp.downstream_sess_total udp_prefix=dns"),
+            ("tcp.t.downstream_cx_total", "tcp.downstream_cx_total tcp_prefix=t"),
+            ("tcp.x.y.idle_timeout", "tcp.y.idle_timeout tcp_prefix=x"),
+            ("connection_limit.c.active", "connection_limit.active connection_limit_prefix=c"),
+            (
+                "local_rate_limit.l.rate_limited",
+                "local_rate_limit.rate_limited local_network_ratelimit_prefix=l",
+            ),
+            (
+                "listener_local_ratelimit.l.rate_limited",
+                "listener_local_ratelimit.rate_limited local_listener_ratelimit_prefix=l",
+            ),
+            ("who.rbac.allowed", "rbac.allowed rbac_prefix=who"),
+            ("a.b.rbac.allowed", "a.b.rbac.allowed "),
+            ("proxy_proto.not_found_allowed", "proxy_proto.not_found_allowed "),
+            ("proxy_proto.m.not_found_allowed", "proxy_proto.not_found_allowed proxy_protocol_prefix=m"),
+            ("proxy_proto.versions.v1.found", "proxy_proto.found proxy_protocol_version=1"),
+            (
+                "proxy_proto.m.versions.v2.found",
+                "proxy_proto.found proxy_protocol_prefix=m proxy_protocol_version=2",
+            ),
+            ("listener.t.ssl.ciphers.A_B", "listener.ssl.ciphers ssl_cipher=A_B listener_address=t"),
+            ("cluster.c.ssl.ciphers.A-B", "cluster.ssl.ciphers cipher_suite=A-B cluster_name=c"),
+            (
+                "listener.t.ssl.versions.TLSv1.3",
+                "listener.ssl.versions ssl_version=TLSv1.3 listener_address=t",
+            ),
+            ("cluster.c.ssl.curves.X25519", "cluster.ssl.curves ssl_curve=X25519 cluster_name=c"),
+            ("cluster.c.ssl.sigalgs.e_s", "cluster.ssl.sigalgs ssl_sigalg=e_s cluster_name=c"),
+            (
+                "listener.t.ssl.certificate.a_1.expiration_unix_time_seconds",
+                "listener.ssl.certificate.expiration_unix_time_seconds tls_certificate=a_1 listener_address=t",
+            ),
+            ("listener.t.ssl.handshake", "listener.ssl.handshake listener_address=t"),
             (
                 "listener.127.0.0.1_0.udp.downstream_rx_datagram_dropped",
                 "listener.udp.downstream_rx_datagram_dropped listener_address=127.0.0.1_0",

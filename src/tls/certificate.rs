@@ -71,9 +71,9 @@ impl Certificate {
     }
 
     /// What it says of whom it stands for: URI names, DNS names, the subject.
-    pub fn principals(&self) -> Vec<&str> {
+    pub fn principals(&self) -> impl Iterator<Item = &str> {
         let Facts { names, subject, .. } = self.facts();
-        names.uri.iter().chain(&names.dns).chain([subject]).map(String::as_str).collect()
+        names.uri.iter().chain(&names.dns).chain([subject]).map(String::as_str)
     }
 
     /// SHA-256 of the DER form, in hex.

@@ -13,7 +13,7 @@ use crate::io::{BULK, Close, Cx, Owner, Read, Task};
 use crate::stats::CallerStats;
 use nuncio_codec::h1::ResponseEvent;
 use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead, ResponseHead};
-use nuncio_reactor::SlabKey;
+use nuncio_reactor::{SlabKey, Time};
 use std::time::Duration;
 
 /// Most bytes read from one connection before others have their turn.
@@ -136,6 +136,12 @@ impl Upstream {
     pub fn takes_bulk(&self, attempt: AttemptKey, cx: &Cx<'_>) -> bool {
         let client = self.client_of(attempt).and_then(|key| self.clients.get(key));
         client.is_some_and(|client| !client.place.h2 && cx.io.is_plain(client.conn))
+    }
+
+    /// When bytes were last written on an attempt's connection, if that is its own.
+    pub fn written_at(&self, attempt: AttemptKey, cx: &Cx<'_>) -> Option<Time> {
+        let client = self.client_of(attempt).and_then(|key| self.clients.get(key))?;
+        (!client.place.h2).then(|| cx.io.written_at(client.conn))
     }
 
     /// Gives up an attempt: nothing more is heard of it. A connection in use for it is closed.

@@ -215,6 +215,8 @@ impl Upstream {
         let Some((client, state)) = self.clients.get_mut(key).zip(self.attempts.get(attempt)) else { return };
         if let (Carrier::H2(trunk), Some(id)) = (&mut client.carrier, state.stream.id) {
             trunk.codec.reset(id, code, cx.io.output(client.conn));
+            let config = &self.clusters[client.cluster as usize].config;
+            http2::count(trunk.codec.take_counters(), &config.http2_stats, cx.stats);
         }
     }
 

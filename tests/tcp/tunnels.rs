@@ -85,16 +85,41 @@ fn a_session_goes_through_ourselves() {
         "- {match: {connect_matcher: {}}, route: {cluster: last}}",
         &[("last", &[last.address], "")],
     );
-    let middle = Proxy::start(&forward);
+    let middle = Proxy::start_with(&forward, &["--concurrency", "1"]);
+    let h2 = "typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {\"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http2_protocol_options: {}}}}";
     let tunnel = format!("tunneling_config: {{hostname: \"{echo}\"}}");
-    let proxy = Proxy::start(&yaml(
-        &[("main", &[tcp_proxy(&format!("cluster: middle, {tunnel}"))], "")],
-        &[("middle", &[middle.first()], "")],
-    ));
-    exchange(connect(&proxy, "main"));
-    last.join();
-    proxy.await_stat("cluster.middle.upstream_cx_active", 0);
+    let listener = |cluster| [tcp_proxy(&format!("cluster: {cluster}, {tunnel}"))];
+    let proxy = Proxy::start_with(
+        &yaml(
+            &[("one", &listener("h1"), ""), ("two", &listener("h2"), "")],
+            &[("h1", &[middle.first()], ""), ("h2", &[middle.first()], h2)],
+        ),
+        &["--concurrency", "1"],
+    );
+    exchange(connect(&proxy, "one"));
+    proxy.await_stat("cluster.h1.upstream_cx_active", 0);
     assert_eq!(middle.stat("http.test.downstream_cx_upgrades_total"), 1);
+
+    // In HTTP/2 tunnels share a connection, and one that nobody reads does not stop the other.
+    let quiet = {
+        let mut client = connect(&proxy, "two");
+        client.write_all(&vec![b'x'; 300_000]).expect("sent");
+        client
+    };
+    exchange(connect(&proxy, "two"));
+    drop(quiet);
+    last.join();
+    proxy.await_stat("cluster.h2.upstream_rq_active", 0);
+    assert_eq!(proxy.stat("cluster.h2.upstream_cx_total"), 1);
+    assert_eq!(middle.stat("http.test.downstream_cx_http2_total"), 1);
+    // A reset of a client is one of its stream.
+    let mut client = connect(&proxy, "two");
+    client.write_all(b"there?").expect("sent");
+    assert_eq!(read(&mut client, 6), b"there?");
+    super::reset(client);
+    middle.await_stat("http.test.downstream_rq_active", 0);
+    proxy.await_stat("cluster.h2.upstream_rq_active", 0);
+    assert_eq!(proxy.stat("cluster.h2.upstream_cx_active"), 1);
 }
 
 #[test]

@@ -12,4 +12,5 @@ mod downstream;
 mod hostile;
 mod peers;
 mod reload;
+mod tcp;
 mod upstream;

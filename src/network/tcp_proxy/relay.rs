@@ -32,10 +32,12 @@ impl Network {
         upstream: &mut Upstream,
         cx: &mut Cx<'_>,
     ) {
+        if self.sessions.get(key).is_some_and(Session::has_ended) {
+            // There is nothing more to read, only to be written.
+            return self.check_end(key, upstream, cx);
+        }
         let Some(session) = self.sessions.get_mut(key) else { return };
         let round = match (&session.kind, side) {
-            // The client's connection is closed: it has nothing more to say.
-            (Kind::Tcp(tcp), Side::Down) if tcp.flushing => Round::Rest,
             (Kind::Tcp(tcp), _) => match (&tcp.up, side) {
                 (Up::Open { conn, .. }, _) => {
                     let conn = *conn;
@@ -65,7 +67,7 @@ impl Network {
         }
     }
 
-    /// Both senders may have finished, and what they sent may have been written: closes what is done with.
+    /// Both senders have finished. What they sent may have been written, or can be no more: closes what is done with.
     pub(in crate::network) fn check_end(
         &mut self,
         key: SessionKey,
@@ -75,18 +77,23 @@ impl Network {
         let Some(Session { kind: Kind::Tcp(tcp), down, .. }) = self.sessions.get_mut(key) else { return };
         let down = *down;
         let by = tcp.ended_by;
-        if let Up::Open { conn, line } = tcp.up
-            && cx.io.is_finished(conn)
-        {
-            tcp.up = Up::Gone;
-            upstream.hang_up(line, Close::Now, None, by, cx);
+        // Whoever has got everything may break off as it likes.
+        let settled =
+            |conn, cx: &Cx<'_>| cx.io.is_finished(conn) || (cx.io.is_broken(conn) && cx.io.unsent(conn) == 0);
+        if let Up::Open { conn, line } = tcp.up {
+            if settled(conn, cx) {
+                tcp.up = Up::Gone;
+                upstream.hang_up(line, Close::Now, None, by, cx);
+            } else if cx.io.is_broken(conn) {
+                return self.end(key, End::Reset(Side::Up), upstream, cx);
+            }
         }
         let host_done = matches!(tcp.up, Up::Gone);
         if tcp.flushing {
             if host_done {
                 self.end(key, End::Complete, upstream, cx);
             }
-        } else if cx.io.is_finished(down) {
+        } else if settled(down, cx) {
             if host_done {
                 self.end(key, End::Complete, upstream, cx);
             } else {
@@ -96,6 +103,8 @@ impl Network {
                 cx.stats.move_gauge(stats.upstream_flush_active, 1);
                 self.close_down(key, Close::Now, upstream, cx);
             }
+        } else if cx.io.is_broken(down) {
+            self.end(key, End::Reset(Side::Down), upstream, cx);
         }
     }
 }

@@ -103,7 +103,11 @@ impl Network {
         }
         if reached(tcp.config.idle_timeout.map(|timeout| tcp.last + timeout)) {
             // Nothing was read, but a slow reader may have taken something of what waits for it.
-            let host = if let Up::Open { conn, .. } = tcp.up { cx.io.written_at(conn) } else { Time::ZERO };
+            let host = match tcp.up {
+                Up::Open { conn, .. } => cx.io.written_at(conn),
+                Up::Tunnel { attempt, open: true } => upstream.written_at(attempt, cx).unwrap_or(Time::ZERO),
+                _ => Time::ZERO,
+            };
             let taken = host.max(cx.io.written_at(session.down));
             if taken <= tcp.last {
                 return self.end(key, End::Idle, upstream, cx);
