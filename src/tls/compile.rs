@@ -156,6 +156,12 @@ pub(super) fn client_settings(
     if proto.allow_renegotiation {
         cx.error_at("allow_renegotiation", "renegotiation is not safe, and never allowed");
     }
+    if proto.enforce_rsa_key_usage == Some(false) {
+        cx.error_at(
+            "enforce_rsa_key_usage",
+            "what the key of a certificate may be used for is always respected",
+        );
+    }
     let nothing = CommonTlsContext::default();
     let common = proto.common_tls_context.as_ref().unwrap_or(&nothing);
     let match_server_name = options.match_server_name || proto.auto_sni_san_validation;
@@ -168,9 +174,11 @@ pub(super) fn client_settings(
             cx.error_at("tls_certificates", "a cluster has at most one certificate");
         });
     }
-    if proto.auto_sni_san_validation && verifier.authorities.is_none() {
+    if match_server_name && verifier.authorities.is_none() {
+        let field =
+            if proto.auto_sni_san_validation { "auto_sni_san_validation" } else { "common_tls_context" };
         cx.error_at(
-            "auto_sni_san_validation",
+            field,
             "names mean nothing without a `validation_context` with a `trusted_ca` in `common_tls_context`",
         );
     }

@@ -10,6 +10,7 @@ mod client;
 mod config;
 mod downstream;
 mod hostile;
+mod negotiated;
 mod peers;
 mod reload;
 mod upstream;
