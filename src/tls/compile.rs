@@ -343,7 +343,9 @@ fn parameters(
 /// One entry of `cipher_suites`: a suite, or several equal ones as `[A|B]`; also joined by colons.
 fn cipher_suites(text: &str, cx: &mut Cx<'_>) -> Option<Vec<rustls::SupportedCipherSuite>> {
     let mut found = Vec::new();
+    let mut empty = true;
     for name in text.split(['[', '|', ']', ':']).map(str::trim).filter(|name| !name.is_empty()) {
+        empty = false;
         match TLS12_SUITES.iter().find(|(short, long, _)| *short == name || *long == name) {
             Some((.., suite)) => found.push(*suite),
             None => {
@@ -352,7 +354,7 @@ fn cipher_suites(text: &str, cx: &mut Cx<'_>) -> Option<Vec<rustls::SupportedCip
             }
         }
     }
-    if found.is_empty() {
+    if empty {
         cx.error("there is no cipher suite in it");
     }
     Some(found)

@@ -12,5 +12,6 @@ mod downstream;
 mod hostile;
 mod negotiated;
 mod peers;
+mod refused;
 mod reload;
 mod upstream;
