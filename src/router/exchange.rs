@@ -585,6 +585,7 @@ impl Exchange {
             bulk: frame.bulk,
             version: head.version,
             client: frame.origin.downstream.provenance,
+            head: Some(head),
         };
         match upstream.begin(ask, cx) {
             Begin::Ready(attempt) => {

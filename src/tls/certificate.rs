@@ -35,6 +35,8 @@ pub struct Facts {
     pub serial: String,
     /// Alternative names.
     pub names: Names,
+    /// Its key may be used for signatures.
+    pub may_sign: bool,
     /// Seconds since 1970.
     pub not_before: i64,
     /// Seconds since 1970.
@@ -131,6 +133,9 @@ impl Facts {
             common_name: common_name.and_then(|name| name.as_str().ok()).unwrap_or_default().to_owned(),
             serial: hex(&serial[zeros..]),
             names: Names::of(&certificate),
+            may_sign: certificate
+                .key_usage()
+                .is_ok_and(|usage| usage.is_none_or(|usage| usage.value.digital_signature())),
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
         })

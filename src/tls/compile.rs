@@ -156,6 +156,12 @@ pub(super) fn client_settings(
     if proto.allow_renegotiation {
         cx.error_at("allow_renegotiation", "renegotiation is not safe, and never allowed");
     }
+    if proto.enforce_rsa_key_usage == Some(false) {
+        cx.error_at(
+            "enforce_rsa_key_usage",
+            "what the key of a certificate may be used for is always respected",
+        );
+    }
     let nothing = CommonTlsContext::default();
     let common = proto.common_tls_context.as_ref().unwrap_or(&nothing);
     let match_server_name = options.match_server_name || proto.auto_sni_san_validation;
@@ -168,9 +174,11 @@ pub(super) fn client_settings(
             cx.error_at("tls_certificates", "a cluster has at most one certificate");
         });
     }
-    if proto.auto_sni_san_validation && verifier.authorities.is_none() {
+    if match_server_name && verifier.authorities.is_none() {
+        let field =
+            if proto.auto_sni_san_validation { "auto_sni_san_validation" } else { "common_tls_context" };
         cx.error_at(
-            "auto_sni_san_validation",
+            field,
             "names mean nothing without a `validation_context` with a `trusted_ca` in `common_tls_context`",
         );
     }
@@ -335,7 +343,9 @@ fn parameters(
 /// One entry of `cipher_suites`: a suite, or several equal ones as `[A|B]`; also joined by colons.
 fn cipher_suites(text: &str, cx: &mut Cx<'_>) -> Option<Vec<rustls::SupportedCipherSuite>> {
     let mut found = Vec::new();
+    let mut empty = true;
     for name in text.split(['[', '|', ']', ':']).map(str::trim).filter(|name| !name.is_empty()) {
+        empty = false;
         match TLS12_SUITES.iter().find(|(short, long, _)| *short == name || *long == name) {
             Some((.., suite)) => found.push(*suite),
             None => {
@@ -344,7 +354,7 @@ fn cipher_suites(text: &str, cx: &mut Cx<'_>) -> Option<Vec<rustls::SupportedCip
             }
         }
     }
-    if found.is_empty() {
+    if empty {
         cx.error("there is no cipher suite in it");
     }
     Some(found)

@@ -277,6 +277,8 @@ pub struct ServerTls {
 pub struct ClientTls {
     settings: View<ClientSettings>,
     stats: Arc<TlsStats>,
+    /// The name that a request is for must be in the certificate.
+    match_wanted: bool,
 }
 
 /// What the handshake with one client uses.
@@ -286,11 +288,19 @@ pub(crate) struct ServerStart {
     settings: Arc<ServerSettings>,
 }
 
+/// What a connection to a host is begun with.
+#[derive(Debug)]
+pub struct Approach {
+    pub(super) name: Option<ServerName<'static>>,
+    /// Offered if the context does not say what is.
+    pub(super) protocols: &'static [&'static str],
+}
+
 /// What the handshake with one host uses.
 #[derive(Debug)]
 pub(crate) struct ClientStart {
     config: Arc<ClientConfig>,
-    name: Option<ServerName<'static>>,
+    approach: Approach,
     settings: Arc<ClientSettings>,
 }
 
@@ -340,7 +350,9 @@ impl ServerStart {
 impl ClientTls {
     /// On a context.
     pub fn new(context: &ClientContext) -> Self {
-        Self { settings: View::new(&context.settings), stats: Arc::new(context.stats.clone()) }
+        let stats = Arc::new(context.stats.clone());
+        let match_wanted = context.options.match_server_name;
+        Self { settings: View::new(&context.settings), stats, match_wanted }
     }
 
     /// Where it counts.
@@ -348,8 +360,32 @@ impl ClientTls {
         Arc::clone(&self.stats)
     }
 
+    /// How to begin with an endpoint. It is asked for `wanted`, or for its own name, or for what is configured; and offered
+    /// `protocols` unless others are configured.
+    ///
+    /// # Errors
+    /// If what is wanted is not a name and would have to be in the certificate.
+    pub(crate) fn approach(
+        &mut self,
+        wanted: Option<&str>,
+        hostname: &str,
+        protocols: &'static [&'static str],
+    ) -> Result<Approach, String> {
+        let name = match wanted {
+            None => self.server_name(hostname),
+            Some(wanted) => match ServerName::try_from(wanted) {
+                Ok(name @ ServerName::DnsName(_)) => Some(name.to_owned()),
+                // An address is never asked for, but can be in a certificate.
+                Ok(name) if self.match_wanted && name != nameless() => Some(name.to_owned()),
+                _ if self.match_wanted => return Err("TLS: the request is for no host".to_owned()),
+                _ => self.server_name(hostname),
+            },
+        };
+        Ok(Approach { name, protocols })
+    }
+
     /// The name to ask an endpoint for: what is configured, or its own.
-    pub(crate) fn server_name(&mut self, hostname: &str) -> Option<ServerName<'static>> {
+    fn server_name(&mut self, hostname: &str) -> Option<ServerName<'static>> {
         let settings = self.settings.current();
         if settings.auto_host_sni && !hostname.is_empty() {
             let name = ServerName::try_from(hostname.to_owned()).ok();
@@ -361,19 +397,24 @@ impl ClientTls {
     /// Begins a handshake.
     pub(crate) fn start(
         &mut self,
-        name: Option<ServerName<'static>>,
+        approach: Approach,
         ends: impl FnOnce() -> [Option<IpAddr>; 2],
     ) -> ClientStart {
         let settings = Arc::clone(self.settings.current());
         let config = Arc::clone(settings.configs.get(true, settings.common.is_logged(ends)));
-        ClientStart { config, name, settings }
+        ClientStart { config, approach, settings }
     }
 }
 
 impl ClientStart {
     /// A connection that is about to send its ClientHello.
     pub(crate) fn connect(&self) -> Result<UnbufferedClientConnection, Error> {
-        let name = self.name.clone().unwrap_or_else(nameless);
+        let Approach { name, protocols } = &self.approach;
+        let name = name.clone().unwrap_or_else(nameless);
+        if self.settings.common.alpn.is_empty() {
+            let protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+            return UnbufferedClientConnection::new_with_alpn(Arc::clone(&self.config), name, protocols);
+        }
         UnbufferedClientConnection::new(Arc::clone(&self.config), name)
     }
 

@@ -78,16 +78,10 @@ pub(super) fn origin(source: Option<&DataSource>) -> String {
     }
 }
 
-/// Certificates in PEM: at least one. `what` says of whom.
-pub(super) fn certificates(
-    source: &DataSource,
-    files: &mut Files,
-    cx: &mut Cx<'_>,
-) -> Option<Vec<CertificateDer<'static>>> {
-    let pem = files.read(source, cx)?;
-    let from = origin(Some(source));
+/// Certificates in PEM: at least one. `from` says where it was found.
+pub(super) fn certificates(pem: &[u8], from: &str, cx: &mut Cx<'_>) -> Option<Vec<CertificateDer<'static>>> {
     let mut found = Vec::new();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
+    for certificate in CertificateDer::pem_slice_iter(pem) {
         match certificate {
             Ok(certificate) => found.push(certificate),
             Err(error) => {
@@ -127,7 +121,7 @@ fn pem_error(error: &rustls::pki_types::pem::Error) -> String {
     use rustls::pki_types::pem::Error;
     match error {
         Error::MissingSectionEnd { end_marker } => {
-            format!("the PEM has no {}", String::from_utf8_lossy(end_marker))
+            format!("it ends before -----END {}-----", String::from_utf8_lossy(end_marker))
         }
         Error::IllegalSectionStart { line } => {
             format!("`{}` is no beginning of a PEM section", String::from_utf8_lossy(line))
@@ -142,7 +136,9 @@ fn pem_error(error: &rustls::pki_types::pem::Error) -> String {
 pub(super) fn identity(proto: &TlsCertificate, files: &mut Files, cx: &mut Cx<'_>) -> Option<Identity> {
     cx.field("watched_directory", |cx| files.watch(proto.watched_directory.as_ref(), cx));
     let chain = cx.required("certificate_chain", &proto.certificate_chain);
-    let chain = chain.and_then(|source| cx.field("certificate_chain", |cx| certificates(source, files, cx)));
+    let chain = chain.and_then(|source| {
+        cx.field("certificate_chain", |cx| certificates(&files.read(source, cx)?, &origin(Some(source)), cx))
+    });
     let key = cx.required("private_key", &proto.private_key);
     let key = key.and_then(|source| cx.field("private_key", |cx| private_key(source, files, cx)));
     let ocsp =

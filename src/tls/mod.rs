@@ -23,7 +23,7 @@ mod validation;
 mod verifier;
 
 pub use certificate::{Certificate, Facts, Names};
-pub use config::{ClientTls, ServerTls};
+pub use config::{Approach, ClientTls, ServerTls};
 pub use info::{Alpn, TlsInfo};
 pub use material::{Files, Identity};
 pub use stats::{Negotiated, TlsStats};

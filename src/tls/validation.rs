@@ -44,12 +44,11 @@ pub(super) fn verifier(
     if let Some(source) = &proto.trusted_ca {
         cx.field("trusted_ca", |cx| {
             let from = origin(Some(source));
-            if let Some(found) = certificates(source, files, cx) {
+            let Some(pem) = files.read(source, cx) else { return };
+            if let Some(found) = certificates(&pem, &from, cx) {
                 shown.extend(listed(&from, &found));
                 trusted.extend(found);
-            }
-            // CRLs may stand among the certificates.
-            if let Some(pem) = crate::config::watched_data(source, cx) {
+                // CRLs may stand among the certificates.
                 lists.extend(self::lists(revocation_lists(&pem, &from, false, cx), &from, cx));
             }
         });

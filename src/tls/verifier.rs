@@ -66,6 +66,8 @@ pub(crate) enum Rejection {
     Names(Names),
     /// No pin fits.
     Pins,
+    /// Its key is not for signatures.
+    Usage,
 }
 
 impl fmt::Display for Rejection {
@@ -76,6 +78,7 @@ impl fmt::Display for Rejection {
                 write!(out, "SAN matcher, certificate SANs are [{}]", all.join(", "))
             }
             Self::Pins => out.write_str("cert hash and spki"),
+            Self::Usage => out.write_str("key usage"),
         }
     }
 }
@@ -278,6 +281,10 @@ impl ServerCertVerifier for Verifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        // Checked even if nothing else is, as in Envoy; handshakes that need other uses of a key do not exist here.
+        if !Facts::of(leaf).is_none_or(|facts| facts.may_sign) {
+            return Err(Rejection::Usage.into());
+        }
         let name = Some(server_name).filter(|name| self.match_server_name && **name != nameless());
         self.verify(leaf, intermediates, KeyUsage::server_auth(), name, now)?;
         Ok(ServerCertVerified::assertion())

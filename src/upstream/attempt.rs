@@ -130,6 +130,8 @@ pub struct Ask<'a> {
     pub version: Version,
     /// The connection that it came on, for clusters that want to know.
     pub client: Option<&'a Provenance>,
+    /// The request, for clusters whose connections depend on it.
+    pub head: Option<&'a RequestHead>,
 }
 
 /// The host of an attempt and the connection to it.

@@ -27,12 +27,14 @@ use crate::api::envoy::extensions::upstreams::http::v3::http_protocol_options::{
 use crate::api::envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext;
 use crate::config::{Cx, is};
 use crate::stats::{BreakerStats, CallerStats, ClusterStats, HostStats, Http2Stats};
+use super::naming::Naming;
+use crate::api::envoy::config::core::v3::transport_socket::ConfigType;
 use crate::tls;
 use crate::tls::config::{ClientContext, ClientOptions};
 use nuncio_codec::h1::{self, HeaderCase};
-use nuncio_codec::h2;
+use nuncio_codec::{HeaderKey, h2};
 use nuncio_reactor::{Address, Keepalive};
-use prost::Name;
+use prost::{Message, Name};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,9 +76,10 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
     let scope = if proto.alt_stat_name.is_empty() { name } else { &proto.alt_stat_name };
     // As in Envoy, a colon in a name cannot stand in a statistic's name.
     let prefix = format!("cluster.{}.", scope.replace(':', "_"));
+    let options = ClientOptions { match_server_name: protocol.verifies_name };
     let transport = match &proto.transport_socket {
         None => Transport::default(),
-        Some(socket) => cx.field("transport_socket", |cx| transport(socket, &prefix, cx))?,
+        Some(socket) => cx.field("transport_socket", |cx| transport(socket, options, &prefix, cx))?,
     };
     Some(ClusterConfig {
         name: name.to_owned(),
@@ -94,6 +97,7 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
         max_requests_per_connection: protocol.max_requests_per_connection,
         max_stream_duration: protocol.max_stream_duration,
         keepalive: keepalive.map(self::keepalive),
+        naming: protocol.naming.filter(|_| transport.tls.is_some()),
         introduction: transport.introduction,
         tls: transport.tls,
         stats: ClusterStats::register(cx.registry, &prefix),
@@ -115,8 +119,13 @@ struct Transport {
 }
 
 /// `Cluster.transport_socket`.
-fn transport(proto: &core::TransportSocket, scope: &str, cx: &mut Cx<'_>) -> Option<Transport> {
-    let Some(core::transport_socket::ConfigType::TypedConfig(any)) = &proto.config_type else {
+fn transport(
+    proto: &core::TransportSocket,
+    options: ClientOptions,
+    scope: &str,
+    cx: &mut Cx<'_>,
+) -> Option<Transport> {
+    let Some(ConfigType::TypedConfig(any)) = &proto.config_type else {
         cx.missing(&["typed_config"], "`typed_config` is required");
         return None;
     };
@@ -126,7 +135,7 @@ fn transport(proto: &core::TransportSocket, scope: &str, cx: &mut Cx<'_>) -> Opt
         }
         if is::<UpstreamTlsContext>(any) {
             let context = cx.unpack::<UpstreamTlsContext>(any)?;
-            let context = tls::compile::client(&context, ClientOptions::default(), scope, cx)?;
+            let context = tls::compile::client(&context, options, scope, cx)?;
             return Some(Transport { introduction: None, tls: Some(Arc::new(context)) });
         }
         if !is::<ProxyProtocolUpstreamTransport>(any) {
@@ -142,13 +151,9 @@ fn transport(proto: &core::TransportSocket, scope: &str, cx: &mut Cx<'_>) -> Opt
         let header = outer.config.unwrap_or_default();
         let introduction = cx.field("config", |cx| Introduction::compile(&header, scope, cx));
         let inner = cx.required("transport_socket", &outer.transport_socket)?;
-        match cx.field("transport_socket", |cx| transport(inner, scope, cx))? {
-            Transport { introduction: None, tls: None } => {
-                Some(Transport { introduction: Some(introduction), tls: None })
-            }
-            Transport { tls: Some(_), .. } => {
-                cx.error_at("transport_socket", "TLS behind a PROXY header is not supported");
-                None
+        match cx.field("transport_socket", |cx| transport(inner, options, scope, cx))? {
+            Transport { introduction: None, tls } => {
+                Some(Transport { introduction: Some(introduction), tls })
             }
             Transport { introduction: Some(_), .. } => {
                 cx.error_at("transport_socket", "a connection has one PROXY header");
@@ -204,6 +209,9 @@ struct HttpOptions {
     max_connection_duration: Option<Duration>,
     max_requests_per_connection: Option<u32>,
     max_stream_duration: Option<Duration>,
+    naming: Option<Naming>,
+    /// The name that a request is for must be in the certificate.
+    verifies_name: bool,
 }
 
 /// The options of HTTP: from `HttpProtocolOptions`, or else from the older fields of the cluster.
@@ -239,7 +247,7 @@ fn protocol(proto: &Cluster, cx: &mut Cx<'_>) -> HttpOptions {
             cx.field(&name, |cx| {
                 let mut protocol = common(options.common_http_protocol_options.unwrap_or_default(), cx);
                 match &options.upstream_protocol_options {
-                    None => cx.one_of(&["explicit_http_config", "use_downstream_protocol_config"]),
+                    None => cx.one_of(&["explicit_http_config", "use_downstream_protocol_config", "auto_config"]),
                     Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)) => {
                         cx.field("explicit_http_config", |cx| match &explicit.protocol_config {
                             None => cx.one_of(&["http_protocol_options", "http2_protocol_options"]),
@@ -264,10 +272,64 @@ fn protocol(proto: &Cluster, cx: &mut Cx<'_>) -> HttpOptions {
                             }
                         });
                     }
+                    Some(UpstreamProtocolOptions::AutoConfig(options)) => {
+                        protocol.protocol = Http::Auto;
+                        if !has_tls(proto) {
+                            cx.error_at(
+                                "auto_config",
+                                "hosts choose the version of HTTP in TLS: the cluster needs a `transport_socket` with \
+                                 an `UpstreamTlsContext`",
+                            );
+                        }
+                        cx.field("auto_config", |cx| {
+                            let of_http1 = options.http_protocol_options.clone().unwrap_or_default();
+                            cx.field("http_protocol_options", |cx| http1(&of_http1, &mut protocol.http1, cx));
+                            let of_http2 = options.http2_protocol_options.clone().unwrap_or_default();
+                            cx.field("http2_protocol_options", |cx| http2(&of_http2, &mut protocol, cx));
+                        });
+                    }
+                }
+                if let Some(options) = &options.upstream_http_protocol_options {
+                    cx.field("upstream_http_protocol_options", |cx| naming(options, &mut protocol, cx));
                 }
                 protocol
             })
         }),
+    }
+}
+
+/// Whether the connections of a cluster have TLS.
+fn has_tls(proto: &Cluster) -> bool {
+    let mut socket = proto.transport_socket.clone();
+    while let Some(core::TransportSocket { config_type: Some(ConfigType::TypedConfig(any)), .. }) = socket {
+        if is::<UpstreamTlsContext>(&any) {
+            return true;
+        }
+        // An error of its own if it cannot be read.
+        let outer = is::<ProxyProtocolUpstreamTransport>(&any)
+            .then(|| ProxyProtocolUpstreamTransport::decode(&any.value[..]).unwrap_or_default());
+        socket = outer.and_then(|outer| outer.transport_socket);
+    }
+    false
+}
+
+/// `UpstreamHttpProtocolOptions`.
+fn naming(options: &core::UpstreamHttpProtocolOptions, protocol: &mut HttpOptions, cx: &mut Cx<'_>) {
+    let header = match &options.override_auto_sni_header[..] {
+        "" => None,
+        name => HeaderKey::new(name)
+            .map_err(|error| cx.error_at("override_auto_sni_header", format!("`{name}` is {error}")))
+            .ok(),
+    };
+    if options.auto_san_validation && !options.auto_sni {
+        cx.error_at(
+            "auto_san_validation",
+            "the name that is checked is the one that is asked for: `auto_sni` is required",
+        );
+    }
+    if options.auto_sni {
+        protocol.naming = Some(Naming { header });
+        protocol.verifies_name = options.auto_san_validation;
     }
 }
 
@@ -315,6 +377,8 @@ fn common(proto: core::HttpProtocolOptions, cx: &mut Cx<'_>) -> HttpOptions {
             ),
             max_requests_per_connection: proto.max_requests_per_connection.filter(|limit| *limit > 0),
             max_stream_duration: cx.limit("max_stream_duration", proto.max_stream_duration.as_ref(), None),
+            naming: None,
+            verifies_name: false,
         }
     })
 }

@@ -2,6 +2,7 @@
 
 use super::http2::Http2Config;
 use super::introduction::Introduction;
+use super::naming::Naming;
 use crate::stats::{BreakerStats, CallerStats, ClusterStats, HostStats, Http2Stats};
 use crate::tls::config::ClientContext;
 use nuncio_codec::{Version, h1};
@@ -62,6 +63,8 @@ pub struct ClusterConfig {
     pub keepalive: Option<Keepalive>,
     /// `transport_socket`, if it is TLS.
     pub tls: Option<Arc<ClientContext>>,
+    /// Whom TLS asks for, if that depends on the request.
+    pub naming: Option<Naming>,
     /// What is said first on its connections.
     pub introduction: Option<Introduction>,
     /// Where this cluster counts.
@@ -86,15 +89,18 @@ pub enum Protocol {
     Http2,
     /// That of the request (`use_downstream_protocol_config`).
     Downstream,
+    /// What the host chooses in TLS (`auto_config`).
+    Auto,
 }
 
 impl Protocol {
-    /// Whether a request that came in this version goes out as HTTP/2.
-    pub fn is_h2(self, downstream: Version) -> bool {
+    /// Whether a request that came in this version goes out as HTTP/2; `None` if that is up to the host.
+    pub fn is_h2(self, downstream: Version) -> Option<bool> {
         match self {
-            Self::Http1 => false,
-            Self::Http2 => true,
-            Self::Downstream => downstream == Version::H2,
+            Self::Http1 => Some(false),
+            Self::Http2 => Some(true),
+            Self::Downstream => Some(downstream == Version::H2),
+            Self::Auto => None,
         }
     }
 }

@@ -6,12 +6,13 @@
 use super::attempt::{Ask, Attempt, AttemptKey, Begin, Event, Failure, OfStream, Peer, Requester, What};
 use super::circuit::SharedClusters;
 use super::client::{Carrier, Client, ClientKey, State};
-use super::config::{ClusterConfig, ClusterId, ClusterTable};
+use super::config::{ClusterConfig, ClusterId, ClusterTable, Protocol};
+use super::connect::{self, Opening};
 use super::introduction::Introduction;
 use super::lb::Balancer;
 use super::pool::{Place, Pool, Pools, Waiting};
 use super::tcp::{Dialed, Line, LineKey};
-use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Notice, Owner, Rng, Task, Wake};
+use crate::io::{Alarm, Close, Cx, Layer, Notice, Owner, Rng, Task, Wake};
 use crate::stats::{ClusterStats, HostStats};
 use crate::tls::ClientTls;
 use nuncio_codec::{Buffer, Version, h1};
@@ -87,7 +88,7 @@ impl Upstream {
 
     /// Picks a host and a connection to it for one try of a request.
     pub fn begin(&mut self, ask: Ask<'_>, cx: &mut Cx<'_>) -> Begin {
-        let Ask { cluster: id, priority, internal, requester, fresh, bulk, version, client } = ask;
+        let Ask { cluster: id, priority, internal, requester, fresh, bulk, version, client, head } = ask;
         let cluster = &mut self.clusters[id.0 as usize];
         let shared = &self.shared.0[id.0 as usize];
         let stats = &cluster.config.stats;
@@ -96,12 +97,17 @@ impl Upstream {
             cx.stats.inc(stats.lb_healthy_panic);
             return Begin::Refused { failure: Failure::NoHealthyHost, host: None };
         };
-        let h2 = cluster.config.protocol.is_h2(version);
+        let h2 = cluster.config.protocol.is_h2(version).unwrap_or_else(|| cluster.pools.guess(host as u32));
         let mut place = Place { host: host as u32, priority, h2, apart: None };
-        if let (Some(introduction), Some(client)) = (&cluster.config.introduction, client) {
-            place = cluster.pools.apart(place, Introduction::ends(client), || {
+        let introduction = cluster.config.introduction.as_ref().zip(client);
+        let name = cluster.config.naming.as_ref().zip(head).map(|(naming, head)| naming.name(head));
+        if introduction.is_some() || name.is_some() {
+            let ends = introduction.and_then(|(_, client)| Introduction::ends(client));
+            place = cluster.pools.apart(place, name, ends, || {
                 let mut header = Buffer::new();
-                if let Some(too_long) = introduction.write(client, &mut header) {
+                if let Some((introduction, client)) = introduction
+                    && let Some(too_long) = introduction.write(client, &mut header)
+                {
                     cx.stats.inc(too_long);
                 }
                 header.to_vec().into()
@@ -237,8 +243,7 @@ impl Upstream {
     fn on_connected(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
         let Some(client) = self.clients.get_mut(key) else { return };
         let Cluster { config, pools, .. } = &mut self.clusters[client.cluster as usize];
-        let place = client.place;
-        pools.at(place).connecting -= 1;
+        pools.at(client.place).connecting -= 1;
         let now = cx.reactor.now();
         cx.stats.record(config.stats.upstream_cx_connect_ms, millis(now - client.since));
         client.state = State::Idle { deadline: None };
@@ -249,12 +254,19 @@ impl Upstream {
             client.alarm.by(expires, alarm(key), cx.reactor);
         }
         let (conn, cluster) = (client.conn, client.cluster);
+        let asked = config.protocol == Protocol::Auto;
+        if asked {
+            self.settle(key, cx);
+        }
+        let Some(place) = self.clients.get(key).map(|client| client.place) else { return };
         if place.h2 {
             self.begin_h2(key, cx);
         }
         self.give(key, cx);
         if place.h2 {
             self.make_more(cluster, place, cx);
+        } else if asked {
+            self.make_many(cluster, place, cx);
         }
         if cx.io.may_read(conn) {
             // The news that there is something to read, be it the end, came with the news of the connection.
@@ -479,7 +491,9 @@ impl Upstream {
         cx.stats.inc(config.stats.upstream_cx_total);
         let of_host = &config.hosts[host as usize].stats;
         cx.stats.inc(of_host.cx_total);
-        let conn = match connect(config, host, tls.as_mut(), cx) {
+        let (header, name) = pools.opening(place);
+        let opening = Opening { name, protocols: connect::protocols(config.protocol, place), header };
+        let conn = match connect::connect(config, host, tls.as_mut(), &opening, cx) {
             Ok(conn) => conn,
             Err(failure) => {
                 shared.connections.leave();
@@ -488,12 +502,6 @@ impl Upstream {
                 return if total > 0 { Ok(()) } else { Err(failure) };
             }
         };
-        // Leaves as soon as there is a connection, before anything else.
-        let header = pools.header(place);
-        if !header.is_empty() {
-            cx.io.output(conn).append(header);
-            cx.stats.add(config.stats.upstream_cx_tx_bytes_total, header.len() as u64);
-        }
         let pool = pools.at(place);
         let deadline = cx.reactor.now() + config.connect_timeout;
         let key = self.clients.insert(Client {
@@ -521,7 +529,12 @@ impl Upstream {
         pool.connecting += 1;
         pool.total += 1;
         let stats = &config.stats;
-        cx.stats.inc(if h2 { stats.upstream_cx_http2_total } else { stats.upstream_cx_http1_total });
+        match (config.protocol, h2) {
+            // Known when it is there.
+            (Protocol::Auto, _) => {}
+            (_, true) => cx.stats.inc(stats.upstream_cx_http2_total),
+            (_, false) => cx.stats.inc(stats.upstream_cx_http1_total),
+        }
         cx.stats.move_gauge(config.stats.upstream_cx_active, 1);
         cx.stats.move_gauge(config.hosts[host as usize].stats.cx_active, 1);
         Ok(())
@@ -592,26 +605,6 @@ impl Upstream {
     pub(super) fn host_stats(&self, cluster: u32, host: u32) -> &HostStats {
         &self.clusters[cluster as usize].config.hosts[host as usize].stats
     }
-}
-
-/// Starts to make a connection to a host, with TLS if the cluster has it.
-pub(super) fn connect(
-    config: &ClusterConfig,
-    host: u32,
-    tls: Option<&mut ClientTls>,
-    cx: &mut Cx<'_>,
-) -> Result<ConnKey, Failure> {
-    let host = &config.hosts[host as usize];
-    let conn = cx.io.connect(&host.address, config.keepalive, Owner::Nobody, config.buffer_limit, cx.reactor);
-    let conn = conn.map_err(|error| Failure::ConnectFailed(immediate(&error, &host.address)))?;
-    if let Some(tls) = tls {
-        let name = tls.server_name(&host.hostname);
-        if let Err(why) = cx.io.secure_client(conn, tls, name, cx.stats) {
-            cx.io.close(conn, Close::Now, None, cx.reactor);
-            return Err(Failure::ConnectFailed(why.into()));
-        }
-    }
-    Ok(conn)
 }
 
 /// A connection that can take one more attempt.

@@ -9,6 +9,7 @@ mod circuit;
 mod client;
 pub mod compile;
 pub mod config;
+mod connect;
 mod datagrams;
 mod exchange;
 pub mod http2;
@@ -16,6 +17,8 @@ pub(crate) mod introduction;
 mod lb;
 mod manager;
 mod multiplexed;
+mod naming;
+mod negotiation;
 mod pool;
 mod tcp;
 
@@ -23,4 +26,5 @@ pub use attempt::{Ask, AttemptKey, Begin, Event, Failure, Peer, Requester, What}
 pub use circuit::{Remaining, SharedClusters};
 pub use introduction::{Introduction, Tlvs};
 pub use manager::{By, Upstream};
+pub use naming::Naming;
 pub use tcp::{Dial, DialFailure, Dialed, LineKey};

@@ -19,16 +19,17 @@ pub(super) struct Place {
     pub(super) priority: Priority,
     /// HTTP/2 is spoken.
     pub(super) h2: bool,
-    /// Apart from others, for one client.
+    /// Apart from others, for one client or one name.
     pub(super) apart: Option<ApartKey>,
 }
 
 slab_key! {
-    /// A pool for one client in [`Pools`].
+    /// A pool for one client or one name in [`Pools`].
     pub(super) struct ApartKey;
 }
 
-/// Whose connections are in a pool apart from others: host and lane, and the ends of the client's connection.
+/// Whose connections are in a pool apart from others: host and lane, and the ends of the client's connection if they are
+/// for that one alone. The name that TLS asks for comes first, and is empty if it is the same for all.
 type Owner = (u32, usize, Option<Ends>);
 
 /// All pools of a cluster on one worker.
@@ -36,9 +37,11 @@ type Owner = (u32, usize, Option<Ends>);
 pub(super) struct Pools {
     /// One for each host, priority and version of HTTP.
     common: Box<[[Pool; 4]]>,
-    /// Those for one client.
+    /// Those for one client or one name.
     apart: Slab<ApartKey, Apart>,
-    by_owner: HashMap<Owner, ApartKey>,
+    by_owner: HashMap<Box<str>, HashMap<Owner, ApartKey>>,
+    /// The hosts that are taken to speak HTTP/1 if they are asked.
+    older: Box<[bool]>,
     /// Stands in for a pool that is gone, since it was empty: so is this one.
     lost: Pool,
 }
@@ -46,7 +49,10 @@ pub(super) struct Pools {
 #[derive(Debug)]
 struct Apart {
     pool: Pool,
-    owner: Owner,
+    place: Place,
+    /// Whom TLS asks for.
+    name: Option<Box<str>>,
+    ends: Option<Ends>,
     /// What its connections begin with.
     header: Box<[u8]>,
 }
@@ -57,6 +63,7 @@ impl Pools {
             common: (0..hosts).map(|_| Default::default()).collect(),
             apart: Slab::new(),
             by_owner: HashMap::new(),
+            older: (0..hosts).map(|_| false).collect(),
             lost: Pool::default(),
         }
     }
@@ -68,40 +75,71 @@ impl Pools {
         self.apart.get_mut(key).map_or(&mut self.lost, |apart| &mut apart.pool)
     }
 
-    /// The place of the pool for one client; its connections will begin with what `header` gives.
+    /// The place of the pool for one client or one name; its connections will begin with what `header` gives.
     pub(super) fn apart(
         &mut self,
         place: Place,
+        name: Option<&str>,
         ends: Option<Ends>,
         header: impl FnOnce() -> Box<[u8]>,
     ) -> Place {
         let owner = (place.host, place.lane(), ends);
-        let apart = &mut self.apart;
-        let key = *self
-            .by_owner
-            .entry(owner)
-            .or_insert_with(|| apart.insert(Apart { pool: Pool::default(), owner, header: header() }));
+        let found = self.by_owner.get(name.unwrap_or_default()).and_then(|of_name| of_name.get(&owner));
+        if let Some(key) = found {
+            return Place { apart: Some(*key), ..place };
+        }
+        let place = Place { apart: None, ..place };
+        let (pool, header) = (Pool::default(), header());
+        let key = self.apart.insert(Apart { pool, place, name: name.map(Into::into), ends, header });
+        self.by_owner.entry(name.unwrap_or_default().into()).or_default().insert(owner, key);
         Place { apart: Some(key), ..place }
     }
 
-    /// What the connections of a pool begin with.
-    pub(super) fn header(&self, place: Place) -> &[u8] {
-        place.apart.and_then(|key| self.apart.get(key)).map_or(&[], |apart| &apart.header)
+    /// The pool for the other version of HTTP.
+    pub(super) fn other(&mut self, place: Place) -> Place {
+        let other = Place { h2: !place.h2, ..place };
+        let Some(Apart { name, ends, header, .. }) = place.apart.and_then(|key| self.apart.get(key)) else {
+            return other;
+        };
+        let (name, ends, header) = (name.clone(), *ends, header.clone());
+        self.apart(other, name.as_deref(), ends, || header)
     }
 
-    /// Frees the pool at a place if it is for one client and there is nothing in it.
+    /// Which version of HTTP a host is taken to choose.
+    pub(super) fn guess(&self, host: u32) -> bool {
+        !self.older[host as usize]
+    }
+
+    /// A host has chosen.
+    pub(super) fn set_guess(&mut self, host: u32, h2: bool) {
+        self.older[host as usize] = !h2;
+    }
+
+    /// What the connections of a pool begin with, and whom TLS asks for if that is up to the pool.
+    pub(super) fn opening(&self, place: Place) -> (&[u8], Option<&str>) {
+        let apart = place.apart.and_then(|key| self.apart.get(key));
+        apart.map_or((&[], None), |apart| (&apart.header, apart.name.as_deref()))
+    }
+
+    /// Frees the pool at a place if it is apart from others and there is nothing in it.
     pub(super) fn tidy(&mut self, place: Place) {
         let Some(key) = place.apart else { return };
-        if let Some(Apart { pool, owner, .. }) = self.apart.get(key)
+        if let Some(Apart { pool, place, name, ends, .. }) = self.apart.get(key)
             && pool.total == 0
             && pool.waiting.is_empty()
         {
-            self.by_owner.remove(owner);
+            let name = name.as_deref().unwrap_or_default();
+            if let Some(of_name) = self.by_owner.get_mut(name) {
+                of_name.remove(&(place.host, place.lane(), *ends));
+                if of_name.is_empty() {
+                    self.by_owner.remove(name);
+                }
+            }
             self.apart.remove(key);
         }
     }
 
-    /// How many pools there are for one client each.
+    /// How many pools there are apart from others.
     #[cfg(test)]
     pub(super) fn count_apart(&self) -> usize {
         self.apart.len()
@@ -209,12 +247,13 @@ mod tests {
             let end = |port| std::net::SocketAddr::from(([127, 0, 0, 1], port));
             Some(Ends { source: end(port), destination: end(80) })
         };
-        let one = pools.apart(place, ends(1), || b"one"[..].into());
-        let same = pools.apart(place, ends(1), || unreachable!("it is there"));
-        let other = pools.apart(place, ends(2), || b"two"[..].into());
-        let h2 = pools.apart(Place { h2: true, ..place }, ends(1), || b"h2"[..].into());
+        let one = pools.apart(place, None, ends(1), || b"one"[..].into());
+        let same = pools.apart(place, None, ends(1), || unreachable!("it is there"));
+        let other = pools.apart(place, None, ends(2), || b"two"[..].into());
+        let h2 = pools.apart(Place { h2: true, ..place }, None, ends(1), || b"h2"[..].into());
         assert_eq!((one, one == other, one == h2), (same, false, false));
-        assert_eq!([pools.header(one), pools.header(other), pools.header(place)], [&b"one"[..], b"two", b""]);
+        let headers = [one, other, place].map(|place| pools.opening(place).0.to_vec());
+        assert_eq!(headers, [&b"one"[..], b"two", b""]);
         pools.at(one).total = 1;
         pools.at(other).waiting.push_back(Waiting { attempt: attempt(1), fresh: false });
         [one, other, h2, place].into_iter().for_each(|place| pools.tidy(place));
@@ -225,7 +264,28 @@ mod tests {
         assert_eq!(pools.count_apart(), 0);
         // A stale place finds an empty pool, and a new one is not taken for the old.
         assert!(!pools.at(one).wants_connection(1));
-        assert_ne!(pools.apart(place, ends(1), || b"again"[..].into()), one);
+        assert_ne!(pools.apart(place, None, ends(1), || b"again"[..].into()), one);
+    }
+
+    #[test]
+    fn pools_for_one_name_have_one_for_each_version() {
+        let mut pools = Pools::new(1);
+        let place = Place { host: 0, priority: Priority::Default, h2: true, apart: None };
+        let nothing = Box::<[u8]>::default;
+        let a = pools.apart(place, Some("a"), None, nothing);
+        let b = pools.apart(place, Some("b"), None, nothing);
+        assert_ne!(a, b);
+        assert_eq!(pools.apart(place, Some("a"), None, nothing), a);
+        assert_eq!(pools.opening(a), (&[][..], Some("a")));
+        let other = pools.other(a);
+        assert_eq!((other.h2, pools.opening(other)), (false, (&[][..], Some("a"))));
+        assert_eq!(pools.other(other), a);
+        assert_eq!(pools.other(place), Place { h2: false, ..place });
+        [a, b, other].into_iter().for_each(|place| pools.tidy(place));
+        assert_eq!((pools.count_apart(), pools.by_owner.len()), (0, 0));
+        assert!(pools.guess(0));
+        pools.set_guess(0, false);
+        assert!(!pools.guess(0));
     }
 
     #[test]

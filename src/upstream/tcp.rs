@@ -6,8 +6,10 @@
 
 use super::attempt::Failure;
 use super::config::{ClusterId, Priority};
-use super::manager::{By, Cluster, Upstream, connect, millis, reason};
+use super::connect::{Opening, connect};
+use super::manager::{By, Cluster, Upstream, millis, reason};
 use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Notice, Owner, Provenance, Task, Wake};
+use nuncio_codec::Buffer;
 use nuncio_reactor::{Address, RawKey, SlabKey, Time, slab_key};
 use std::time::Duration;
 
@@ -94,7 +96,15 @@ impl Upstream {
         cx.stats.inc(stats.upstream_rq_pending_total);
         cx.stats.inc(stats.upstream_cx_total);
         cx.stats.inc(of_host.cx_total);
-        let conn = match connect(config, host as u32, tls.as_mut(), cx) {
+        let mut header = Buffer::new();
+        if let (Some(introduction), Some(client)) = (&config.introduction, client) {
+            if let Some(too_long) = introduction.write(client, &mut header) {
+                cx.stats.inc(too_long);
+            }
+        }
+        let header = header.to_vec();
+        let opening = Opening { header: &header, ..Opening::default() };
+        let conn = match connect(config, host as u32, tls.as_mut(), &opening, cx) {
             Ok(conn) => conn,
             Err(failure) => {
                 breaker.pending.leave();
@@ -106,15 +116,6 @@ impl Upstream {
                 return Err(DialFailure::Host(host as u32, failure));
             }
         };
-        if let (Some(introduction), Some(client)) = (&config.introduction, client) {
-            let output = cx.io.output(conn);
-            let too_long = introduction.write(client, output);
-            let sent = output.len() as u64;
-            if let Some(too_long) = too_long {
-                cx.stats.inc(too_long);
-            }
-            cx.stats.add(stats.upstream_cx_tx_bytes_total, sent);
-        }
         breaker.connections.enter_anyway();
         cx.stats.move_gauge(stats.upstream_rq_pending_active, 1);
         cx.stats.move_gauge(of_host.rq_pending_active, 1);

@@ -98,6 +98,11 @@ fn servers_are_believed_by_their_certificates() {
     let serve = |pem| serve(&pem, &[&TLS13, &TLS12], echo);
     let (good, late, stranger) =
         (serve(good), serve(ours.issue_with(&["b.test"], expired)), serve(theirs.issue(&["b.test"])));
+    let for_ciphers = |params: &mut rcgen::CertificateParams| {
+        params.key_usages = vec![rcgen::KeyUsagePurpose::KeyEncipherment];
+    };
+    let mute = serve(ours.issue_with(&["b.test"], for_ciphers));
+    let usage = "268435758:SSL_routines:OPENSSL_internal:KEY_USAGE_BIT_INCORRECT";
     let verify = "268435581:SSL_routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:verify_cert_failed:_";
     let x509 = format!("{verify}X509_verify_cert:_certificate_verification_error_at_depth_0:_");
     let names = |name: &str| {
@@ -105,6 +110,8 @@ fn servers_are_believed_by_their_certificates() {
     };
     for (address, top, validation, reason) in [
         (stranger, "", String::new(), None),
+        // What a key may be used for is respected even if nobody has to be believed.
+        (mute, "", String::new(), Some(usage.to_owned())),
         (good, "", trusted.clone(), None),
         (late, "", trusted.clone(), Some(format!("{x509}certificate_has_expired"))),
         (late, "", format!("{trusted}, allow_expired_certificate: true"), None),

@@ -4,9 +4,8 @@ use super::{ConnKey, Connection, Finish, Io, Notice, Owner, Phase, Read};
 use crate::io::task::{Layer, Reactor, Task, Wake};
 use crate::io::tls::{Progress, Scratch, Session};
 use crate::stats::{Block, Counter};
-use crate::tls::{ClientTls, ServerTls, TlsInfo};
+use crate::tls::{Approach, ClientTls, ServerTls, TlsInfo};
 use nuncio_reactor::{RawKey, SlabKey};
-use rustls::pki_types::ServerName;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +43,7 @@ impl Io {
     }
 
     /// Has TLS begin, as a client, as soon as a connection that is being made is there. [`Notice::Connected`] comes when
-    /// its handshake is done. `name` is whom the server is asked for.
+    /// its handshake is done. `header` is sent before it as it is.
     ///
     /// # Errors
     /// Why it cannot even begin.
@@ -52,12 +51,13 @@ impl Io {
         &mut self,
         key: ConnKey,
         tls: &mut ClientTls,
-        name: Option<ServerName<'static>>,
+        approach: Approach,
+        header: &[u8],
         stats: &Block,
     ) -> Result<(), String> {
         let Some(connection) = self.connections.get_mut(key) else { return Ok(()) };
         self.tls.get_or_insert_with(|| Tls { scratch: Scratch::new(), stats: stats.clone() });
-        let session = Session::client(tls, name, || connection.transport.ends())?;
+        let session = Session::client(tls, approach, header, || connection.transport.ends())?;
         connection.session = Some(Box::new(session));
         Ok(())
     }

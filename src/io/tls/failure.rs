@@ -5,7 +5,7 @@
 
 use crate::stats::{Block, Counter};
 use crate::tls::{Rejection, TlsStats};
-use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible};
 
 /// BoringSSL's number of its library in error codes.
 const LIBRARY: u32 = 16 << 24;
@@ -14,18 +14,36 @@ const LIBRARY: u32 = 16 << 24;
 pub(super) fn text(error: &Error) -> String {
     let (number, reason) = reason(error);
     let (bar, words) = match error {
+        Error::InvalidCertificate(CertificateError::Other(other)) if is_usage(other) => ("", String::new()),
         Error::InvalidCertificate(error) => (":verify cert failed: ", verification_words(error)),
         _ => ("", String::new()),
     };
-    format!(
-        "TLS_error:|{}:SSL routines:OPENSSL_internal:{reason}{bar}{words}:TLS_error_end",
-        LIBRARY + number
-    )
+    in_form(number, &format!("{reason}{bar}{words}"))
+}
+
+fn in_form(number: u32, reason: &str) -> String {
+    format!("TLS_error:|{}:SSL routines:OPENSSL_internal:{reason}:TLS_error_end", LIBRARY + number)
+}
+
+/// The error if a client speaks HTTP instead of TLS.
+pub(super) fn of_http(bytes: &[u8]) -> Option<String> {
+    if [&b"GET "[..], b"POST ", b"HEAD ", b"PUT "].iter().any(|method| bytes.starts_with(method)) {
+        return Some(in_form(156, "HTTP_REQUEST"));
+    }
+    bytes.starts_with(b"CONNE").then(|| in_form(155, "HTTPS_PROXY_REQUEST"))
+}
+
+/// Whether the key of a certificate is not for what it is used for, which BoringSSL does not take for a matter of trust.
+fn is_usage(error: &OtherError) -> bool {
+    matches!(error.0.downcast_ref::<Rejection>(), Some(Rejection::Usage))
 }
 
 /// BoringSSL's number and name of an error.
 fn reason(error: &Error) -> (u32, &'static str) {
     match error {
+        Error::InvalidCertificate(CertificateError::Other(other)) if is_usage(other) => {
+            (302, "KEY_USAGE_BIT_INCORRECT")
+        }
         Error::InvalidCertificate(_) => (125, "CERTIFICATE_VERIFY_FAILED"),
         Error::NoCertificatesPresented => (192, "PEER_DID_NOT_RETURN_A_CERTIFICATE"),
         Error::InvalidMessage(
@@ -112,6 +130,7 @@ fn verification(error: &Error, counters: &TlsStats) -> Option<Counter> {
             Some(match other.0.downcast_ref::<Rejection>() {
                 Some(Rejection::Names(_)) => counters.fail_verify_san,
                 Some(Rejection::Pins) => counters.fail_verify_cert_hash,
+                Some(Rejection::Usage) => counters.connection_error,
                 None => counters.fail_verify_error,
             })
         }

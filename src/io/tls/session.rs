@@ -8,11 +8,10 @@ use super::record::{self, Broken, HEADER, Kind, MOST_OVERHEAD, MOST_PLAIN, Opene
 use crate::stats::Block;
 use crate::tls::config::{ClientStart, ServerStart};
 use crate::tls::trace::{self, Staple, Trace};
-use crate::tls::{ClientTls, ServerTls, TlsInfo, TlsStats};
+use crate::tls::{Approach, ClientTls, ServerTls, TlsInfo, TlsStats};
 use nuncio_codec::Buffer;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::kernel::KernelConnection;
-use rustls::pki_types::ServerName;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::{Error, ExtractedSecrets, ProtocolVersion};
 use std::fmt;
@@ -184,14 +183,17 @@ impl Session {
     /// Why it cannot even begin.
     pub(in super::super) fn client(
         tls: &mut ClientTls,
-        name: Option<ServerName<'static>>,
+        approach: Approach,
+        header: &[u8],
         ends: impl FnOnce() -> [Option<IpAddr>; 2],
     ) -> Result<Self, String> {
         let counters = tls.counters();
-        let start = tls.start(name, ends);
+        let start = tls.start(approach, ends);
         let connection = start.connect().map_err(|error| failure::text(&error))?;
         let handshake = ClientHandshake { connection, start, trace: Trace::default() };
-        Ok(Self::new(Stage::Client(Box::new(handshake)), counters))
+        let mut session = Self::new(Stage::Client(Box::new(handshake)), counters);
+        session.outgoing.append(header);
+        Ok(session)
     }
 
     /// What is known of it, once the handshake is done.
@@ -292,7 +294,10 @@ impl Session {
                 }
                 Peek::Hello(hello) => hello,
                 // rustls will say what is wrong with it.
-                Peek::Nonsense => Hello::default(),
+                Peek::Nonsense => {
+                    self.failure = failure::of_http(bytes).map(Into::into);
+                    Hello::default()
+                }
             };
             let start = tls.start(|protocols| hello.accepts(protocols), ends);
             if hello.wants_ocsp {
@@ -395,7 +400,7 @@ impl Session {
 
     fn fail(&mut self, error: &Error, stats: &Block) -> Progress {
         failure::count(error, &self.counters, stats);
-        self.failure = Some(failure::text(error).into());
+        self.failure.get_or_insert_with(|| failure::text(error).into());
         self.stage = Stage::Broken;
         Progress::Failed
     }

@@ -96,8 +96,8 @@ impl World {
 
     fn pair(&self, window: usize) -> Pair {
         let mut client = ClientTls::new(&self.client);
-        let name = client.server_name("");
-        let client = Session::client(&mut client, name, || [None, None]).expect("a client");
+        let approach = client.approach(None, "", &[]).expect("a name");
+        let client = Session::client(&mut client, approach, b"", || [None, None]).expect("a client");
         let server = Session::server(&ServerTls::new(&self.server), Buffer::new());
         let sides = [client, server].map(|session| Side::new(session, window, self.stats.clone()));
         Pair { sides }
@@ -408,7 +408,8 @@ fn a_wrong_server_is_refused() {
     world.client = compile::client(&proto, ClientOptions::default(), "c.", &mut cx).expect("a client");
     world.stats = Block::new(&registry);
     let mut client = ClientTls::new(&world.client);
-    let session = Session::client(&mut client, None, || [None, None]).expect("a client");
+    let approach = client.approach(None, "", &[]).expect("no name");
+    let session = Session::client(&mut client, approach, b"", || [None, None]).expect("a client");
     let server = World::tls13();
     let mut pair = Pair {
         sides: [

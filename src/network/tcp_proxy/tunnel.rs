@@ -46,6 +46,7 @@ impl Network {
             bulk: false,
             version: Version::Http11,
             client: Some(&info.provenance),
+            head: None,
         };
         match upstream.begin(ask, cx) {
             Begin::Ready(attempt) => {
