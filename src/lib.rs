@@ -19,5 +19,6 @@ pub mod router;
 pub mod server;
 pub mod stats;
 pub mod stream_info;
+pub mod tls;
 pub mod udp;
 pub mod upstream;

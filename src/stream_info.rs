@@ -5,6 +5,7 @@
 
 use crate::filter_state::FilterState;
 use crate::io::Provenance;
+use crate::tls::TlsInfo;
 use nuncio_codec::{HeaderMap, Method, RequestHead, ResponseHead, Version};
 use nuncio_reactor::Address;
 use std::fmt;
@@ -364,6 +365,8 @@ pub struct Downstream<'a> {
     pub filter_state: Option<&'a FilterState>,
     /// Where the connection comes from, and what was learnt of it.
     pub provenance: Option<&'a Provenance>,
+    /// Its TLS.
+    pub tls: Option<&'a TlsInfo>,
 }
 
 impl<'a> Downstream<'a> {
@@ -373,6 +376,7 @@ impl<'a> Downstream<'a> {
         connection_id: u64,
         filter_chain: &'a str,
         filter_state: Option<&'a FilterState>,
+        tls: Option<&'a TlsInfo>,
     ) -> Self {
         Self {
             local: Some(provenance.local()),
@@ -383,6 +387,7 @@ impl<'a> Downstream<'a> {
             server_name: provenance.server_name(),
             filter_state,
             provenance: Some(provenance),
+            tls,
         }
     }
 }
@@ -415,4 +420,6 @@ pub struct UpstreamInfo<'a> {
     pub transport_failure: &'a str,
     /// The protocol that is spoken with it; `None` before there is a connection.
     pub protocol: Option<Version>,
+    /// TLS of the connection to it.
+    pub tls: Option<&'a TlsInfo>,
 }

@@ -99,7 +99,8 @@ fn hosts_are_counted() {
     assert!(stats.iter().any(|stat| stat["name"] == "rq_total" && stat["value"] == "5"), "{stats:?}");
     assert_eq!(ask(&proxy, "POST", "/reset_counters").text(), "OK\n");
     assert!(get(&proxy, "/clusters").text().contains(&format!("{at}rq_total::0")));
-    assert_eq!(get(&proxy, "/clusters?filter=^x").text(), "");
+    let none = get(&proxy, "/clusters?filter=^x");
+    assert_eq!((none.text().as_str(), none.header("content-type")), ("", Some("text/plain; charset=UTF-8")));
     assert_eq!(get(&proxy, "/clusters?filter=(").status, 400);
 }
 

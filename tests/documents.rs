@@ -148,7 +148,7 @@ fn comments(file: &FileDescriptor) -> Comments {
 /// All pages by name.
 fn pages() -> BTreeMap<String, String> {
     let mut packages: BTreeMap<String, Vec<FileDescriptor>> = BTreeMap::new();
-    for file in pool().files().filter(|file| file.package_name().starts_with("envoy.")) {
+    for file in pool().files().filter(|file| !file.package_name().starts_with("google.")) {
         packages.entry(file.package_name().to_owned()).or_default().push(file);
     }
     let mut pages = BTreeMap::new();
@@ -212,8 +212,12 @@ fn the_reference_is_up_to_date() {
     let pages = pages();
     assert!(pages["config.bootstrap.md"].contains("## Bootstrap\n"));
     if std::env::var_os("UPDATE_REFERENCE").is_some() {
-        let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a folder");
+        for entry in std::fs::read_dir(&folder).expect("the reference").flatten() {
+            if !pages.contains_key(&*entry.file_name().to_string_lossy()) {
+                std::fs::remove_file(entry.path()).expect("an old page");
+            }
+        }
         for (name, text) in &pages {
             std::fs::write(folder.join(name), text).expect("a page");
         }

@@ -191,7 +191,7 @@ fn cve_2016_6581_hpack_bomb() {
         peer.frame(HEADERS, WHOLE, stream, &[&block(&GET), &[0xbe; 15_000][..]].concat());
         assert_eq!(peer.message(stream).status(), 431);
     }
-    stage.proxy.await_stat("http2.header_overflow", 3);
+    stage.proxy.await_stat("http2.header_list_size_too_large", 3);
     drop(peer);
     stage.bounded();
 }
@@ -234,7 +234,7 @@ fn streams_over_the_limit_are_refused() {
     let frames = peer.ping();
     let refused = frames.iter().filter(|frame| frame.kind == RST_STREAM && frame.code() == 7).count();
     assert_eq!(refused, 190);
-    assert_eq!(stage.proxy.stat("http2.refused_streams"), 190);
+    assert_eq!(stage.proxy.stat("http2.stream_refused_errors"), 190);
     drop(peer);
     stage.bounded();
 }
@@ -291,7 +291,7 @@ fn a_hostile_upstream_costs_its_own_requests_only() {
             p.headers(s, &[(":status", "200")], false);
             flood(p, 100_000, |_| frame(DATA, 0, s, &[]));
         }),
-        ("header bomb", "cluster.evil.http2.header_overflow", |p, s| {
+        ("header bomb", "cluster.evil.http2.header_list_size_too_large", |p, s| {
             let entry = [&[0x40, 1, b'a', 0x7f, 0xa1, 0x1e][..], &[b'b'; 4000]].concat();
             p.frame(
                 HEADERS,

@@ -981,5 +981,5 @@ fn a_head_over_the_limit_is_answered() {
     peer.data(5, b"body", false);
     assert_eq!(peer.message(5).status(), 431);
     assert_eq!(peer.ask(7, &GET).status(), 200);
-    assert_eq!(proxy.stat("http2.header_overflow"), 2);
+    assert_eq!(proxy.stat("http2.header_list_size_too_large"), 2);
 }

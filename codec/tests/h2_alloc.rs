@@ -94,7 +94,7 @@ struct Link {
 impl Link {
     fn new() -> Self {
         let (client, server, to_server, to_client) = pair(Settings::default());
-        Self { client, server, to_server, to_client, waiting: Vec::with_capacity(100) }
+        Self { client, server, to_server, to_client, waiting: Vec::with_capacity(200) }
     }
 
     /// `streams` exchanges at a time, each with a body either way.
@@ -137,7 +137,7 @@ impl Link {
 
 #[test]
 fn a_warm_connection_allocates_nothing() {
-    for (streams, body) in [(1, 13), (50, 13), (5, 100_000)] {
+    for (streams, body) in [(1, 13), (100, 13), (5, 100_000)] {
         let mut link = Link::new();
         let (head, answer) = (request("POST", "/form?x=1", &BROWSER), response(200, &ANSWER));
         let body = vec![b'x'; body];

@@ -99,6 +99,7 @@ fn requests() {
         (with(&GET, &[("host", "a b")]), Err(FIELD)),
         (with(&GET[..2], &[GET[3], ("host", "")]), Err(RULE)),
         (vec![(":method", "CONNECT")], Err(RULE)),
+        (vec![(":method", "CONNECT"), ("host", "a:80")], Err(RULE)),
         (vec![(":method", "CONNECT"), (":authority", "a")], Err(FIELD)),
         (vec![(":method", "CONNECT"), (":authority", "a:80"), (":path", "/")], Err(RULE)),
         (vec![(":method", "CONNECT"), (":authority", "a:80"), (":scheme", "http")], Err(RULE)),

@@ -4,6 +4,7 @@
 //!   threads, signals. One [`Reactor::turn`] is one wait; what happened comes back as plain values in a batch.
 //! - [`Slab`]: storage whose keys carry a generation, so that a stale event cannot reach a new connection.
 //! - [`Wheel`]: timers with O(1) arming and cancelling; [`Alarm`]: one timer for many deadlines that seldom come.
+//! - [`Watcher`]: folders in which something is written or moved.
 //! - [`Socket`], [`Address`]: stream sockets that never block, one system call for each method.
 //! - [`UdpSocket`], [`Inbox`], [`Outbox`]: datagrams in batches.
 //!
@@ -56,6 +57,7 @@ mod slab;
 mod sys;
 mod time;
 mod udp;
+mod watch;
 mod wheel;
 
 /// Makes sure that large blocks of memory, from 128 KiB on, go back to the system as soon as they are freed; for the
@@ -84,4 +86,5 @@ pub use time::{Clock, Time};
 pub use udp::{
     BindOptions, Datagram, Inbox, Notes, Outbox, UdpConnectOptions, UdpSocket, may_be_transparent,
 };
+pub use watch::Watcher;
 pub use wheel::{TimerKey, Wheel};

@@ -61,6 +61,27 @@ pub(crate) fn send_vectored(socket: &impl AsRawFd, data: &[IoSlice<'_>]) -> io::
     check_size(unsafe { libc::sendmsg(socket.as_raw_fd(), &message, libc::MSG_NOSIGNAL) })
 }
 
+/// inotify_init1(2).
+pub(crate) fn inotify() -> io::Result<OwnedFd> {
+    // SAFETY: the call has no preconditions; a descriptor that it returns is open and owned by nobody else.
+    unsafe { Ok(OwnedFd::from_raw_fd(check(libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC))?)) }
+}
+
+/// inotify_add_watch(2), for what is written, made in or moved into a folder.
+pub(crate) fn watch_folder(inotify: &impl AsRawFd, folder: &std::path::Path) -> io::Result<i32> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(folder.as_os_str().as_bytes())?;
+    let mask = libc::IN_CLOSE_WRITE | libc::IN_MOVED_TO | libc::IN_CREATE | libc::IN_ONLYDIR;
+    // SAFETY: the path ends with a NUL and lives as long as the call.
+    check(unsafe { libc::inotify_add_watch(inotify.as_raw_fd(), path.as_ptr(), mask) })
+}
+
+/// read(2).
+pub(crate) fn read(fd: &impl AsRawFd, room: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the pointer and length describe memory that is borrowed mutably for the call.
+    check_size(unsafe { libc::read(fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len()) })
+}
+
 /// setsockopt(2).
 pub(crate) fn set_option(
     socket: &impl AsRawFd,

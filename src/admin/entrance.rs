@@ -14,8 +14,7 @@ pub fn listener(config: &AdminConfig, snapshot: &Snapshot) -> Arc<ListenerConfig
     let stats = snapshot.admin_stats.clone();
     let mut hcm = HcmConfig::new("admin", stats, Arc::new(RouteConfig::empty()), Terminal::Admin);
     hcm.access_log = config.access_log.clone();
-    let terminal = NetworkTerminal::Http(Arc::new(hcm));
-    let chain = FilterChain { name: String::new(), filters: Arc::default(), terminal };
+    let chain = FilterChain::plain(NetworkTerminal::Http(Arc::new(hcm)));
     let stats = snapshot.admin_listener_stats.clone();
     let mut listener = ListenerConfig::plain("admin", config.address.clone(), chain, stats);
     listener.ignores_global_limit = config.ignores_global_limit;

@@ -4,6 +4,7 @@
 //! terminal filter that queues them. Answers are pure functions of a [`View`]; what changes something must be a POST,
 //! and the change itself is an [`Action`] that the server carries out. Paths, words and JSON are Envoy's.
 
+mod certs;
 mod clusters;
 pub mod compile;
 pub mod config;
@@ -119,7 +120,7 @@ const ENDPOINTS: &[Endpoint] = &[
         post: false,
         help: "print certs on machine",
         parameters: &[],
-        answer: server::certs,
+        answer: certs::certs,
     },
     Endpoint {
         path: "/clusters",

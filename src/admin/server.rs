@@ -53,11 +53,6 @@ pub(super) fn memory(view: &View<'_>, _: &Query) -> Reply {
     }))
 }
 
-/// `/certs`: without TLS there are none.
-pub(super) fn certs(_: &View<'_>, _: &Query) -> Reply {
-    Reply::json(&json!({"certificates": []}))
-}
-
 /// `/drain_listeners`.
 pub(super) fn drain_listeners(_: &View<'_>, query: &Query) -> Reply {
     let asked = |name: &str| query.first(name).is_some();

@@ -4,8 +4,16 @@ use super::Cx;
 use crate::api::envoy::config::core::v3::{DataSource, data_source::Specifier};
 use std::io::Read;
 
-/// The bytes of a data source.
+/// The bytes of a data source that is read once.
 pub(crate) fn data(source: &DataSource, cx: &mut Cx<'_>) -> Option<Vec<u8>> {
+    if source.watched_directory.is_some() {
+        cx.error_at("watched_directory", "works for certificates, keys and CRLs only: this is read once");
+    }
+    watched_data(source, cx)
+}
+
+/// The bytes of a data source now; its folder is for the caller to watch.
+pub(crate) fn watched_data(source: &DataSource, cx: &mut Cx<'_>) -> Option<Vec<u8>> {
     match &source.specifier {
         None => {
             cx.one_of(&["filename", "inline_bytes", "inline_string", "environment_variable"]);

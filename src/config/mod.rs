@@ -14,7 +14,7 @@ mod yaml;
 
 pub use cx::Cx;
 pub(crate) use cx::is;
-pub(crate) use data::data;
+pub(crate) use data::{data, watched_data};
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use runtime::Runtime;
 pub use source::{Source, bootstrap};

@@ -9,6 +9,7 @@ mod json;
 mod operator;
 mod query;
 mod time;
+mod tls;
 
 pub use json::JsonFormat;
 pub(crate) use query::{query_parameter, without_query};

@@ -2,6 +2,7 @@
 
 use super::query::{decoded_parameter, without_query};
 use super::time::TimeFormat;
+use super::tls;
 use crate::stream_info::{Flag, MetadataValue, StreamInfo, Times};
 use nuncio_codec::{HeaderId, HeaderKey, HeaderMap, Version};
 use nuncio_reactor::Address;
@@ -42,6 +43,8 @@ enum Source {
     Address(End, Part),
     /// Of a namespace: all, or what these names lead to.
     Metadata(Box<str>, Vec<Box<str>>),
+    Tls(tls::Side, tls::Field),
+    Validity(tls::Validity),
     /// Known when the configuration is compiled.
     Fixed(Box<[u8]>),
     UniqueId,
@@ -223,39 +226,12 @@ const PLAIN: &[(&str, Source)] = &[
     ("UPSTREAM_LOCAL_CLOSE_REASON", Source::Text(Text::UpstreamClose)),
     ("UPSTREAM_DETECTED_CLOSE_TYPE", Source::Text(Text::UpstreamEnd)),
     ("DOWNSTREAM_DETECTED_CLOSE_TYPE", Source::Text(Text::DownstreamEnd)),
-    // There is no TLS, no tracing, and no failure of what there is not.
+    // There is no tracing, and no failure of what there is not.
     ("DOWNSTREAM_TRANSPORT_FAILURE_REASON", Source::Nothing),
     ("TRACE_ID", Source::Nothing),
     ("SPAN_ID", Source::Nothing),
     ("TLS_JA3_FINGERPRINT", Source::Nothing),
     ("TLS_JA4_FINGERPRINT", Source::Nothing),
-    ("DOWNSTREAM_TLS_SESSION_ID", Source::Nothing),
-    ("DOWNSTREAM_TLS_CIPHER", Source::Nothing),
-    ("DOWNSTREAM_TLS_VERSION", Source::Nothing),
-    ("DOWNSTREAM_PEER_FINGERPRINT_256", Source::Nothing),
-    ("DOWNSTREAM_PEER_FINGERPRINT_1", Source::Nothing),
-    ("DOWNSTREAM_PEER_SERIAL", Source::Nothing),
-    ("DOWNSTREAM_PEER_CERT", Source::Nothing),
-    ("DOWNSTREAM_PEER_SUBJECT", Source::Nothing),
-    ("DOWNSTREAM_PEER_ISSUER", Source::Nothing),
-    ("DOWNSTREAM_PEER_URI_SAN", Source::Nothing),
-    ("DOWNSTREAM_PEER_DNS_SAN", Source::Nothing),
-    ("DOWNSTREAM_PEER_IP_SAN", Source::Nothing),
-    ("DOWNSTREAM_PEER_EMAIL_SAN", Source::Nothing),
-    ("DOWNSTREAM_LOCAL_SUBJECT", Source::Nothing),
-    ("DOWNSTREAM_LOCAL_URI_SAN", Source::Nothing),
-    ("DOWNSTREAM_LOCAL_DNS_SAN", Source::Nothing),
-    ("DOWNSTREAM_LOCAL_IP_SAN", Source::Nothing),
-    ("DOWNSTREAM_LOCAL_EMAIL_SAN", Source::Nothing),
-    ("UPSTREAM_TLS_SESSION_ID", Source::Nothing),
-    ("UPSTREAM_TLS_CIPHER", Source::Nothing),
-    ("UPSTREAM_TLS_VERSION", Source::Nothing),
-    ("UPSTREAM_PEER_SUBJECT", Source::Nothing),
-    ("UPSTREAM_PEER_ISSUER", Source::Nothing),
-    ("UPSTREAM_PEER_CERT", Source::Nothing),
-    ("UPSTREAM_PEER_URI_SAN", Source::Nothing),
-    ("UPSTREAM_PEER_DNS_SAN", Source::Nothing),
-    ("UPSTREAM_PEER_IP_SAN", Source::Nothing),
 ];
 
 /// Operators with arguments, for messages.
@@ -290,11 +266,13 @@ const WITH_ARGUMENTS: &[&str] = &[
 impl Operator {
     /// An operator by its name, the text in its parentheses and the number behind its colon.
     pub(super) fn parse(name: &str, arguments: Option<&str>, limit: Option<usize>) -> Result<Self, String> {
-        let source = if let Some((_, source)) = PLAIN.iter().find(|(known, _)| *known == name) {
+        let plain = PLAIN.iter().find(|(known, _)| *known == name).map(|(_, source)| source.clone());
+        let plain = plain.or_else(|| tls::plain(name).map(|(side, field)| Source::Tls(side, field)));
+        let source = if let Some(source) = plain {
             if arguments.is_some() {
                 return Err(format!("%{name}% takes no arguments"));
             }
-            source.clone()
+            source
         } else {
             with_arguments(name, arguments)?
         };
@@ -388,14 +366,14 @@ fn with_arguments(name: &str, arguments: Option<&str>) -> Result<Source, String>
             required("a name").map(|_| Source::Nothing)
         }
         "FILTER_STATE" => filter_state(required("the name of an object")?),
-        "DOWNSTREAM_PEER_CERT_V_START"
-        | "DOWNSTREAM_PEER_CERT_V_END"
-        | "UPSTREAM_PEER_CERT_V_START"
-        | "UPSTREAM_PEER_CERT_V_END" => Ok(Source::Nothing),
         _ => {
+            if let Some(validity) = tls::Validity::parse(name, arguments) {
+                return validity.map(Source::Validity);
+            }
             let known: Vec<_> = PLAIN
                 .iter()
                 .map(|(name, _)| *name)
+                .chain(tls::PLAIN.iter().map(|(name, ..)| *name))
                 .chain(WITH_ARGUMENTS.iter().copied())
                 .map(str::to_owned)
                 .collect();
@@ -469,7 +447,7 @@ fn hostname() -> Vec<u8> {
 
 impl Source {
     fn is_text(&self) -> bool {
-        !matches!(self, Self::Number(_) | Self::Took(..) | Self::Time(..))
+        !matches!(self, Self::Number(_) | Self::Took(..) | Self::Time(..) | Self::Validity(_))
     }
 
     fn write(&self, info: &StreamInfo<'_>, out: &mut Vec<u8>) -> bool {
@@ -522,6 +500,8 @@ impl Source {
                 Some(MetadataValue::Text(text)) => put(Some(text.as_bytes()), out),
                 Some(MetadataValue::Number(number)) => put_number(number.into(), out),
             },
+            Self::Tls(side, field) => field.write(*side, info, out),
+            Self::Validity(validity) => validity.write(info, out),
             Self::Fixed(text) => put(Some(text), out),
             Self::UniqueId => {
                 let mut rng = crate::io::Rng::new();

@@ -85,6 +85,7 @@ fn full(with: impl FnOnce(&StreamInfo<'_>)) {
             provenance: None,
             server_name: "sni.example",
             filter_state: Some(&state),
+            tls: None,
         },
         route: Some(RouteInfo { name: "r", virtual_host: "v" }),
         upstream: Some(UpstreamInfo {
@@ -96,6 +97,7 @@ fn full(with: impl FnOnce(&StreamInfo<'_>)) {
             attempts: 2,
             transport_failure: "delayed connect error: 111",
             protocol: Some(Version::Http11),
+            tls: None,
         }),
         session: None,
     });
@@ -128,6 +130,7 @@ fn empty(with: impl FnOnce(&StreamInfo<'_>)) {
             provenance: None,
             server_name: "",
             filter_state: None,
+            tls: None,
         },
         route: None,
         upstream: None,
@@ -225,6 +228,7 @@ fn a_session_has_no_request_and_several_flags() {
     empty(|info| {
         let mut flags = Flags::default();
         let session = SessionInfo {
+            protocol: None,
             moment: "TcpConnectionEnd",
             flags,
             termination: "denied [p]",

@@ -1,8 +1,8 @@
 //! `HttpConnectionManager` to [`HcmConfig`].
 
 use super::config::{
-    Cidr, CodecType, EscapedSlashes, Forwarding, HcmConfig, HostPort, PathRules, ReplyRules, RequestId,
-    RouterConfig, ServerHeader, Terminal, Underscores, UserAgent,
+    Cidr, ClientCert, ClientCertDetail, ClientCertMode, CodecType, EscapedSlashes, Forwarding, HcmConfig,
+    HostPort, PathRules, ReplyRules, RequestId, RouterConfig, ServerHeader, Terminal, Underscores, UserAgent,
 };
 use crate::access_log;
 use crate::api::envoy::config::core::v3::HttpProtocolOptions;
@@ -17,7 +17,8 @@ use crate::router;
 use crate::stats::{Http1Stats, Http2Stats, HttpStats, ListenerHttpStats};
 use crate::upstream;
 use http_connection_manager::{
-    PathWithEscapedSlashesAction, RouteSpecifier, ServerHeaderTransformation, StripPortMode,
+    ForwardClientCertDetails, PathWithEscapedSlashesAction, RouteSpecifier, ServerHeaderTransformation,
+    StripPortMode,
 };
 use nuncio_codec::h1::ServerSettings;
 use nuncio_codec::{h2, is_field_value};
@@ -153,6 +154,7 @@ fn headers(
         own_address: nuncio_reactor::own_address(),
     };
     config.via = header_value("via", &proto.via, cx);
+    config.client_cert = client_cert(proto);
     config.request_id = RequestId {
         generate: proto.generate_request_id.unwrap_or(true),
         preserve_external: proto.preserve_external_request_id,
@@ -220,6 +222,27 @@ fn upgrades(config: &mut HcmConfig, proto: &HttpConnectionManager, cx: &mut Cx<'
             cx.error_at("send_fully_qualified_url", "is about requests to a cluster: it belongs there");
         }
     });
+}
+
+fn client_cert(proto: &HttpConnectionManager) -> ClientCert {
+    let details = proto.set_current_client_cert_details.unwrap_or_default();
+    let wanted = [
+        (ClientCertDetail::Cert, details.cert),
+        (ClientCertDetail::Chain, details.chain),
+        (ClientCertDetail::Subject, details.subject.unwrap_or(false)),
+        (ClientCertDetail::Uri, details.uri),
+        (ClientCertDetail::Dns, details.dns),
+    ];
+    ClientCert {
+        mode: match proto.forward_client_cert_details() {
+            ForwardClientCertDetails::Sanitize => ClientCertMode::Sanitize,
+            ForwardClientCertDetails::ForwardOnly => ClientCertMode::ForwardOnly,
+            ForwardClientCertDetails::AppendForward => ClientCertMode::AppendForward,
+            ForwardClientCertDetails::SanitizeSet => ClientCertMode::SanitizeSet,
+            ForwardClientCertDetails::AlwaysForwardOnly => ClientCertMode::AlwaysForwardOnly,
+        },
+        details: wanted.into_iter().filter(|(_, wanted)| *wanted).map(|(detail, _)| detail).collect(),
+    }
 }
 
 /// A text that becomes the value of a header: `None` if it is empty.

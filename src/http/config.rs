@@ -1,5 +1,6 @@
 //! The validated form of an HTTP connection manager.
 
+pub use super::client_cert::{ClientCert, ClientCertDetail, ClientCertMode};
 pub use super::reply_rules::ReplyRules;
 use crate::access_log::config::AccessLogConfig;
 pub use crate::network::Cidr;
@@ -57,6 +58,8 @@ pub struct HcmConfig {
     pub scheme: Option<&'static [u8]>,
     /// Who the client is, and what is told of it.
     pub forwarding: Forwarding,
+    /// What is told of the client's certificate.
+    pub client_cert: ClientCert,
     /// `via`.
     pub via: Option<Box<[u8]>>,
     /// What is done about `x-request-id`.
@@ -128,6 +131,7 @@ impl HcmConfig {
             server_header: ServerHeader::default(),
             scheme: None,
             forwarding: Forwarding::default(),
+            client_cert: ClientCert::default(),
             via: None,
             request_id: RequestId::default(),
             user_agent: None,

@@ -5,7 +5,7 @@ use super::local_reply::LocalReply;
 use super::stream::{Stream, StreamKey};
 use crate::io::{Close, Cx};
 use crate::router::Cause;
-use crate::upstream::{Failure, Upstream};
+use crate::upstream::Upstream;
 use nuncio_codec::{HeaderId, Version, h2};
 
 /// What a connection of HTTP/2 must know of a stream that has ended.
@@ -27,7 +27,6 @@ impl Ended {
             _ if stream.response_end => {
                 (!stream.request_end && stream.is_tunnel()).then_some(h2::Code::NO_ERROR)
             }
-            Cause::UpstreamAfterStart(Failure::Protocol { .. }) => Some(h2::Code::PROTOCOL_ERROR),
             _ => Some(h2::Code::INTERNAL_ERROR),
         };
         Self { id: stream.wire, place: stream.place, reset }
@@ -75,14 +74,17 @@ impl Http {
         let manager = &self.managers[connection.manager.0 as usize];
         let stats = &manager.config.stats;
         cx.stats.move_gauge(stats.downstream_rq_active, -1);
-        cx.stats.inc(stats.downstream_rq_completed);
-        cx.stats.inc(manager.config.listener_stats.downstream_rq_completed);
+        if stream.response_started {
+            cx.stats.inc(stats.downstream_rq_completed);
+            cx.stats.inc(manager.config.listener_stats.downstream_rq_completed);
+        }
         let duration = cx.reactor.now() - stream.started;
         cx.stats.record(stats.downstream_rq_time, duration.as_millis() as u64);
         if stream.admitted {
             cx.stats.move_gauge(stats.downstream_cx_upgrades_active, -1);
         }
-        if !matches!(cause, Cause::Disconnected) && !stream.response_end {
+        let theirs = matches!(cause, Cause::Disconnected | Cause::Reset(_) | Cause::Http2(_));
+        if !theirs && !stream.response_end {
             cx.stats.inc(stats.downstream_rq_tx_reset);
         }
         if !stream.request_end || !stream.response_end {

@@ -5,6 +5,7 @@
 //! callers from inside may send are taken out of all other requests.
 
 use super::config::{Forwarding, HcmConfig};
+use crate::tls::TlsInfo;
 use nuncio_codec::{HeaderId, HeaderMap, RequestHead};
 use nuncio_reactor::Address;
 use std::io::Write;
@@ -15,6 +16,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub(super) struct Ends<'a> {
     pub(super) local: Option<&'a Address>,
     pub(super) peer: &'a Address,
+    /// There is TLS between them.
+    pub(super) secure: bool,
+    /// What is known of it.
+    pub(super) tls: Option<&'a TlsInfo>,
 }
 
 /// What was found out about a request's client.
@@ -49,8 +54,8 @@ pub(super) fn prepare(head: &mut RequestHead, ends: Ends<'_>, config: &HcmConfig
     let rules = &config.forwarding;
     let headers = &mut head.headers;
     headers.remove(HeaderId::X_ENVOY_INTERNAL);
-    // There is no client certificate that anybody could have checked.
-    headers.remove(HeaderId::X_FORWARDED_CLIENT_CERT);
+    config.client_cert.apply(headers, ends.tls);
+    let scheme: &[u8] = if ends.secure { b"https" } else { b"http" };
     let peer = ip(ends.peer);
     if headers.get_all(HeaderId::X_FORWARDED_FOR).nth(1).is_some() {
         // One list in one line, as everybody reads it.
@@ -65,7 +70,7 @@ pub(super) fn prepare(head: &mut RequestHead, ends: Ends<'_>, config: &HcmConfig
             append_peer(headers, ends, rules);
         }
         if rules.trusted_hops == 0 || !headers.contains(HeaderId::X_FORWARDED_PROTO) {
-            headers.set(HeaderId::X_FORWARDED_PROTO, b"http");
+            headers.set(HeaderId::X_FORWARDED_PROTO, scheme);
         }
     } else {
         let found = forwarded_for(headers, rules.trusted_hops as usize);
@@ -73,7 +78,7 @@ pub(super) fn prepare(head: &mut RequestHead, ends: Ends<'_>, config: &HcmConfig
         single = found.is_some_and(|(_, single)| single);
     }
     if !headers.contains(HeaderId::X_FORWARDED_PROTO) {
-        headers.append_id(HeaderId::X_FORWARDED_PROTO, b"http");
+        headers.append_id(HeaderId::X_FORWARDED_PROTO, scheme);
     }
     if rules.append_port
         && (!headers.contains(HeaderId::X_FORWARDED_PORT)

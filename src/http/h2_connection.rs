@@ -11,10 +11,11 @@ use super::stream::StreamKey;
 use super::{Http, Manager};
 use crate::io::{Close, Cx, Read};
 use crate::router::Cause;
+use crate::tls::Alpn;
 use crate::upstream::Upstream;
 use crate::upstream::http2::{self, Vigil, Watch};
 use nuncio_codec::h2::{self, Code, RequestEvent, Sniff};
-use nuncio_codec::{HeaderId, HeaderMap, Method, RequestHead};
+use nuncio_codec::{HeaderId, HeaderMap, Method, RequestHead, Version};
 use nuncio_reactor::{RawKey, SlabKey, Time};
 
 /// How much more than its limit the output of a client that does not read may hold before that client is not read
@@ -33,7 +34,11 @@ impl Http {
         let version = match config.codec {
             CodecType::Http1 => Sniff::H1,
             CodecType::Http2 => Sniff::H2,
-            CodecType::Auto => h2::sniff(input),
+            CodecType::Auto => match connection.tls.as_ref().and_then(|tls| tls.alpn.as_ref()) {
+                Some(Alpn::H2) => Sniff::H2,
+                Some(_) => Sniff::H1,
+                None => h2::sniff(input),
+            },
         };
         match version {
             Sniff::More => return false,
@@ -175,11 +180,15 @@ impl Http {
                     multiplex.vigil.on_pong(payload, &config.http2, now, cx.rng);
                 }
             }
+            RequestEvent::Refused { id, cause } => {
+                // A request that cannot be understood is one for statistics and logs.
+                if let h2::Cause::Malformed(_) = cause {
+                    let stream = self.begin_unread(key, id, cx);
+                    self.end(stream, Cause::Reset(cause), upstream, cx);
+                }
+            }
             // An informational response is nothing that a client sends.
-            RequestEvent::Informational { .. }
-            | RequestEvent::Refused { .. }
-            | RequestEvent::GoAway { .. }
-            | RequestEvent::Settings => {}
+            RequestEvent::Informational { .. } | RequestEvent::GoAway { .. } | RequestEvent::Settings => {}
         }
     }
 
@@ -191,17 +200,33 @@ impl Http {
         upstream: &mut Upstream,
         cx: &mut Cx<'_>,
     ) {
-        if let Some((multiplex, config)) = self.multiplex(key) {
-            http2::count(multiplex.codec.take_counters(), &config.http2_stats, cx.stats);
-            if error == h2::Error::PrematureResets {
-                cx.stats.inc(config.stats.downstream_rq_too_many_premature_resets);
-            } else {
-                cx.stats.inc(config.stats.downstream_cx_protocol_error);
-            }
-            log::debug!("connection {}: HTTP/2: {error}", self.connections.get(key).map_or(0, |it| it.id));
+        let Some((multiplex, config)) = self.multiplex(key) else { return };
+        http2::count(multiplex.codec.take_counters(), &config.http2_stats, cx.stats);
+        if error == h2::Error::PrematureResets {
+            cx.stats.inc(config.stats.downstream_rq_too_many_premature_resets);
+        } else if !error.is_flood() {
+            cx.stats.inc(config.stats.downstream_cx_protocol_error);
+        }
+        let unread = multiplex.codec.offender().filter(|id| multiplex.codec.tag(*id).is_none());
+        if let Some(id) = unread {
+            self.begin_unread(key, id, cx);
+        }
+        if let Some(connection) = self.connections.get(key)
+            && connection.stream_count() > 0
+        {
+            log::debug!("connection {}: HTTP/2: {error}", connection.id);
+            let stats = &self.managers[connection.manager.0 as usize].config.stats;
+            cx.stats.inc(stats.downstream_cx_destroy_active_rq);
+            cx.stats.inc(stats.downstream_cx_destroy_local_active_rq);
         }
         self.end_all(key, &Cause::Http2(error), upstream, cx);
         self.close(key, Close::Linger, cx);
+    }
+
+    /// A stream for a request that the codec could not read.
+    fn begin_unread(&mut self, key: DownstreamKey, id: h2::StreamId, cx: &mut Cx<'_>) -> StreamKey {
+        let head = RequestHead { version: Version::H2, method: Method::Other, headers: HeaderMap::new() };
+        self.begin_stream(key, head, Some(id), cx)
     }
 
     /// Ends all streams of a connection for the same cause.

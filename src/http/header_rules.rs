@@ -18,7 +18,7 @@ pub(super) fn check(head: &mut RequestHead, config: &HcmConfig, local: Option<&A
         && head.headers.iter().any(|header| header.name.contains(&b'_'))
     {
         if config.underscores == Underscores::Reject {
-            return Some(Cause::Underscore);
+            return Some(Cause::Underscore { h2: head.version == Version::H2 });
         }
         head.headers.retain(|header| !header.name.contains(&b'_'));
     }
@@ -315,7 +315,7 @@ mod tests {
         assert!(take_expectation(&mut head, false));
         assert!(!take_expectation(&mut head, false));
         let peer = address("10.0.0.1:1");
-        let ends = Ends { local: None, peer: &peer };
+        let ends = Ends { local: None, peer: &peer, secure: false, tls: None };
         let mut config = config();
         config.request_id.generate = true;
         prepare_request(&mut head, false, ends, &config, &mut Rng::seeded(1));
@@ -352,7 +352,7 @@ mod tests {
                 head.headers.append(b"x-forwarded-for", given.as_bytes());
             }
             let peer = address(peer);
-            let ends = Ends { local: None, peer: &peer };
+            let ends = Ends { local: None, peer: &peer, secure: false, tls: None };
             let found = prepare_request(&mut head, false, ends, &config, &mut Rng::seeded(1));
             let case = format!("{remote} {hops} {given} {peer}");
             assert_eq!(text(&head.headers, "x-forwarded-for"), forwarded, "{case}");
@@ -377,7 +377,7 @@ mod tests {
             config.forwarding.use_remote_address = remote;
             let mut head = head("GET", &claims);
             let peer = address("9.9.9.9:1");
-            let ends = Ends { local: None, peer: &peer };
+            let ends = Ends { local: None, peer: &peer, secure: false, tls: None };
             prepare_request(&mut head, false, ends, &config, &mut Rng::seeded(1));
             for ((name, _), left) in claims.iter().zip(left) {
                 let got = text(&head.headers, name);

@@ -65,7 +65,7 @@ impl LocalReply {
             headers.remove(HeaderId::CONTENT_LENGTH);
             self.head.status = 200;
             self.body.clear();
-        } else if self.body.is_empty() {
+        } else if self.body.is_empty() && !matches!(cause, Cause::Admin) {
             headers.remove(HeaderId::CONTENT_LENGTH);
             headers.remove(HeaderId::CONTENT_TYPE);
         } else {

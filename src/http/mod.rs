@@ -4,6 +4,7 @@
 //! `server_connection`; a request's life is in `stream`; everything that ends it goes through one function
 //! there. What happens upstream comes in by [`Http::on_upstream`].
 
+mod client_cert;
 mod codec;
 pub mod compile;
 pub mod config;
@@ -42,6 +43,8 @@ struct Manager {
     logs: Vec<Log>,
     /// Name of the filter chain.
     filter_chain: String,
+    /// Its connections have TLS.
+    secure: bool,
     /// Of the listener: see [`Entrance`].
     inbound: bool,
     drains_when_sick: bool,
@@ -56,6 +59,8 @@ pub struct Entrance<'a> {
     pub buffer_limit: u32,
     /// Name of the filter chain.
     pub filter_chain: &'a str,
+    /// Its connections have TLS.
+    pub secure: bool,
     /// It is for inbound traffic.
     pub inbound: bool,
     /// Its connections are sent away when health checks are made to fail.
@@ -110,6 +115,7 @@ impl Http {
             buffer_limit: entrance.buffer_limit,
             logs,
             filter_chain: entrance.filter_chain.to_owned(),
+            secure: entrance.secure,
             inbound: entrance.inbound,
             drains_when_sick: entrance.drains_when_sick,
             discourage: (Discourage::No, Time::default()),

@@ -9,10 +9,12 @@ use super::{Http, Manager, ManagerId};
 use crate::io::{Alarm, BULK, Close, ConnKey, Cx, Layer, Owner, Read, Task, Wake};
 use crate::network::ConnectionInfo;
 use crate::router::Cause;
+use crate::tls::TlsInfo;
 use crate::upstream::Upstream;
 use nuncio_codec::h1::{self, RequestEvent};
 use nuncio_codec::h2;
 use nuncio_reactor::{SlabKey, Time, slab_key};
+use std::sync::Arc;
 use std::time::Duration;
 
 slab_key! {
@@ -48,6 +50,8 @@ pub(super) struct ServerConnection {
     /// The client has ended its half of a tunnel.
     ended: bool,
     pub(super) manager: ManagerId,
+    /// What is known of its TLS, once the handshake is done.
+    pub(super) tls: Option<Arc<TlsInfo>>,
     pub(super) codec: Codec,
     /// It is known which version of HTTP is spoken.
     pub(super) decided: bool,
@@ -82,7 +86,7 @@ impl ServerConnection {
     }
 
     /// How many streams have not ended.
-    fn stream_count(&self) -> usize {
+    pub(super) fn stream_count(&self) -> usize {
         match &self.codec {
             Codec::H1(_) => usize::from(self.stream.is_some()),
             Codec::H2(multiplex) => multiplex.streams.len(),
@@ -91,9 +95,9 @@ impl ServerConnection {
 }
 
 impl Http {
-    /// Starts HTTP on an accepted connection. It may have input already.
+    /// Starts HTTP on an accepted connection.
     pub fn open(&mut self, conn: ConnKey, info: ConnectionInfo, manager: ManagerId, cx: &mut Cx<'_>) {
-        let Manager { config, .. } = &self.managers[manager.0 as usize];
+        let Manager { config, secure, .. } = &self.managers[manager.0 as usize];
         let now = cx.reactor.now();
         let expires = config.max_connection_duration.map(|limit| {
             let jitter = limit.as_millis() as f64 * config.max_connection_duration_jitter;
@@ -110,6 +114,7 @@ impl Http {
             gone: false,
             ended: false,
             manager,
+            tls: None,
             codec: Codec::H1(h1::Server::new(config.http1)),
             decided: false,
             stream: None,
@@ -128,11 +133,16 @@ impl Http {
         let stats = &config.stats;
         cx.stats.inc(stats.downstream_cx_total);
         cx.stats.move_gauge(stats.downstream_cx_active, 1);
+        if *secure {
+            cx.stats.inc(stats.downstream_cx_ssl_total);
+            cx.stats.move_gauge(stats.downstream_cx_ssl_active, 1);
+        }
     }
 
     /// Reads and parses until there is nothing more, somebody is slow, or others must have their turn.
     pub(super) fn pump(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) {
         self.tell_drained(key, upstream, cx);
+        self.learn_tls(key, cx);
         let mut budget = READ_BUDGET;
         loop {
             self.parse(key, upstream, cx);
@@ -187,6 +197,16 @@ impl Http {
         self.end_all(key, &Cause::Stopped, upstream, cx);
         self.close(key, denial.delay.map_or(Close::Now, Close::After), cx);
         false
+    }
+
+    /// The handshake of TLS may be done now.
+    fn learn_tls(&mut self, key: DownstreamKey, cx: &Cx<'_>) {
+        if let Some(connection) = self.connections.get_mut(key)
+            && connection.tls.is_none()
+            && self.managers[connection.manager.0 as usize].secure
+        {
+            connection.tls = cx.io.tls(connection.conn).cloned();
+        }
     }
 
     fn is_tunnel(&self, key: DownstreamKey) -> bool {
@@ -414,7 +434,7 @@ impl Http {
         let Some(mut connection) = self.connections.remove(key) else { return };
         debug_assert!(connection.stream_count() == 0, "a stream ends before its connection");
         connection.alarm.stop(cx.reactor);
-        let Manager { config, .. } = &self.managers[connection.manager.0 as usize];
+        let Manager { config, secure, .. } = &self.managers[connection.manager.0 as usize];
         cx.io.close(connection.conn, how, config.delayed_close_timeout, cx.reactor);
         let stats = &config.stats;
         let lived = (cx.reactor.now() - connection.opened).as_millis() as u64;
@@ -424,6 +444,9 @@ impl Http {
             cx.stats.inc(stats.downstream_cx_destroy_local);
         }
         cx.stats.move_gauge(stats.downstream_cx_active, -1);
+        if *secure {
+            cx.stats.move_gauge(stats.downstream_cx_ssl_active, -1);
+        }
         if connection.decided {
             let active = match connection.codec {
                 Codec::H1(_) => stats.downstream_cx_http1_active,

@@ -193,6 +193,7 @@ pub(super) fn origin<'a>(
         server_name: connection.info.provenance.server_name(),
         filter_state: connection.info.filter_state(),
         provenance: Some(&connection.info.provenance),
+        tls: connection.tls.as_deref(),
     };
     Origin { start, stream_id, downstream }
 }
@@ -253,8 +254,12 @@ impl Http {
             }
         }
         stream.asks_upgrade = upgrade.is_some() && stream.request.method != Method::Connect;
-        let ends =
-            Ends { local: Some(server.info.provenance.local()), peer: server.info.provenance.remote() };
+        let ends = Ends {
+            local: Some(server.info.provenance.local()),
+            peer: server.info.provenance.remote(),
+            secure: manager.secure,
+            tls: server.tls.as_deref(),
+        };
         let client =
             header_rules::prepare_request(&mut stream.request, upgrade.is_some(), ends, config, cx.rng);
         stream.client = client.address.map(with_port_zero);
@@ -303,12 +308,17 @@ impl Http {
                 cause,
                 Cause::MissingHost
                     | Cause::UpgradeRefused
-                    | Cause::Underscore
+                    | Cause::Underscore { .. }
                     | Cause::PathNormalization
                     | Cause::FragmentInPath
             )
         {
             connection.codec.set_close();
+        }
+        if connect && stream.wire.is_some() {
+            let config = &self.managers[connection.manager.0 as usize].config;
+            let at = cx.reactor.now() + config.drain_timeout;
+            Self::begin_drain(connection, stream.connection, at, cx);
         }
         self.end(key, cause, upstream, cx);
     }
@@ -617,10 +627,13 @@ fn admit_upgrade(stream: &mut Stream, protocol: &[u8], config: &HcmConfig) -> Re
 }
 
 fn count_underscores(request: &RequestHead, config: &HcmConfig, cx: &Cx<'_>) {
-    let counter = match config.underscores {
-        Underscores::Allow => return,
-        Underscores::Reject => config.codec_stats.requests_rejected_with_underscores_in_headers,
-        Underscores::Drop => config.codec_stats.dropped_headers_with_underscores,
+    let h2 = request.version == Version::H2;
+    let counter = match (config.underscores, h2) {
+        (Underscores::Allow, _) => return,
+        (Underscores::Reject, false) => config.codec_stats.requests_rejected_with_underscores_in_headers,
+        (Underscores::Drop, false) => config.codec_stats.dropped_headers_with_underscores,
+        (Underscores::Reject, true) => config.http2_stats.requests_rejected_with_underscores_in_headers,
+        (Underscores::Drop, true) => config.http2_stats.dropped_headers_with_underscores,
     };
     let count = request.headers.iter().filter(|header| header.name.contains(&b'_')).count();
     if count > 0 {

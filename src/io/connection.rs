@@ -3,12 +3,19 @@
 //! Sockets are registered once, edge-triggered, for both directions. Readiness is remembered here, so pausing a
 //! reader is simply not calling [`Io::read`], and a read that came back short is not repeated to hear EAGAIN.
 
-use super::task::{Reactor, Task, TokenKind};
+use super::task::{Layer, Reactor, Task, TokenKind, Wake};
+use super::tls::{Progress, Scratch, Session};
 use super::transport::Transport;
+use crate::stats::{Block, Counter};
+use crate::tls::{ClientTls, ServerTls, TlsInfo};
 use nuncio_codec::{Buffer, Watermarks};
-use nuncio_reactor::{Address, ConnectOptions, Keepalive, RawKey, Readiness, Slab, Socket, Time, slab_key};
+use nuncio_reactor::{
+    Address, ConnectOptions, Keepalive, RawKey, Readiness, Slab, SlabKey, Socket, Time, TimerKey, slab_key,
+};
+use rustls::pki_types::ServerName;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 slab_key! {
@@ -21,6 +28,8 @@ const READ_MIN: usize = 4 << 10;
 const READ_MAX: usize = 256 << 10;
 /// What a closing connection that still sends may make us read and throw away, in bytes.
 const LINGER_LIMIT: usize = 1 << 20;
+/// Most steps of TLS handshakes in one turn: each is a good part of a millisecond.
+const HANDSHAKES: u32 = 16;
 
 /// Where an accepted connection is counted until it is gone.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -59,6 +68,8 @@ pub enum Notice {
     Connected,
     /// It could not be made.
     ConnectFailed(io::Error),
+    /// It was made, and then the TLS handshake failed.
+    TlsFailed(Box<str>),
     /// There may be something to read.
     Ready,
 }
@@ -96,6 +107,8 @@ pub enum Close {
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Phase {
     Connecting,
+    /// In the TLS handshake.
+    Securing,
     Open,
     Flushing,
     /// Flushing, then lingering.
@@ -109,6 +122,12 @@ enum Phase {
 #[derive(Debug)]
 struct Connection {
     transport: Transport,
+    /// TLS between the transport and the buffers.
+    session: Option<Box<Session>>,
+    /// It is we who connected.
+    client: bool,
+    /// The end of the time for the TLS handshake, and what counts if it comes.
+    handshake_limit: Option<(TimerKey, Option<Counter>)>,
     owner: Owner,
     input: Buffer,
     output: Buffer,
@@ -138,6 +157,8 @@ struct Connection {
     enrolment: Option<Enrolment>,
     /// When something of the output was last taken.
     written_at: Time,
+    /// Was read before there was an owner for it, to whom it is still to come.
+    early: Option<Box<Buffer>>,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -156,6 +177,10 @@ pub struct Io {
     /// Swapped with `dirty` during a flush.
     flushing: Vec<ConnKey>,
     dead: Vec<ConnKey>,
+    /// What TLS needs; made for the first connection that has TLS.
+    tls: Option<Tls>,
+    /// Steps of TLS handshakes that are left in this turn.
+    handshakes: u32,
     /// Enrolments of connections that are gone.
     gone: Vec<Enrolment>,
     /// The number of the next connection, and how far apart the numbers of one worker are.
@@ -165,10 +190,17 @@ pub struct Io {
     pub(crate) memory: Option<super::memory::Net>,
 }
 
+/// What all connections with TLS share.
+#[derive(Debug)]
+struct Tls {
+    scratch: Scratch,
+    stats: Block,
+}
+
 impl Io {
     /// No connections.
     pub fn new() -> Self {
-        Self::default()
+        Self { handshakes: HANDSHAKES, ..Self::default() }
     }
 
     /// Numbers connections from `first` in steps of `step`, so that no two workers give the same number.
@@ -271,6 +303,60 @@ impl Io {
         Connection { id, ..connection }
     }
 
+    /// Begins TLS as a server on an accepted connection; what was read already is a part of it. The owner hears of it
+    /// when the handshake is done or has failed, at the latest after `limit`, which `late` counts.
+    pub fn secure(
+        &mut self,
+        key: ConnKey,
+        tls: &ServerTls,
+        (limit, late): (Option<Duration>, Counter),
+        stats: &Block,
+        reactor: &mut Reactor,
+    ) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        self.tls.get_or_insert_with(|| Tls { scratch: Scratch::new(), stats: stats.clone() });
+        let incoming = std::mem::take(&mut connection.input);
+        if connection.readable || !incoming.is_empty() {
+            // The news of what has come has gone to whoever owned it before.
+            reactor.defer(Task { layer: Layer::Io, wake: Wake::Resume, key: key.raw() });
+        }
+        connection.session = Some(Box::new(Session::server(tls, incoming)));
+        connection.phase = Phase::Securing;
+        connection.handshake_limit = limit.map(|limit| (reactor.arm(limit, Task::close(key)), Some(late)));
+    }
+
+    /// Has TLS begin, as a client, as soon as a connection that is being made is there. [`Notice::Connected`] comes when
+    /// its handshake is done. `name` is whom the server is asked for. Output that there is already goes before it, as it
+    /// is.
+    ///
+    /// # Errors
+    /// Why it cannot even begin.
+    pub fn secure_client(
+        &mut self,
+        key: ConnKey,
+        tls: &mut ClientTls,
+        name: Option<ServerName<'static>>,
+        stats: &Block,
+    ) -> Result<(), String> {
+        let Some(connection) = self.connections.get_mut(key) else { return Ok(()) };
+        self.tls.get_or_insert_with(|| Tls { scratch: Scratch::new(), stats: stats.clone() });
+        let mut session = Session::client(tls, name, || connection.transport.ends())?;
+        session.begin_with(std::mem::take(&mut connection.output));
+        connection.session = Some(Box::new(session));
+        Ok(())
+    }
+
+    /// What is known of a connection's TLS, once its handshake is done.
+    pub fn tls(&self, key: ConnKey) -> Option<&Arc<TlsInfo>> {
+        self.connections.get(key)?.session.as_ref()?.info()
+    }
+
+    /// Whether the peer's end of a TLS connection came without a word: what came before may not be all.
+    pub fn is_truncated(&self, key: ConnKey) -> bool {
+        let session = self.connections.get(key).and_then(|connection| connection.session.as_ref());
+        session.is_some_and(|session| session.is_truncated())
+    }
+
     /// Says where a connection is counted: [`Self::next_gone`] gives it back when the connection is gone.
     pub fn enrol(&mut self, key: ConnKey, enrolment: Enrolment) {
         if let Some(connection) = self.connections.get_mut(key) {
@@ -313,10 +399,20 @@ impl Io {
     /// the news has gone to the one before.
     pub fn rouse(&mut self, key: ConnKey, reactor: &mut Reactor) {
         if let Some(connection) = self.connections.get(key)
-            && (connection.readable || !connection.input.is_empty())
+            && connection.phase != Phase::Securing
+            && (connection.readable || connection.early.is_some())
             && let Some(task) = Task::resume(connection.owner)
         {
             reactor.defer(task);
+        }
+    }
+
+    /// What was read already is read once more, by the owner that the connection gets now.
+    pub fn hand_on(&mut self, key: ConnKey) {
+        if let Some(connection) = self.connections.get_mut(key)
+            && !connection.input.is_empty()
+        {
+            connection.early = Some(Box::new(std::mem::take(&mut connection.input)));
         }
     }
 
@@ -333,14 +429,19 @@ impl Io {
     }
 
     /// Takes note of an I/O event; says whom it concerns and what it means to them.
-    pub fn on_ready(&mut self, key: ConnKey, ready: Readiness) -> Option<(Owner, Notice)> {
+    pub fn on_ready(
+        &mut self,
+        key: ConnKey,
+        ready: Readiness,
+        reactor: &mut Reactor,
+    ) -> Option<(Owner, Notice)> {
         let connection = self.connections.get_mut(key)?;
         connection.readable |= ready.is_readable() || ready.is_read_closed() || ready.is_error();
         connection.peer_finished |= ready.is_read_closed();
         connection.reset |= ready.is_error() && connection.phase == Phase::Open;
         if ready.is_writable() && !connection.writable {
             connection.writable = true;
-            if !connection.output.is_empty() && !connection.dirty {
+            if connection.wants_to_send() && !connection.dirty {
                 connection.dirty = true;
                 self.dirty.push(key);
             }
@@ -353,9 +454,14 @@ impl Io {
                 if !connection.writable {
                     return None;
                 }
+                if connection.session.is_some() {
+                    connection.phase = Phase::Securing;
+                    return self.shake_hands(key, reactor);
+                }
                 connection.phase = Phase::Open;
                 Some((connection.owner, Notice::Connected))
             }
+            Phase::Securing => self.shake_hands(key, reactor),
             Phase::Open => Some((connection.owner, Notice::Ready)),
             Phase::Lingering => {
                 self.discard(key);
@@ -372,16 +478,84 @@ impl Io {
         }
     }
 
+    /// Goes on with a TLS handshake, unless others must have their turn.
+    fn shake_hands(&mut self, key: ConnKey, reactor: &mut Reactor) -> Option<(Owner, Notice)> {
+        let connection = self.connections.get_mut(key)?;
+        let Some(left) = self.handshakes.checked_sub(1) else {
+            reactor.defer(Task { layer: Layer::Io, wake: Wake::Resume, key: key.raw() });
+            return None;
+        };
+        self.handshakes = left;
+        let Tls { scratch, stats } = self.tls.as_mut()?;
+        let Connection { session: Some(session), transport, readable, peer_finished, failed, .. } =
+            connection
+        else {
+            return None;
+        };
+        let progress = if *failed {
+            Progress::Failed
+        } else {
+            session.handshake(transport, (readable, *peer_finished), || transport.ends(), (scratch, stats))
+        };
+        let news = session.has_news();
+        if session.wants_to_send() && !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(key);
+        }
+        if progress == Progress::Pending {
+            return None;
+        }
+        if let Some((timer, _)) = connection.handshake_limit.take() {
+            reactor.cancel(timer);
+        }
+        connection.phase = Phase::Open;
+        if progress == Progress::Done {
+            connection.readable |= news;
+            return Some((
+                connection.owner,
+                if connection.client { Notice::Connected } else { Notice::Ready },
+            ));
+        }
+        connection.failed = true;
+        let notice = if connection.client {
+            let failure = connection.session.as_ref().and_then(|session| session.failure());
+            Notice::TlsFailed(failure.unwrap_or_default().into())
+        } else {
+            Notice::Ready
+        };
+        Some((connection.owner, notice))
+    }
+
+    /// A connection that was put off has its turn.
+    pub fn on_resume(&mut self, key: RawKey, reactor: &mut Reactor) -> Option<(Owner, Notice)> {
+        let key = SlabKey::from_raw(key);
+        let securing =
+            self.connections.get(key).is_some_and(|connection| connection.phase == Phase::Securing);
+        if securing { self.shake_hands(key, reactor) } else { None }
+    }
+
     /// Reads once, as much as seems useful, into the input.
     pub fn read(&mut self, key: ConnKey) -> Read {
         let Some(connection) = self.connections.get_mut(key) else { return Read::Failed };
+        if let Some(early) = connection.early.take() {
+            connection.input = *early;
+            return Read::Data(connection.input.len());
+        }
         if connection.failed {
             return Read::Failed;
         }
         if !connection.readable || connection.phase != Phase::Open {
             return Read::Empty;
         }
-        connection.read()
+        let Some(tls) = self.tls.as_mut().filter(|_| connection.session.is_some()) else {
+            return connection.read();
+        };
+        let read = connection.read_session(tls);
+        if connection.wants_to_send() && !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(key);
+        }
+        read
     }
 
     /// Reads like [`Self::read`], but large amounts without bringing them into memory, at most `most` bytes then. What is
@@ -389,7 +563,11 @@ impl Io {
     pub fn read_bulk(&mut self, key: ConnKey, most: u64) -> Read {
         match self.connections.get_mut(key) {
             Some(connection)
-                if connection.readable && connection.phase == Phase::Open && !connection.failed =>
+                if connection.readable
+                    && connection.early.is_none()
+                    && connection.phase == Phase::Open
+                    && !connection.failed
+                    && connection.session.is_none() =>
             {
                 connection.read_bulk(most)
             }
@@ -399,7 +577,9 @@ impl Io {
 
     /// Whether output goes out as it is, so that it need not be in memory.
     pub fn is_plain(&self, key: ConnKey) -> bool {
-        self.connections.get(key).is_some_and(|connection| connection.transport.is_plain())
+        self.connections
+            .get(key)
+            .is_some_and(|connection| connection.session.is_none() && connection.transport.is_plain())
     }
 
     /// What was read and not yet consumed.
@@ -472,7 +652,7 @@ impl Io {
 
     /// Bytes that wait to be written.
     pub fn unsent(&self, key: ConnKey) -> usize {
-        self.connections.get(key).map_or(0, |connection| connection.output.len())
+        self.connections.get(key).map_or(0, Connection::unsent)
     }
 
     /// Whether more output than the high watermark waits. The owner then gets a [`Task`] to resume once it
@@ -493,7 +673,9 @@ impl Io {
 
     /// Whether the peer may have sent something that was not read.
     pub fn may_read(&self, key: ConnKey) -> bool {
-        self.connections.get(key).is_some_and(|connection| connection.readable || connection.failed)
+        self.connections
+            .get(key)
+            .is_some_and(|connection| connection.readable || connection.failed || connection.early.is_some())
     }
 
     /// Gives back memory that a waiting connection does not need.
@@ -512,10 +694,13 @@ impl Io {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.owner = Owner::Nobody;
         connection.input.clear();
-        let how = if connection.failed || connection.phase == Phase::Connecting { Close::Now } else { how };
+        connection.early = None;
+        let unmade = matches!(connection.phase, Phase::Connecting | Phase::Securing);
+        let how = if connection.failed || unmade { Close::Now } else { how };
         match how {
             Close::Now => self.bury(key),
             Close::Reset => {
+                connection.session = None;
                 connection.transport.reset_on_close();
                 self.bury(key);
             }
@@ -526,7 +711,7 @@ impl Io {
                 connection.unsent_before = 0;
                 reactor.arm(delay, Task::close(key));
             }
-            Close::Flush if connection.output.is_empty() => self.bury(key),
+            Close::Flush if connection.unsent() == 0 => self.bury(key),
             Close::Flush | Close::Linger => {
                 connection.phase =
                     if how == Close::Flush { Phase::Flushing } else { Phase::FlushingToLinger };
@@ -536,29 +721,40 @@ impl Io {
                 }
                 if let Some(patience) = patience {
                     connection.patience = patience;
-                    connection.unsent_before = connection.output.len();
+                    connection.unsent_before = connection.unsent();
                     reactor.arm(patience, Task::close(key));
                 }
             }
         }
     }
 
-    /// The patience with a closing connection has ended, unless it has got on meanwhile.
-    pub fn on_close_alarm(&mut self, key: RawKey, reactor: &mut Reactor) {
-        let key = nuncio_reactor::SlabKey::from_raw(key);
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        let unsent = connection.output.len();
+    /// The patience with a closing connection has ended, unless it has got on meanwhile; or the time for a TLS
+    /// handshake has, which its owner must hear.
+    pub fn on_close_alarm(&mut self, key: RawKey, reactor: &mut Reactor) -> Option<(Owner, Notice)> {
+        let key = SlabKey::from_raw(key);
+        let connection = self.connections.get_mut(key)?;
+        if connection.phase == Phase::Securing {
+            if let (Some((_, Some(late))), Some(tls)) = (connection.handshake_limit.take(), &self.tls) {
+                tls.stats.inc(late);
+            }
+            connection.phase = Phase::Open;
+            connection.failed = true;
+            return Some((connection.owner, Notice::Ready));
+        }
+        let unsent = connection.unsent();
         if unsent < connection.unsent_before {
             connection.unsent_before = unsent;
             reactor.arm(connection.patience, Task::close(key));
         } else {
             self.bury(key);
         }
+        None
     }
 
     /// Writes what this turn appended: one vectored write for each connection, repeated only while a large
     /// output is taken whole.
     pub fn flush(&mut self, reactor: &mut Reactor) {
+        self.handshakes = HANDSHAKES;
         std::mem::swap(&mut self.dirty, &mut self.flushing);
         let mut flushing = std::mem::take(&mut self.flushing);
         for key in flushing.drain(..) {
@@ -568,14 +764,20 @@ impl Io {
                 continue;
             }
             let before = connection.output.len();
-            connection.write();
+            match &mut self.tls {
+                Some(tls) if connection.session.is_some() => connection.write_session(tls),
+                _ => connection.write(),
+            }
             if connection.output.len() < before {
                 connection.written_at = reactor.now();
             }
             connection.marks.update(connection.output.len());
             let drained = connection.backed_up && !connection.marks.is_above();
-            let empty = connection.output.is_empty();
+            let empty = connection.unsent() == 0;
             match connection.phase {
+                Phase::Securing if connection.failed => {
+                    reactor.defer(Task { layer: Layer::Io, wake: Wake::Resume, key: key.raw() });
+                }
                 Phase::Flushing if empty || connection.failed => self.bury(key),
                 Phase::FlushingToLinger if connection.failed => self.bury(key),
                 Phase::FlushingToLinger if empty => {
@@ -631,6 +833,13 @@ impl Io {
     fn bury(&mut self, key: ConnKey) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.phase != Phase::Dead {
+            if let (Some(session), Some(tls)) = (&mut connection.session, &mut self.tls) {
+                let orderly = connection.output.is_empty()
+                    && !connection.failed
+                    && !connection.reset
+                    && !connection.peer_finished;
+                session.bid_farewell(&connection.transport, orderly, &mut tls.scratch);
+            }
             connection.phase = Phase::Dead;
             connection.output.clear();
             self.dead.push(key);
@@ -660,6 +869,9 @@ impl Connection {
     fn new(transport: Transport, owner: Owner, limit: u32, phase: Phase) -> Self {
         Self {
             transport,
+            session: None,
+            client: phase == Phase::Connecting,
+            handshake_limit: None,
             owner,
             input: Buffer::new(),
             output: Buffer::new(),
@@ -681,6 +893,56 @@ impl Connection {
             id: 0,
             enrolment: None,
             written_at: Time::ZERO,
+            early: None,
+        }
+    }
+
+    /// Bytes that wait to be written.
+    fn unsent(&self) -> usize {
+        self.output.len() + self.session.as_ref().map_or(0, |session| session.unsent())
+    }
+
+    fn wants_to_send(&self) -> bool {
+        !self.output.is_empty() || self.session.as_ref().is_some_and(|session| session.wants_to_send())
+    }
+
+    /// Reads through TLS.
+    fn read_session(&mut self, tls: &mut Tls) -> Read {
+        let Self { session: Some(session), transport, readable, peer_finished, input, failed, .. } = self
+        else {
+            return Read::Failed;
+        };
+        loop {
+            let fill = session.fill(transport, true, input, (&mut tls.scratch, &tls.stats));
+            // An end that was announced must still be fetched; one that has come is told again and again.
+            *readable = !fill.drained || *peer_finished || fill.ended;
+            *failed |= fill.failed;
+            return match fill {
+                _ if fill.opened > 0 => Read::Data(fill.opened),
+                _ if fill.failed => Read::Failed,
+                _ if fill.ended => Read::Eof,
+                _ if fill.drained => Read::Empty,
+                // Half a record, or a message for TLS itself.
+                _ => continue,
+            };
+        }
+    }
+
+    /// Writes through TLS.
+    fn write_session(&mut self, tls: &mut Tls) {
+        let last = match self.phase {
+            Phase::Flushing | Phase::FlushingToLinger => true,
+            _ => self.finish == Finish::Wanted,
+        };
+        let Self { session: Some(session), transport, output, writable, failed, .. } = self else { return };
+        if *writable && !*failed {
+            match session.send(transport, output, last, &mut tls.scratch) {
+                Ok(more) => *writable = more,
+                Err(_) => {
+                    *failed = true;
+                    output.clear();
+                }
+            }
         }
     }
 

@@ -13,6 +13,7 @@ pub(crate) mod memory;
 mod provenance;
 mod rng;
 mod task;
+mod tls;
 mod transport;
 
 pub use bulk::BULK;

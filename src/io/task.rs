@@ -144,12 +144,15 @@ pub enum TokenKind {
     UdpListener(RawKey),
     /// The socket of a session of datagrams.
     UdpSession(RawKey),
+    /// Something of the server itself.
+    Server(RawKey),
 }
 
 const KINDS: u64 = 0b111 << 60;
 const LISTENER: u64 = 1 << 60;
 const UDP_LISTENER: u64 = 2 << 60;
 const UDP_SESSION: u64 = 3 << 60;
+const SERVER: u64 = 4 << 60;
 
 impl TokenKind {
     /// As the reactor carries it.
@@ -159,6 +162,7 @@ impl TokenKind {
             Self::Listener(key) => key.to_bits() | LISTENER,
             Self::UdpListener(key) => key.to_bits() | UDP_LISTENER,
             Self::UdpSession(key) => key.to_bits() | UDP_SESSION,
+            Self::Server(key) => key.to_bits() | SERVER,
         })
     }
 
@@ -169,6 +173,7 @@ impl TokenKind {
             LISTENER => Self::Listener(key),
             UDP_LISTENER => Self::UdpListener(key),
             UDP_SESSION => Self::UdpSession(key),
+            SERVER => Self::Server(key),
             _ => Self::Connection(ConnKey::from_raw(key)),
         }
     }

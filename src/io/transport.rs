@@ -4,8 +4,9 @@ use super::bulk::Lane;
 #[cfg(test)]
 use super::memory;
 use nuncio_codec::Foreign;
-use nuncio_reactor::Socket;
+use nuncio_reactor::{Address, Socket};
 use std::io::{self, IoSlice, IoSliceMut};
+use std::net::IpAddr;
 
 /// A transport socket (Envoy's term): bytes in, bytes out.
 #[derive(Debug)]
@@ -78,6 +79,19 @@ impl Transport {
             Self::Raw(socket) => socket.take_error(),
             #[cfg(test)]
             Self::Memory(end) => end.take_error(),
+        }
+    }
+
+    /// The IP addresses of both ends, ours first, where there are such.
+    pub(super) fn ends(&self) -> [Option<IpAddr>; 2] {
+        let ip = |address: io::Result<Address>| match address {
+            Ok(Address::Inet(address)) => Some(address.ip()),
+            _ => None,
+        };
+        match self {
+            Self::Raw(socket) => [ip(socket.local_address()), ip(socket.peer_address())],
+            #[cfg(test)]
+            Self::Memory(_) => [None, None],
         }
     }
 

@@ -1,6 +1,8 @@
 //! `envoy.config.listener.v3.Listener` to [`ListenerConfig`].
 
-use super::config::{Direction, FilterChain, ListenAddress, ListenerConfig, ListenerFilter, NetworkTerminal};
+use super::config::{
+    Direction, FilterChain, ListenAddress, ListenerConfig, ListenerFilter, NetworkTerminal, TransportSocket,
+};
 use super::filters::compile::{filter, original_dst};
 use super::matcher::{Criteria, Matcher, Overlap, SourceType};
 use crate::access_log;
@@ -8,10 +10,13 @@ use crate::api::envoy::config::core::v3::socket_option::{SocketIpVersion, Socket
 use crate::api::envoy::config::core::v3::{self as core, SocketOption, TcpKeepalive, TrafficDirection};
 use crate::api::envoy::config::listener::v3 as proto;
 use crate::api::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+use crate::api::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
+use crate::api::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
 use crate::config::{Cx, is};
 use crate::http;
 use crate::network::{self, Cidr, compile::Compiled};
 use crate::stats::ListenerStats;
+use crate::tls;
 use crate::upstream::compile::{BUFFER_LIMIT, address_and_more, keepalive};
 use nuncio_reactor::{Address, ListenOptions, Moment, RawOption};
 use prost::Name;
@@ -376,5 +381,38 @@ fn filter_chain(chain: &proto::FilterChain, cx: &mut Cx<'_>) -> Option<FilterCha
         });
         Some(())
     });
-    Some(FilterChain { name: chain.name.clone(), filters: filters.into(), terminal: terminal? })
+    let transport = match &chain.transport_socket {
+        None => Some(TransportSocket::Raw),
+        Some(socket) => cx.field("transport_socket", |cx| transport(socket, cx)),
+    };
+    let limit = chain.transport_socket_connect_timeout.as_ref();
+    let handshake_timeout = cx.limit("transport_socket_connect_timeout", limit, None);
+    Some(FilterChain {
+        name: chain.name.clone(),
+        filters: filters.into(),
+        terminal: terminal?,
+        transport: transport?,
+        handshake_timeout,
+    })
+}
+
+/// `FilterChain.transport_socket`.
+fn transport(proto: &core::TransportSocket, cx: &mut Cx<'_>) -> Option<TransportSocket> {
+    let Some(core::transport_socket::ConfigType::TypedConfig(any)) = &proto.config_type else {
+        cx.missing(&["typed_config"], "`typed_config` is required");
+        return None;
+    };
+    cx.field("typed_config", |cx| {
+        if is::<RawBuffer>(any) {
+            return Some(TransportSocket::Raw);
+        }
+        if !is::<DownstreamTlsContext>(any) {
+            let allowed = [&*DownstreamTlsContext::full_name(), &*RawBuffer::full_name()];
+            cx.wrong_extension(any, "transport socket of a listener", &allowed);
+            return None;
+        }
+        let scope = cx.listener_scope.clone();
+        let context = tls::compile::server(&cx.unpack::<DownstreamTlsContext>(any)?, &scope, cx)?;
+        Some(TransportSocket::Tls(Arc::new(context)))
+    })
 }

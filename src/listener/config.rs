@@ -7,6 +7,7 @@ use crate::http::config::HcmConfig;
 use crate::io::Scope;
 use crate::network::config::{Filter, Terminal};
 use crate::stats::ListenerStats;
+use crate::tls::config::ServerContext;
 use nuncio_reactor::{Address, ListenOptions};
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,6 +83,19 @@ pub struct FilterChain {
     pub filters: Arc<[Filter]>,
     /// The network filter that ends the chain.
     pub terminal: NetworkTerminal,
+    /// `transport_socket`.
+    pub transport: TransportSocket,
+    /// `transport_socket_connect_timeout`: how long a TLS handshake may take. Default: unlimited.
+    pub handshake_timeout: Option<Duration>,
+}
+
+/// What carries the bytes of a filter chain's connections.
+#[derive(Clone, Debug)]
+pub enum TransportSocket {
+    /// `envoy.transport_sockets.raw_buffer`, and the default.
+    Raw,
+    /// `envoy.transport_sockets.tls`.
+    Tls(Arc<ServerContext>),
 }
 
 /// A terminal network filter.
@@ -104,7 +118,33 @@ impl NetworkTerminal {
     }
 }
 
+impl FilterChain {
+    /// A chain without a name or TLS.
+    pub fn plain(terminal: NetworkTerminal) -> Self {
+        Self {
+            name: String::new(),
+            filters: Arc::default(),
+            terminal,
+            transport: TransportSocket::Raw,
+            handshake_timeout: None,
+        }
+    }
+
+    /// Whether its connections have TLS.
+    pub fn is_secure(&self) -> bool {
+        matches!(self.transport, TransportSocket::Tls(_))
+    }
+}
+
 impl ListenerConfig {
+    /// The TLS of its filter chains.
+    pub fn tls(&self) -> impl Iterator<Item = &Arc<ServerContext>> {
+        self.filter_chains.iter().filter_map(|chain| match &chain.transport {
+            TransportSocket::Raw => None,
+            TransportSocket::Tls(context) => Some(context),
+        })
+    }
+
     /// Whether it is one of these.
     pub fn is_in(&self, scope: Scope) -> bool {
         match scope {

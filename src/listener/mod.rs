@@ -22,8 +22,9 @@ use crate::io::{
     Close, ConnKey, Cx, Enrolment, Layer, Mail, Owner, Provenance, Reactor, Scope, Task, TokenKind, Wake,
 };
 use crate::network::ChainId;
+use crate::tls::ServerTls;
 use arrival::{Arrival, ArrivalKey};
-use config::ListenerConfig;
+use config::{ListenerConfig, TransportSocket};
 use nuncio_reactor::{Address, RawKey, Slab, SlabKey, Socket, slab_key};
 use shared::{Counts, Handed};
 use std::collections::{HashMap, VecDeque};
@@ -59,6 +60,8 @@ struct Listener {
     config: Arc<ListenerConfig>,
     /// What its filter chains are on this worker, in the same order.
     chains: Vec<Entry>,
+    /// Their TLS.
+    tls: Vec<Option<ServerTls>>,
     /// What the workers count together.
     counts: Option<Arc<Counts>>,
 }
@@ -77,7 +80,7 @@ struct Listening {
 /// A connection that has got its filter chain.
 #[derive(Debug)]
 pub struct Accepted {
-    /// It has no owner yet; it may have input already.
+    /// It has no owner yet.
     pub conn: ConnKey,
     /// Where it comes from.
     pub provenance: Provenance,
@@ -108,7 +111,12 @@ impl Listeners {
         for address in addresses {
             self.by_address.insert(address.clone().canonical(), listener);
         }
-        self.listeners.push(Listener { config, chains, counts: self.shared.counts(listener) });
+        let tls = config.filter_chains.iter().map(|chain| match &chain.transport {
+            TransportSocket::Raw => None,
+            TransportSocket::Tls(context) => Some(ServerTls::new(context)),
+        });
+        let tls = tls.collect();
+        self.listeners.push(Listener { config, chains, tls, counts: self.shared.counts(listener) });
         listener
     }
 
@@ -237,7 +245,7 @@ impl Listeners {
 
     /// Chooses the filter chain of a connection.
     fn choose(&mut self, listener: u32, conn: ConnKey, provenance: Provenance, cx: &mut Cx<'_>) {
-        let Listener { config, chains, .. } = &self.listeners[listener as usize];
+        let Listener { config, chains, tls, .. } = &self.listeners[listener as usize];
         let Some(chain) = config.matcher.find(&provenance) else {
             cx.stats.inc(config.stats.no_filter_chain_match);
             return refuse(conn, cx);
@@ -245,6 +253,12 @@ impl Listeners {
         cx.stats.inc(config.stats.downstream_cx_total);
         cx.stats.move_gauge(config.stats.downstream_cx_active, 1);
         cx.io.begin_service(conn, cx.reactor.now());
+        if let Some(tls) = &tls[chain as usize] {
+            let limit = config.filter_chains[chain as usize].handshake_timeout;
+            let late = config.stats.downstream_cx_transport_socket_connect_timeout;
+            cx.io.secure(conn, tls, (limit, late), cx.stats, cx.reactor);
+        }
+        cx.io.hand_on(conn);
         self.accepted.push_back(Accepted { conn, provenance, entry: chains[chain as usize] });
     }
 

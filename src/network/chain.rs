@@ -89,6 +89,7 @@ fn view<'a>(info: &'a ConnectionInfo, (id, filter_chain): (u64, &'a str), cx: &C
         local_reply_body: b"",
         stream_id: id,
         downstream: Downstream {
+            tls: None,
             local: Some(info.provenance.local()),
             direct_remote: Some(&info.provenance.peer),
             remote: Some(info.provenance.remote()),

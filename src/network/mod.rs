@@ -78,7 +78,7 @@ impl Network {
         ChainId(self.chains.len() as u32 - 1)
     }
 
-    /// Runs a chain on an accepted connection, which may have input already. One that is for an HTTP connection manager
+    /// Runs a chain on an accepted connection. One that is for an HTTP connection manager
     /// is given back when the filters have let it in.
     pub fn open(
         &mut self,

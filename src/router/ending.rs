@@ -41,7 +41,10 @@ pub enum Cause {
         status: u16,
     },
     /// A header name with an underscore.
-    Underscore,
+    Underscore {
+        /// In HTTP/2.
+        h2: bool,
+    },
     /// A path with an escaped slash, or one that cannot be normalised.
     PathNormalization,
     /// The same, to be asked for again in normal form.
@@ -136,11 +139,11 @@ impl Cause {
             Self::NoCluster { status } => {
                 (*status, "".into(), Flag::NoClusterFound, "cluster_not_found".into())
             }
-            Self::Underscore => (
+            Self::Underscore { h2 } => (
                 400,
                 "Bad Request".into(),
                 Flag::DownstreamProtocolError,
-                "http1.unexpected_underscore".into(),
+                if *h2 { "http2.unexpected_underscore" } else { "http1.unexpected_underscore" }.into(),
             ),
             Self::PathNormalization => (400, "".into(), Flag::None, "path_normalization_failed".into()),
             Self::NormalizedPath { .. } => (307, "".into(), Flag::None, "path_normalization_failed".into()),

@@ -380,6 +380,7 @@ impl Exchange {
                 attempts: self.attempts,
                 transport_failure: self.transport_failure.as_deref().unwrap_or_default(),
                 protocol: peer.and_then(|peer| peer.connection.map(|_| peer.version)),
+                tls: peer.and_then(|peer| peer.tls.as_deref()),
             }),
             session: None,
         }
@@ -598,8 +599,13 @@ impl Exchange {
                 Step::Wait
             }
             Begin::Refused { failure, host } => {
-                self.peer =
-                    host.map(|host| Peer { host, local: None, connection: None, version: head.version });
+                self.peer = host.map(|host| Peer {
+                    host,
+                    local: None,
+                    connection: None,
+                    version: head.version,
+                    tls: None,
+                });
                 self.refuse(failure, upstream, cx)
             }
         }
@@ -614,9 +620,14 @@ impl Exchange {
         let cluster = upstream.cluster(self.cluster.expect("an attempt has a cluster"));
         self.upstream_deadline = cluster.max_stream_duration.map(|limit| now + limit);
         let has_body = !self.body.is_empty();
-        let trailers = self.trailers.take();
-        let end = self.request_end && trailers.is_none();
+        let end = self.request_end && self.trailers.is_none();
         let mut sent = upstream.send_headers(attempt, head, end && !has_body, cx);
+        if !upstream.is_live(attempt) {
+            // Nothing was sent: the failure is on its way, and what waits may be sent to somebody else.
+            self.connected = false;
+            return;
+        }
+        let trailers = self.trailers.take();
         if has_body {
             self.body_sent = true;
             sent += upstream.send_data(attempt, &mut self.body, end, cx).1;

@@ -7,7 +7,7 @@
 
 use crate::access_log::Logger;
 use crate::http::{Entrance, Http};
-use crate::io::{ConnKey, Io, Layer, Mail, Notice, Owner, Reactor, Rng, Scope, Task, TokenKind};
+use crate::io::{ConnKey, Io, Layer, Mail, Notice, Owner, Reactor, Rng, Scope, Task, TokenKind, Wake};
 use crate::listener::config::{Direction, FilterChain, ListenerConfig, NetworkTerminal};
 use crate::listener::{Accepted, Entry, Listeners};
 use crate::network::{ConnectionInfo, Network};
@@ -45,6 +45,8 @@ pub(super) enum Outside {
     Signal(i32),
     /// A time that was asked for with [`Layer::Server`].
     Alarm(RawKey),
+    /// A source of the server's own has something to tell.
+    Ready(RawKey),
 }
 
 /// Layers and the layers below them, borrowed apart.
@@ -100,6 +102,7 @@ impl Engine {
                 let entrance = Entrance {
                     buffer_limit: config.buffer_limit,
                     filter_chain: &chain.name,
+                    secure: chain.is_secure(),
                     inbound: config.direction == Direction::Inbound,
                     drains_when_sick: config.drains_when_sick,
                 };
@@ -147,7 +150,10 @@ impl Engine {
         self.reactor.turn(&mut batch)?;
         for event in batch.drain(..) {
             match event {
-                Event::Io { token, ready } => self.on_io(TokenKind::of(token), ready),
+                Event::Io { token, ready } => match TokenKind::of(token) {
+                    TokenKind::Server(key) => outside.push(Outside::Ready(key)),
+                    token => self.on_io(token, ready),
+                },
                 Event::Timer(task) | Event::Deferred(task) => match task.layer {
                     Layer::Server => outside.push(Outside::Alarm(task.key)),
                     _ => self.on_task(task),
@@ -180,8 +186,9 @@ impl Engine {
                 self.udp.on_listener(key, &mut self.upstream, self.http.logger(), cx!(self));
             }
             TokenKind::UdpSession(key) => self.udp.on_session(key, cx!(self)),
+            TokenKind::Server(_) => {}
             TokenKind::Connection(key) => {
-                if let Some((owner, notice)) = self.io.on_ready(key, ready) {
+                if let Some((owner, notice)) = self.io.on_ready(key, ready, &mut self.reactor) {
                     self.on_socket(owner, notice);
                 }
             }
@@ -206,7 +213,15 @@ impl Engine {
 
     pub(super) fn on_task(&mut self, task: Task) {
         match task.layer {
-            Layer::Io => self.io.on_close_alarm(task.key, &mut self.reactor),
+            Layer::Io => {
+                let told = match task.wake {
+                    Wake::Alarm => self.io.on_close_alarm(task.key, &mut self.reactor),
+                    Wake::Resume => self.io.on_resume(task.key, &mut self.reactor),
+                };
+                if let Some((owner, notice)) = told {
+                    self.on_socket(owner, notice);
+                }
+            }
             Layer::Listener => self.accept(task.key),
             Layer::Downstream => self.http.on_task(task, &mut self.upstream, cx!(self)),
             Layer::Upstream => self.upstream.on_task(task, cx!(self)),
@@ -216,10 +231,9 @@ impl Engine {
                 self.listeners.on_task(task, cx!(self));
                 self.hand_over();
             }
-            Layer::UdpListener => {
-                self.udp.on_listener(task.key, &mut self.upstream, self.http.logger(), cx!(self));
+            Layer::UdpListener | Layer::Udp => {
+                self.udp.on_task(task, &mut self.upstream, self.http.logger(), cx!(self));
             }
-            Layer::Udp => self.udp.on_task(task, &mut self.upstream, self.http.logger(), cx!(self)),
             Layer::Server => {}
         }
     }

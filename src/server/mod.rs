@@ -1,5 +1,6 @@
 //! The process: main thread, workers, their common engine, and the life from start to exit.
 
+mod certificates;
 pub mod compile;
 mod engine;
 pub mod flags;

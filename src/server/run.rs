@@ -3,6 +3,7 @@
 //! SIGTERM and SIGINT drain: accepting stops, open requests are finished, then the process exits with 0. A second
 //! signal, or the end of `--drain-time-s`, ends it at once.
 
+use super::certificates::{self, Certificates};
 use super::engine::{Engine, Outside, cx};
 use super::snapshot::Snapshot;
 use super::worker;
@@ -70,6 +71,7 @@ pub struct Server {
     shared: SharedClusters,
     sinks: Sinks,
     flusher: Option<Flusher>,
+    certificates: Certificates,
     listeners: Vec<(String, Address)>,
     admin: Option<Address>,
     started: Instant,
@@ -184,6 +186,7 @@ impl Server {
             shared: SharedClusters::new(&snapshot.clusters),
             sinks: Sinks::open(&snapshot.stats.sinks)?,
             stats: Collector::new(&snapshot.registry, blocks),
+            certificates: Certificates::new(&snapshot, &engine.reactor),
             snapshot,
             options,
             engine,
@@ -289,8 +292,7 @@ impl Server {
         stats.set_gauge(server.live, 1);
         stats.set_gauge(server.hot_restart_generation, 1);
         stats.record(server.initialization_time_ms, self.started.elapsed().as_millis() as u64);
-        // No certificate, none that expires: what Envoy shows then.
-        stats.set_gauge(server.days_until_first_cert_expiring, u64::from(u32::MAX));
+        self.certificates.count(stats);
         let manager = &self.snapshot.listener_manager_stats;
         let listeners = self.snapshot.listeners.len() as u64;
         stats.add(manager.listener_added, listeners);
@@ -342,6 +344,12 @@ impl Server {
                         return self.finish();
                     }
                     Outside::Alarm(key) if key == END_OF_LISTENING.key => self.stop_accepting(self.drained),
+                    Outside::Ready(key) if key == certificates::CHANGED => {
+                        self.certificates.on_change(&mut self.engine.reactor);
+                    }
+                    Outside::Alarm(key) if key == certificates::CHANGED => {
+                        self.certificates.reload(&self.stats.blocks()[0]);
+                    }
                     Outside::Alarm(key) if key == flush.key => {
                         self.flush_stats();
                         self.engine.reactor.arm(interval, flush);
@@ -367,7 +375,7 @@ impl Server {
                             return self.finish();
                         }
                     }
-                    Outside::Mail(_) | Outside::Signal(_) => {}
+                    Outside::Mail(_) | Outside::Signal(_) | Outside::Ready(_) => {}
                 }
             }
             if self.answer_admin() {
@@ -504,6 +512,9 @@ impl Server {
     fn housekeep(&mut self) {
         let (stats, server) = (&self.stats.blocks()[0], &self.snapshot.server_stats);
         stats.set_gauge(server.uptime, self.started.elapsed().as_secs());
+        // No certificate, none that expires: what Envoy shows then.
+        let days = self.certificates.days_left().unwrap_or(u64::from(u32::MAX));
+        stats.set_gauge(server.days_until_first_cert_expiring, days);
         self.shared.show(&self.snapshot.clusters, stats);
         let memory = Memory::now();
         stats.set_gauge(server.memory_physical_size, memory.resident);

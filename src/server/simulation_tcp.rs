@@ -200,6 +200,7 @@ impl Simulation {
             filter_chain: "",
             inbound: false,
             drains_when_sick: false,
+            secure: false,
         };
         let entry = engine.enter(&listener.filter_chains[0], &entrance);
         Self {

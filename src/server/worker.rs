@@ -82,7 +82,7 @@ pub(super) fn run(plan: Plan) -> io::Result<()> {
                     engine.flush_logs();
                     engine.reactor.arm(interval, flush_logs);
                 }
-                Outside::Mail(_) | Outside::Signal(_) => {}
+                Outside::Mail(_) | Outside::Signal(_) | Outside::Ready(_) => {}
             }
         }
         if draining && engine.http.live().0 == 0 && engine.network.live() == 0 && engine.nothing_closes() {

@@ -110,9 +110,9 @@ scope! {
         counters: ;
         sparse:
             dropped_headers_with_underscores requests_rejected_with_underscores_in_headers
-            goaway_sent header_overflow headers_cb_no_stream inbound_continuation_flood
+            goaway_sent header_list_size_too_large header_overflow headers_cb_no_stream inbound_continuation_flood
             inbound_empty_frames_flood inbound_priority_frames_flood inbound_window_update_frames_flood
-            keepalive_timeout outbound_control_flood outbound_flood refused_streams rx_messaging_error rx_reset
+            keepalive_timeout outbound_control_flood outbound_flood rx_messaging_error rx_reset
             settings_timeout stream_refused_errors trailers tx_flush_timeout tx_reset;
         gauges: ;
         sparse_gauges: streams_active;

@@ -13,6 +13,7 @@ use nuncio_reactor::{Address, Inbox, Notes, SlabKey, UdpConnectOptions, UdpSocke
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::time::Duration;
 
 /// Most datagrams that one call receives.
 const BATCH: usize = 64;
@@ -20,6 +21,8 @@ const BATCH: usize = 64;
 const ROOM: usize = 512 << 10;
 /// Most calls for one event; what is left waits for the next turn, so that clients do not starve hosts.
 const BATCHES: usize = 16;
+/// How long after datagrams have come it is looked whether some were lost.
+const LOSSES: Duration = Duration::from_millis(200);
 /// Most datagrams that are sent as one piece, and most bytes of it: what any kernel takes.
 const SEGMENTS: usize = 64;
 const SEGMENTS_BYTES: usize = 65_000;
@@ -60,12 +63,17 @@ impl Udp {
         logger: &mut Logger,
         cx: &mut Cx<'_>,
     ) {
+        if let Some(listening) = self.listeners.get_mut(key)
+            && !std::mem::replace(&mut listening.watched, true)
+        {
+            cx.reactor.arm(LOSSES, Task { layer: Layer::UdpListener, wake: Wake::Alarm, key: key.raw() });
+        }
         for _ in 0..BATCHES {
             let Some(listening) = self.listeners.get(key) else { return };
             let Arrivals { inbox: Some(inbox), room } = &mut self.arrivals else { return };
             let longest = listening.config.receive.longest;
             let most = BATCH.min(room.len() / longest);
-            match inbox.receive(&listening.socket, room, longest, BATCH) {
+            match inbox.receive(&listening.socket, room, (longest, BATCH), listening.notes) {
                 Ok(count) => {
                     self.deliver(key, count, upstream, logger, cx);
                     if count < most {
@@ -80,6 +88,17 @@ impl Udp {
             }
         }
         cx.reactor.defer(Task { layer: Layer::UdpListener, wake: Wake::Resume, key: key.raw() });
+    }
+
+    /// Counts what the kernel has lost since this was last looked at, for want of room.
+    pub(super) fn count_lost(&mut self, key: ListenerKey, cx: &mut Cx<'_>) {
+        let Some(listening) = self.listeners.get_mut(key) else { return };
+        listening.watched = false;
+        if let Ok(lost) = listening.socket.lost() {
+            let more = lost.wrapping_sub(listening.lost);
+            listening.lost = lost;
+            cx.stats.add(listening.config.stats.downstream_rx_datagram_dropped, more.into());
+        }
     }
 
     /// Hands a batch over, run by run: datagrams in a row from one client.
@@ -108,17 +127,11 @@ impl Udp {
     }
 
     /// What the n-th datagram is; nothing if it cannot be used, which is counted.
-    fn look(&mut self, key: ListenerKey, at: usize, cx: &mut Cx<'_>) -> Option<Arrival> {
-        let listening = self.listeners.get_mut(key)?;
+    fn look(&self, key: ListenerKey, at: usize, cx: &mut Cx<'_>) -> Option<Arrival> {
         let inbox = self.arrivals.inbox.as_ref()?;
-        let Notes { local, segment, lost } = inbox.notes(at);
-        let dropped = listening.config.stats.downstream_rx_datagram_dropped;
-        if let Some(lost) = lost {
-            cx.stats.add(dropped, lost.wrapping_sub(listening.lost).into());
-            listening.lost = lost;
-        }
+        let Notes { local, segment } = inbox.notes(at);
         if inbox.is_truncated(at) {
-            cx.stats.inc(dropped);
+            cx.stats.inc(self.listeners.get(key)?.config.stats.downstream_rx_datagram_dropped);
             return None;
         }
         Some(Arrival { peer: inbox.peer(at)?, local, segment })

@@ -60,8 +60,12 @@ struct Listening {
     address: SocketAddr,
     /// Sessions that came by it.
     sessions: usize,
+    /// What is known of datagrams besides their senders is looked at.
+    notes: bool,
     /// Datagrams that the kernel has lost, as far as that was counted, modulo 2^32.
     lost: u32,
+    /// A timer is armed to look for more of them.
+    watched: bool,
     since: Time,
     logs: record::Logs,
     /// Of all its sessions.
@@ -124,6 +128,11 @@ impl Bound {
     }
 }
 
+/// Whether datagrams to a listener come with [`nuncio_reactor::Notes`].
+fn asks_for_notes(config: &UdpListenerConfig) -> bool {
+    config.address.ip().is_unspecified() || config.receive.segments
+}
+
 impl Udp {
     /// Without listeners; takes no memory.
     pub fn new(rng: &mut Rng) -> Self {
@@ -165,7 +174,19 @@ impl Udp {
         let logs = record::Logs::open(&config.proxy, logger);
         let since = cx.reactor.now();
         let counts = Counts::default();
-        let listening = Listening { socket, config, address, sessions: 0, lost: 0, since, logs, counts };
+        let notes = asks_for_notes(&config);
+        let listening = Listening {
+            socket,
+            config,
+            address,
+            sessions: 0,
+            notes,
+            lost: 0,
+            watched: false,
+            since,
+            logs,
+            counts,
+        };
         let key = self.listeners.insert(listening);
         let listening = self.listeners.get(key).expect("just inserted");
         cx.reactor.register_reader(&listening.socket, TokenKind::UdpListener(key.raw()).token())
@@ -176,7 +197,7 @@ impl Udp {
         self.sessions.len()
     }
 
-    /// Something happened on a listener's socket, or it asked to be looked at again.
+    /// Something happened on a listener's socket.
     pub fn on_listener(
         &mut self,
         key: RawKey,
@@ -192,11 +213,13 @@ impl Udp {
         self.receive_answers(SessionKey::from_raw(key), cx);
     }
 
-    /// Something that was asked for is due: a time, or a session goes on.
+    /// Something that was asked for is due: a time, or a socket has more to give.
     pub fn on_task(&mut self, task: Task, upstream: &mut Upstream, logger: &mut Logger, cx: &mut Cx<'_>) {
-        match task.wake {
-            Wake::Resume => self.on_session(task.key, cx),
-            Wake::Alarm => self.on_alarm(upstream, logger, cx),
+        match (task.layer, task.wake) {
+            (Layer::UdpListener, Wake::Resume) => self.on_listener(task.key, upstream, logger, cx),
+            (Layer::UdpListener, Wake::Alarm) => self.count_lost(ListenerKey::from_raw(task.key), cx),
+            (_, Wake::Resume) => self.on_session(task.key, cx),
+            (_, Wake::Alarm) => self.on_alarm(upstream, logger, cx),
         }
     }
 
@@ -295,6 +318,7 @@ impl Udp {
         if self.closing && self.listeners.get(key).is_some_and(|listening| listening.sessions == 0) {
             // What its last session has sent is not lost with it.
             self.flush(cx);
+            self.count_lost(key, cx);
             if let Some(listening) = self.listeners.remove(key) {
                 listening.log_proxy(logger, cx);
             }

@@ -77,6 +77,7 @@ fn write(record: Record<'_>, logs: &[Log], logger: &mut Logger, cx: &Cx<'_>) {
         local_reply_body: b"",
         stream_id: 0,
         downstream: Downstream {
+            tls: None,
             local: client.map(|(local, _)| local),
             direct_remote: remote,
             remote,
@@ -95,6 +96,7 @@ fn write(record: Record<'_>, logs: &[Log], logger: &mut Logger, cx: &Cx<'_>) {
 
 /// The upstream side as Envoy shows it: the operator for the cluster has no value, its name is in the metadata.
 const NOBODY: UpstreamInfo<'static> = UpstreamInfo {
+    tls: None,
     cluster: "",
     host: None,
     hostname: "",

@@ -1,6 +1,7 @@
 //! Datagrams on their way to clients: collected over a turn, sent in one call from where they were received.
 
 use super::Listening;
+use super::config::Receive;
 use super::downstream::is_about_segments;
 use super::table::{Flow, ListenerKey, SessionKey, Table};
 use crate::io::Cx;
@@ -87,11 +88,12 @@ impl Replies {
     }
 
     /// Receives from a host, in one call, behind what there is; room was made sure of with [`Self::takes`].
-    pub(super) fn receive(&mut self, socket: &UdpSocket, slot: usize, most: usize) -> io::Result<Received> {
+    pub(super) fn receive(&mut self, socket: &UdpSocket, how: &Receive, most: usize) -> io::Result<Received> {
+        let slot = how.longest;
         let Some((inbox, _)) = &mut self.boxes else { return Err(io::ErrorKind::WouldBlock.into()) };
         let room = &mut self.room[self.used..];
         let asked = most.min(BATCH - self.letters.len()).min(room.len() / slot);
-        let count = inbox.receive(socket, room, slot, asked)?;
+        let count = inbox.receive(socket, room, (slot, asked), how.segments)?;
         Ok(Received { count, asked, slot })
     }
 

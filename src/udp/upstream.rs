@@ -30,7 +30,7 @@ impl Udp {
                 continue;
             }
             let target = &proxy.targets[entry.value.target as usize];
-            let received = match replies.receive(&entry.value.socket, longest, most) {
+            let received = match replies.receive(&entry.value.socket, &proxy.receive, most) {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {

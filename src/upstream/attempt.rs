@@ -3,9 +3,11 @@
 use super::config::{ClusterId, Priority};
 use super::pool::Place;
 use crate::io::Provenance;
+use crate::tls::TlsInfo;
 use nuncio_codec::{Buffer, HeaderMap, RequestHead, ResponseHead, Version, h2};
 use nuncio_reactor::{Address, RawKey, slab_key};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 slab_key! {
     /// An attempt in [`super::Upstream`].
@@ -139,6 +141,8 @@ pub struct Peer {
     pub local: Option<Address>,
     /// The connection's number in the process.
     pub connection: Option<u64>,
+    /// What is known of its TLS.
+    pub tls: Option<Arc<TlsInfo>>,
     /// What is spoken on it.
     pub version: Version,
 }

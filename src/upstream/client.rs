@@ -4,8 +4,10 @@ use super::attempt::{AttemptKey, Failure};
 use super::http2::Vigil;
 use super::pool::Place;
 use crate::io::{Alarm, ConnKey};
+use crate::tls::TlsInfo;
 use nuncio_codec::{h1, h2};
 use nuncio_reactor::{Address, Time, slab_key};
+use std::sync::Arc;
 
 slab_key! {
     /// An upstream connection in [`super::Upstream`].
@@ -65,6 +67,8 @@ pub(super) struct Client {
     pub(super) place: Place,
     /// This end's address.
     pub(super) local: Option<Address>,
+    /// What is known of its TLS.
+    pub(super) tls: Option<Arc<TlsInfo>>,
     pub(super) state: State,
     pub(super) carrier: Carrier,
     pub(super) alarm: Alarm,

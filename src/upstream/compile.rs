@@ -24,13 +24,17 @@ use crate::api::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use crate::api::envoy::extensions::upstreams::http::v3::http_protocol_options::{
     UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
 };
+use crate::api::envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext;
 use crate::config::{Cx, is};
 use crate::stats::{BreakerStats, CallerStats, ClusterStats, HostStats, Http2Stats};
+use crate::tls;
+use crate::tls::config::{ClientContext, ClientOptions};
 use nuncio_codec::h1::{self, HeaderCase};
 use nuncio_codec::h2;
 use nuncio_reactor::{Address, Keepalive};
 use prost::Name;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Default of `per_connection_buffer_limit_bytes` of clusters and listeners.
@@ -70,8 +74,8 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
     let scope = if proto.alt_stat_name.is_empty() { name } else { &proto.alt_stat_name };
     // As in Envoy, a colon in a name cannot stand in a statistic's name.
     let prefix = format!("cluster.{}.", scope.replace(':', "_"));
-    let introduction = match &proto.transport_socket {
-        None => None,
+    let transport = match &proto.transport_socket {
+        None => Transport::default(),
         Some(socket) => cx.field("transport_socket", |cx| transport(socket, &prefix, cx))?,
     };
     Some(ClusterConfig {
@@ -90,7 +94,8 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
         max_requests_per_connection: protocol.max_requests_per_connection,
         max_stream_duration: protocol.max_stream_duration,
         keepalive: keepalive.map(self::keepalive),
-        introduction,
+        introduction: transport.introduction,
+        tls: transport.tls,
         stats: ClusterStats::register(cx.registry, &prefix),
         callers: ["external", "internal"]
             .map(|caller| CallerStats::register(cx.registry, &format!("{prefix}{caller}."))),
@@ -102,32 +107,46 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
     })
 }
 
-/// `Cluster.transport_socket`; `Some(None)` is none.
-fn transport(proto: &core::TransportSocket, scope: &str, cx: &mut Cx<'_>) -> Option<Option<Introduction>> {
+/// What carries the bytes of a cluster's connections.
+#[derive(Default)]
+struct Transport {
+    introduction: Option<Introduction>,
+    tls: Option<Arc<ClientContext>>,
+}
+
+/// `Cluster.transport_socket`.
+fn transport(proto: &core::TransportSocket, scope: &str, cx: &mut Cx<'_>) -> Option<Transport> {
     let Some(core::transport_socket::ConfigType::TypedConfig(any)) = &proto.config_type else {
         cx.missing(&["typed_config"], "`typed_config` is required");
         return None;
     };
     cx.field("typed_config", |cx| {
         if is::<RawBuffer>(any) {
-            return Some(None);
+            return Some(Transport::default());
         }
-        if !is::<ProxyProtocolUpstreamTransport>(any) {
-            let allowed = [&*ProxyProtocolUpstreamTransport::full_name(), &*RawBuffer::full_name()];
+        if is::<ProxyProtocolUpstreamTransport>(any) {
+            let outer = cx.unpack::<ProxyProtocolUpstreamTransport>(any)?;
+            let header = outer.config.unwrap_or_default();
+            let introduction = cx.field("config", |cx| Introduction::compile(&header, scope, cx));
+            let inner = cx.required("transport_socket", &outer.transport_socket)?;
+            let inner = cx.field("transport_socket", |cx| transport(inner, scope, cx))?;
+            if inner.introduction.is_some() {
+                cx.error_at("transport_socket", "a connection has one PROXY header");
+            }
+            return Some(Transport { introduction: Some(introduction), ..inner });
+        }
+        if !is::<UpstreamTlsContext>(any) {
+            let allowed = [
+                &*UpstreamTlsContext::full_name(),
+                &*RawBuffer::full_name(),
+                &*ProxyProtocolUpstreamTransport::full_name(),
+            ];
             cx.wrong_extension(any, "transport socket of a cluster", &allowed);
             return None;
         }
-        let outer = cx.unpack::<ProxyProtocolUpstreamTransport>(any)?;
-        let header = outer.config.unwrap_or_default();
-        let introduction = cx.field("config", |cx| Introduction::compile(&header, scope, cx));
-        let inner = cx.required("transport_socket", &outer.transport_socket)?;
-        match cx.field("transport_socket", |cx| transport(inner, scope, cx))? {
-            None => Some(Some(introduction)),
-            Some(_) => {
-                cx.error_at("transport_socket", "a connection has one PROXY header");
-                None
-            }
-        }
+        let context = cx.unpack::<UpstreamTlsContext>(any)?;
+        let context = tls::compile::client(&context, ClientOptions::default(), scope, cx)?;
+        Some(Transport { tls: Some(Arc::new(context)), introduction: None })
     })
 }
 

@@ -3,6 +3,7 @@
 use super::http2::Http2Config;
 use super::introduction::Introduction;
 use crate::stats::{BreakerStats, CallerStats, ClusterStats, HostStats, Http2Stats};
+use crate::tls::config::ClientContext;
 use nuncio_codec::{Version, h1};
 use nuncio_reactor::{Address, Keepalive};
 use std::sync::Arc;
@@ -61,6 +62,8 @@ pub struct ClusterConfig {
     pub keepalive: Option<Keepalive>,
     /// What is said first on its connections.
     pub introduction: Option<Introduction>,
+    /// `transport_socket`, if it is TLS.
+    pub tls: Option<Arc<ClientContext>>,
     /// Where this cluster counts.
     pub stats: ClusterStats,
     /// The same for external and internal callers alone.

@@ -364,9 +364,13 @@ impl Upstream {
     fn on_eof(&mut self, key: ClientKey, cx: &mut Cx<'_>) {
         let Some(client) = self.clients.get_mut(key) else { return };
         let terminated = client.terminated();
+        // Where only the end of the connection ends a body, TLS tells whether that end is the upstream's.
+        let cut = cx.io.is_truncated(client.conn);
         let Some(codec) = client.h1() else { return };
         let started = codec.response_started();
+        let cut = cut && !codec.in_tunnel();
         let failure = match codec.finish() {
+            Ok(Some(_)) if cut => Failure::Terminated { reused: false },
             Ok(Some(event)) => {
                 // The end of the connection is the end of the response; of a tunnel it is only one half.
                 self.on_response(key, event, (0, By::Them), cx);

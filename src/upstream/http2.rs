@@ -240,6 +240,7 @@ pub fn count(counted: h2::Counters, stats: &crate::stats::Http2Stats, block: &cr
         return;
     }
     let h2::Counters {
+        header_list_size_too_large,
         header_overflow,
         headers_cb_no_stream,
         inbound_empty_frames_flood,
@@ -257,6 +258,7 @@ pub fn count(counted: h2::Counters, stats: &crate::stats::Http2Stats, block: &cr
         refused_streams,
     } = counted;
     for (counter, count) in [
+        (stats.header_list_size_too_large, header_list_size_too_large),
         (stats.header_overflow, header_overflow),
         (stats.headers_cb_no_stream, headers_cb_no_stream),
         (stats.inbound_empty_frames_flood, inbound_empty_frames_flood),
@@ -270,7 +272,7 @@ pub fn count(counted: h2::Counters, stats: &crate::stats::Http2Stats, block: &cr
         (stats.tx_reset, tx_reset),
         (stats.trailers, trailers),
         (stats.goaway_sent, goaway_sent),
-        (stats.refused_streams, refused_streams),
+        (stats.stream_refused_errors, refused_streams),
     ] {
         if count > 0 {
             block.add(counter, u64::from(count));

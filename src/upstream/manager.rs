@@ -11,8 +11,9 @@ use super::introduction::Introduction;
 use super::lb::Balancer;
 use super::pool::{Place, Pool, Pools, Waiting};
 use super::tcp::{Dialed, Line, LineKey};
-use crate::io::{Alarm, Close, Cx, Layer, Notice, Owner, Rng, Task, Wake};
+use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Notice, Owner, Rng, Task, Wake};
 use crate::stats::{ClusterStats, HostStats};
+use crate::tls::ClientTls;
 use nuncio_codec::{Buffer, Version, h1};
 use nuncio_reactor::{RawKey, Slab, SlabKey};
 use std::borrow::Cow;
@@ -39,6 +40,7 @@ pub struct Upstream {
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) config: Arc<ClusterConfig>,
+    pub(super) tls: Option<ClientTls>,
     pub(super) balancer: Balancer,
     pub(super) pools: Pools,
 }
@@ -63,6 +65,7 @@ impl Upstream {
             .iter()
             .map(|config| Cluster {
                 config: Arc::clone(config),
+                tls: config.tls.as_deref().map(ClientTls::new),
                 balancer: Balancer::new(config, rng),
                 pools: Pools::new(config.hosts.len()),
             })
@@ -98,7 +101,7 @@ impl Upstream {
         if let (Some(introduction), Some(client)) = (&cluster.config.introduction, client) {
             place = cluster.pools.apart(place, Introduction::ends(client), || {
                 let mut header = Buffer::new();
-                introduction.write(client, &mut header).map(|too_long| cx.stats.inc(too_long));
+                introduction.write(client, &mut header).inspect(|too_long| cx.stats.inc(*too_long));
                 header.to_vec().into()
             });
         }
@@ -165,8 +168,14 @@ impl Upstream {
             host: attempt.place.host,
             version: if attempt.place.h2 { Version::H2 } else { Version::Http11 },
             local: client.and_then(|client| client.local.clone()),
+            tls: client.and_then(|client| client.tls.clone()),
             connection: client.map(|client| cx.io.id(client.conn)),
         })
+    }
+
+    /// Whether an attempt has neither failed nor come to its end.
+    pub fn is_live(&self, key: AttemptKey) -> bool {
+        self.attempts.contains(key)
     }
 
     /// Upstream connections and attempts that exist now.
@@ -208,6 +217,9 @@ impl Upstream {
             Notice::ConnectFailed(error) => {
                 self.on_connect_failed(key, Failure::ConnectFailed(reason("delayed", &error)), cx);
             }
+            Notice::TlsFailed(why) => {
+                self.on_connect_failed(key, Failure::ConnectFailed(String::from(why).into()), cx);
+            }
         }
     }
 
@@ -229,6 +241,7 @@ impl Upstream {
         cx.stats.record(config.stats.upstream_cx_connect_ms, millis(now - client.since));
         client.state = State::Idle { deadline: None };
         client.local = cx.io.local_address(client.conn);
+        client.tls = cx.io.tls(client.conn).cloned();
         client.expires = config.max_connection_duration.map(|limit| now + limit);
         if let Some(expires) = client.expires {
             client.alarm.by(expires, alarm(key), cx.reactor);
@@ -446,7 +459,7 @@ impl Upstream {
     fn fill(&mut self, cluster: u32, place: Place, fresh: bool, cx: &mut Cx<'_>) -> Result<(), Failure> {
         let Place { host, priority, h2, .. } = place;
         let shared = &self.shared.0[cluster as usize].breakers[priority as usize];
-        let Cluster { config, pools, .. } = &mut self.clusters[cluster as usize];
+        let Cluster { config, tls, pools, .. } = &mut self.clusters[cluster as usize];
         let pool = pools.at(place);
         let streams = config.http2.settings.max_concurrent_streams as usize;
         if !pool.wants_connection(if h2 { streams.clamp(1, pool.assumed) } else { 1 }) {
@@ -464,25 +477,15 @@ impl Upstream {
         cx.stats.inc(config.stats.upstream_cx_total);
         let of_host = &config.hosts[host as usize].stats;
         cx.stats.inc(of_host.cx_total);
-        let address = &config.hosts[host as usize].address;
-        let conn =
-            match cx.io.connect(address, config.keepalive, Owner::Nobody, config.buffer_limit, cx.reactor) {
-                Ok(conn) => conn,
-                Err(error) => {
-                    shared.connections.leave();
-                    cx.stats.inc(config.stats.upstream_cx_connect_fail);
-                    cx.stats.inc(of_host.cx_connect_fail);
-                    return if total > 0 {
-                        Ok(())
-                    } else {
-                        Err(Failure::ConnectFailed(reason("immediate", &error)))
-                    };
-                }
-            };
-        // Leaves as soon as there is a connection, before anything else.
-        let header = pools.header(place);
-        cx.io.output(conn).append(header);
-        cx.stats.add(config.stats.upstream_cx_tx_bytes_total, header.len() as u64);
+        let conn = match connect(config, host, tls.as_mut(), pools.header(place), cx) {
+            Ok(conn) => conn,
+            Err(failure) => {
+                shared.connections.leave();
+                cx.stats.inc(config.stats.upstream_cx_connect_fail);
+                cx.stats.inc(of_host.cx_connect_fail);
+                return if total > 0 { Ok(()) } else { Err(failure) };
+            }
+        };
         let pool = pools.at(place);
         let deadline = cx.reactor.now() + config.connect_timeout;
         let key = self.clients.insert(Client {
@@ -490,6 +493,7 @@ impl Upstream {
             cluster,
             place,
             local: None,
+            tls: None,
             state: State::Connecting { deadline },
             carrier: Carrier::H1(h1::Client::new(config.http1)),
             alarm: Alarm::default(),
@@ -580,6 +584,31 @@ impl Upstream {
     pub(super) fn host_stats(&self, cluster: u32, host: u32) -> &HostStats {
         &self.clusters[cluster as usize].config.hosts[host as usize].stats
     }
+}
+
+/// Starts to make a connection to a host, which begins with a header, as it is.
+pub(super) fn connect(
+    config: &ClusterConfig,
+    host: u32,
+    tls: Option<&mut ClientTls>,
+    header: &[u8],
+    cx: &mut Cx<'_>,
+) -> Result<ConnKey, Failure> {
+    let host = &config.hosts[host as usize];
+    let conn = cx.io.connect(&host.address, config.keepalive, Owner::Nobody, config.buffer_limit, cx.reactor);
+    let conn = conn.map_err(|error| Failure::ConnectFailed(reason("immediate", &error)))?;
+    if !header.is_empty() {
+        cx.io.output(conn).append(header);
+        cx.stats.add(config.stats.upstream_cx_tx_bytes_total, header.len() as u64);
+    }
+    if let Some(tls) = tls {
+        let name = tls.server_name(&host.hostname);
+        if let Err(why) = cx.io.secure_client(conn, tls, name, cx.stats) {
+            cx.io.close(conn, Close::Now, None, cx.reactor);
+            return Err(Failure::ConnectFailed(why.into()));
+        }
+    }
+    Ok(conn)
 }
 
 /// A connection that can take one more attempt.

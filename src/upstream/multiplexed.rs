@@ -202,6 +202,9 @@ impl Upstream {
 
     /// Nobody wants the response any more.
     pub(super) fn abandon_stream(&mut self, attempt: AttemptKey, key: ClientKey, cx: &mut Cx<'_>) {
+        if let Some(state) = self.attempts.get(attempt) {
+            cx.stats.inc(self.stats(state.cluster).upstream_rq_tx_reset);
+        }
         self.reset(attempt, key, Code::CANCEL, cx);
         self.end_attempt(attempt, key, cx);
         self.attempts.remove(attempt);
@@ -262,6 +265,7 @@ impl Upstream {
             && let Carrier::H2(trunk) = &mut client.carrier
         {
             trunk.codec.goaway(code, cx.io.output(client.conn));
+            client.state = State::Idle { deadline: None };
         }
         self.close(key, Close::Flush, By::Us, cx);
     }
@@ -511,10 +515,13 @@ impl Upstream {
             h2::Cause::Peer | h2::Cause::GoAway => Failure::RemoteReset,
             cause => Failure::Protocol { details: cause.details() },
         };
-        if failure == Failure::RemoteReset
-            && let Some(state) = self.attempts.get(attempt)
-        {
-            cx.stats.inc(self.stats(state.cluster).upstream_rq_rx_reset);
+        if let Some(state) = self.attempts.get(attempt) {
+            let stats = self.stats(state.cluster);
+            match failure {
+                Failure::RemoteReset => cx.stats.inc(stats.upstream_rq_rx_reset),
+                Failure::Protocol { .. } => cx.stats.inc(stats.upstream_rq_tx_reset),
+                _ => {}
+            }
         }
         self.end_attempt(attempt, key, cx);
         self.fail(attempt, failure, 0);
@@ -534,8 +541,18 @@ impl Upstream {
                 }
                 other => other.clone(),
             };
+            let stats = self.stats(state.cluster);
+            cx.stats.inc(if by == By::Us {
+                stats.upstream_rq_tx_reset
+            } else {
+                stats.upstream_rq_pending_failure_eject
+            });
             self.end_attempt(attempt, key, cx);
             self.fail(attempt, failure, 0);
+        }
+        // As in Envoy, whose requests are gone before it closes a connection itself.
+        if let (By::Us, Some(client)) = (by, self.clients.get_mut(key)) {
+            client.state = State::Idle { deadline: None };
         }
         let how = if by == By::Us { Close::Flush } else { Close::Now };
         self.close(key, how, by, cx);

@@ -6,8 +6,9 @@
 
 use super::attempt::Failure;
 use super::config::{ClusterId, Priority};
-use super::manager::{By, Upstream, millis, reason};
+use super::manager::{By, Cluster, Upstream, connect, millis, reason};
 use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Notice, Owner, Provenance, Task, Wake};
+use nuncio_codec::Buffer;
 use nuncio_reactor::{Address, RawKey, SlabKey, Time, slab_key};
 use std::time::Duration;
 
@@ -73,15 +74,15 @@ impl Upstream {
     /// Why no connection could be started.
     pub fn dial(&mut self, dial: &Dial<'_>, cx: &mut Cx<'_>) -> Result<LineKey, DialFailure> {
         let Dial { cluster: id, requester, hash: _, client } = *dial;
-        let cluster = &mut self.clusters[id.0 as usize];
+        let Cluster { config, tls, balancer, .. } = &mut self.clusters[id.0 as usize];
         let shared = &self.shared.0[id.0 as usize];
         let breaker = &shared.breakers[Priority::Default as usize];
-        let stats = &cluster.config.stats;
+        let stats = &config.stats;
         if breaker.connections.now() >= breaker.limits.max_connections {
             cx.stats.inc(stats.upstream_cx_overflow);
             return Err(DialFailure::TooManyConnections);
         }
-        let Some(host) = cluster.balancer.pick(shared, cx.rng) else {
+        let Some(host) = balancer.pick(shared, cx.rng) else {
             cx.stats.inc(stats.upstream_cx_none_healthy);
             cx.stats.inc(stats.lb_healthy_panic);
             return Err(DialFailure::NoHealthyHost);
@@ -90,29 +91,23 @@ impl Upstream {
             cx.stats.inc(stats.upstream_rq_pending_overflow);
             return Err(DialFailure::TooManyPending);
         }
-        let config = &cluster.config;
-        let (of_host, address) = (&config.hosts[host].stats, &config.hosts[host].address);
+        let of_host = &config.hosts[host].stats;
         cx.stats.inc(stats.upstream_rq_pending_total);
         cx.stats.inc(stats.upstream_cx_total);
         cx.stats.inc(of_host.cx_total);
-        let made = cx.io.connect(address, config.keepalive, Owner::Nobody, config.buffer_limit, cx.reactor);
-        let conn = match made {
+        let mut header = Buffer::new();
+        if let (Some(introduction), Some(client)) = (&config.introduction, client) {
+            introduction.write(client, &mut header).inspect(|too_long| cx.stats.inc(*too_long));
+        }
+        let conn = match connect(config, host as u32, tls.as_mut(), &header.to_vec(), cx) {
             Ok(conn) => conn,
-            Err(error) => {
+            Err(failure) => {
                 breaker.pending.leave();
                 cx.stats.inc(stats.upstream_cx_connect_fail);
                 cx.stats.inc(of_host.cx_connect_fail);
-                let failure = Failure::ConnectFailed(reason("immediate", &error));
                 return Err(DialFailure::Host(host as u32, failure));
             }
         };
-        if let (Some(introduction), Some(client)) = (&config.introduction, client) {
-            let output = cx.io.output(conn);
-            let too_long = introduction.write(client, output);
-            let sent = output.len() as u64;
-            too_long.map(|too_long| cx.stats.inc(too_long));
-            cx.stats.add(stats.upstream_cx_tx_bytes_total, sent);
-        }
         breaker.connections.enter_anyway();
         cx.stats.move_gauge(stats.upstream_rq_pending_active, 1);
         cx.stats.move_gauge(of_host.rq_pending_active, 1);
@@ -197,6 +192,9 @@ impl Upstream {
             Notice::Connected => self.on_line_connected(key, cx),
             Notice::ConnectFailed(error) => {
                 self.on_line_failed(key, Failure::ConnectFailed(reason("delayed", &error)), cx);
+            }
+            Notice::TlsFailed(why) => {
+                self.on_line_failed(key, Failure::ConnectFailed(String::from(why).into()), cx);
             }
             // What a new connection has to say waits for its owner.
             Notice::Ready => {}

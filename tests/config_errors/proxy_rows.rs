@@ -18,6 +18,57 @@ pub(crate) const ROWS: &[Row] = &[
         &["only one of `strip_matching_host_port` and `strip_any_host_port`"],
     ),
     row(
+        "a window smaller than HTTP/2 begins with",
+        &[(OPTION, "          http2_protocol_options: {initial_stream_window_size: »65534}")],
+        (HCM, ".http2_protocol_options.initial_stream_window_size"),
+        &["65534 is out of range: 65535 to 2147483647"],
+    ),
+    row(
+        "a window larger than there are",
+        &[(OPTION, "          http2_protocol_options: {initial_connection_window_size: »2147483648}")],
+        (HCM, ".http2_protocol_options.initial_connection_window_size"),
+        &["2147483648 is out of range: 65535 to 2147483647"],
+    ),
+    row(
+        "connections without streams",
+        &[(OPTION, "          http2_protocol_options: {max_concurrent_streams: »0}")],
+        (HCM, ".http2_protocol_options.max_concurrent_streams"),
+        &["0 is out of range: 1 to 2147483647"],
+    ),
+    row(
+        "no frames at all",
+        &[(OPTION, "          http2_protocol_options: {max_outbound_frames: »0}")],
+        (HCM, ".http2_protocol_options.max_outbound_frames"),
+        &["0 is out of range: 1 to 4294967295"],
+    ),
+    row(
+        "keep-alive that waits for ever",
+        &[(OPTION, "          http2_protocol_options: {connection_keepalive: »{interval: 1s}}")],
+        (HCM, ".http2_protocol_options.connection_keepalive"),
+        &["`timeout` is required"],
+    ),
+    row(
+        "keep-alive without a pause",
+        &[(OPTION, "          http2_protocol_options: {connection_keepalive: {timeout: 1s, interval: »0s}}")],
+        (HCM, ".http2_protocol_options.connection_keepalive.interval"),
+        &["at least 0.001s is required"],
+    ),
+    row(
+        "more jitter than all of it",
+        &[(
+            OPTION,
+            "          http2_protocol_options: {connection_keepalive: {timeout: 1s, interval_jitter: »{value: 101}}}",
+        )],
+        (HCM, ".http2_protocol_options.connection_keepalive.interval_jitter"),
+        &["101 is out of range: 0 to 100"],
+    ),
+    row(
+        "an option of HTTP/2 that is not supported",
+        &[(OPTION, "          http2_protocol_options: {»allow_metadata: true}")],
+        (HCM, ".http2_protocol_options.allow_metadata"),
+        &["`allow_metadata`"],
+    ),
+    row(
         "a range that is no address",
         &[(
             OPTION,

@@ -2,6 +2,7 @@
 
 mod forwarding;
 mod framing;
+mod http2;
 mod replies;
 mod routing;
 mod tunnels;
@@ -20,6 +21,8 @@ pub enum Answer {
     /// No answer.
     #[default]
     Silent,
+    /// HTTP/2: these frames on the request's stream (kind, flags, payload), and whether the connection ends then.
+    Frames(Vec<(u8, u8, Vec<u8>)>, bool),
     /// To a request for a tunnel these bytes, then an echo in capitals that ends after `bye`.
     Tunnel(Vec<u8>),
 }
@@ -37,6 +40,14 @@ pub enum Do {
     /// Reads until this comes.
     Until(&'static str),
     HalfClose,
+    /// HTTP/2: these frames, behind the preface and SETTINGS if they are the first step.
+    Frames(Vec<u8>),
+    /// HTTP/2: the message on this stream.
+    Message(u32),
+    /// HTTP/2: a PING is answered, or the connection has ended; RST_STREAM and GOAWAY before that.
+    Ping,
+    /// HTTP/2: the end of the connection, with RST_STREAM and GOAWAY before it.
+    Rest,
     /// Waits until the upstream has got a whole request, or the head of one that it answers early.
     AwaitUpstream,
     /// Waits until the upstream has a connection.
@@ -137,6 +148,7 @@ pub fn all() -> Vec<Case> {
     all.extend(framing::cases());
     all.extend(replies::cases());
     all.extend(tunnels::cases());
+    all.extend(http2::cases());
     for (at, case) in all.iter().enumerate() {
         assert!(!all[..at].iter().any(|other| other.name == case.name), "{} twice", case.name);
     }

@@ -1,8 +1,20 @@
 //! The configuration of both sides: a listener for each set of options, all on the same clusters.
 
 /// Name of the listener, options of its connection manager, its virtual hosts (`@` for the usual ones).
-const LISTENERS: [(&str, &str, &str); 24] = [
+const LISTENERS: [(&str, &str, &str); 27] = [
     ("plain", "", "@"),
+    (
+        "stream_errors",
+        "http2_protocol_options: {override_stream_error_on_invalid_http_message: true, max_concurrent_streams: 2}",
+        "@",
+    ),
+    ("only_h2", "codec_type: HTTP2\nproxy_100_continue: true", "@"),
+    (
+        "h2_tunnels",
+        "upgrade_configs: [{upgrade_type: websocket}, {upgrade_type: CONNECT}]
+http2_protocol_options: {allow_connect: true}",
+        "@",
+    ),
     (
         "edge",
         "use_remote_address: true
@@ -227,6 +239,8 @@ const HOSTS: &str = r#"
   - {match: {prefix: /c/trailers}, route: {cluster: trailers_up}}
   - {match: {prefix: /c/once}, route: {cluster: once}}
   - {match: {prefix: /c/small}, route: {cluster: small_up}}
+  - {match: {prefix: /c/h2}, route: {cluster: h2_up}}
+  - {match: {prefix: /c/follow}, route: {cluster: follow}}
   - {match: {prefix: /c/high}, route: {cluster: up, priority: HIGH}}
   - {match: {prefix: /t/fast}, route: {cluster: up, timeout: 0.2s}}
   - {match: {prefix: /t/idle}, route: {cluster: up, timeout: 0s, idle_timeout: 0.2s}}
@@ -243,8 +257,10 @@ const HOSTS: &str = r#"
 "#;
 
 /// Name of a cluster, its options, its endpoints.
-const CLUSTERS: [(&str, &str, &str); 11] = [
+const CLUSTERS: [(&str, &str, &str); 13] = [
     ("up", "", "@UPSTREAM@"),
+    ("h2_up", "@HTTP http2_protocol_options: {allow_connect: true}", "@UPSTREAM@"),
+    ("follow", "@FOLLOW http_protocol_options: {}, http2_protocol_options: {}", "@UPSTREAM@"),
     ("none", "", ""),
     ("refused", "", "@REFUSED@"),
     (
@@ -305,12 +321,14 @@ pub fn yaml() -> String {
     }
     out.push_str("  clusters:\n");
     for (name, options, port) in CLUSTERS {
-        let options = ["HTTP", "COMMON"].iter().fold(options.to_owned(), |options, kind| {
+        let options = ["HTTP", "FOLLOW", "COMMON"].iter().fold(options.to_owned(), |options, kind| {
             match options.strip_prefix(&format!("@{kind} ")) {
                 None => options,
                 Some(rest) => {
                     let inner = if *kind == "HTTP" {
                         format!("explicit_http_config: {{{rest}}}")
+                    } else if *kind == "FOLLOW" {
+                        format!("use_downstream_protocol_config: {{{rest}}}")
                     } else {
                         format!("explicit_http_config: {{http_protocol_options: {{}}}}, common_http_protocol_options: {{{rest}}}")
                     };

@@ -11,6 +11,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
+#[path = "multiplexed.rs"]
+mod multiplexed;
+
 /// What was seen of a case, in comparable words.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
@@ -149,12 +152,21 @@ impl Side {
         let stream = TcpStream::connect(address).expect("the proxy listens");
         stream.set_nodelay(true).expect("nodelay");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-        let mut client = Wire::new(stream);
         let mut text = String::new();
-        for step in &case.steps {
-            self.step(step, &mut client, &mut text);
+        if let [Do::Frames(first), steps @ ..] = &case.steps[..] {
+            let mut client = multiplexed::client(stream, first);
+            for step in steps {
+                match step {
+                    Do::AwaitUpstream => self.await_script(|script| !script.recorded.is_empty()),
+                    step => multiplexed::step(step, &mut client, &mut text),
+                }
+            }
+        } else {
+            let mut client = Wire::new(stream);
+            for step in &case.steps {
+                self.step(step, &mut client, &mut text);
+            }
         }
-        drop(client);
         self.quiet(case.name);
         let after = self.counters(case.on);
         self.mark(case.name);
@@ -201,6 +213,9 @@ impl Side {
             }
             Do::HalfClose => drop(client.stream.shutdown(Shutdown::Write)),
             Do::AwaitUpstream => self.await_script(|script| !script.recorded.is_empty()),
+            Do::Frames(_) | Do::Message(_) | Do::Ping | Do::Rest => {
+                panic!("a case of HTTP/2 begins with frames")
+            }
             Do::AwaitConnection => self.await_script(|script| !script.connections.is_empty()),
         }
     }
@@ -237,7 +252,7 @@ impl Side {
     }
 
     fn counters(&self, on: &str) -> BTreeMap<String, i64> {
-        let filter = format!("^(http.{on}|cluster|listener.127.0.0.1_0)[.]").replace('|', "%7C");
+        let filter = format!("^(http.{on}|http2|cluster|listener.127.0.0.1_0)[.]").replace('|', "%7C");
         let (_, text) =
             get(self.admin, &format!("/stats?type=Counters&filter={filter}")).expect("statistics");
         text.lines()
@@ -314,11 +329,19 @@ fn without_time(line: &str) -> String {
         let less = |at: usize| found[at].parse::<usize>().unwrap_or(0).saturating_sub(found[6].len());
         format!("{}{}{}{}{}", &found[1], less(2), &found[3], less(4), &found[5])
     });
+    // How small heads become is each encoder's own affair.
+    let ours = if line.contains(" HTTP/2 ") { "<h2>" } else { "$1" };
+    let theirs = if line.contains("upstream=HTTP/2") { "<h2>/<h2>" } else { "$2" };
+    let line = WIRE.replace(&line, format!("wire={ours}/{theirs}"));
     format!("{line}\n")
 }
 
+static WIRE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"wire=(\d+)/(\d+/\d+)").expect("a pattern"));
+
 /// Counters that depend on how bytes fall into reads, or on the moment.
-const IGNORED: [&str; 9] = [
+const IGNORED: [&str; 10] = [
+    // Which of its two codecs it uses.
+    "nghttp2",
     // We close at once (docs/differences.md).
     "downstream_cx_delayed_close_timeout",
     "_bytes_total",
@@ -360,6 +383,11 @@ fn converse(stream: TcpStream, script: &Mutex<Script>) {
     let _ = stream.set_nodelay(true);
     let Ok(copy) = stream.try_clone() else { return };
     script.lock().expect("script").connections.push(copy);
+    let mut first = [0; 3];
+    while stream.peek(&mut first).is_ok_and(|n| n > 0 && n < 3) {}
+    if &first == b"PRI" {
+        return multiplexed::converse(stream, script);
+    }
     let mut wire = Wire::new(stream);
     while let Some(head) = wire.head() {
         if head.contains(" /probe ") {
@@ -391,7 +419,7 @@ fn converse(stream: TcpStream, script: &Mutex<Script>) {
             }
             Answer::Close => return drop(wire.stream.shutdown(Shutdown::Both)),
             Answer::Silent => {}
-            Answer::Early(_) => {}
+            Answer::Early(_) | Answer::Frames(..) => {}
         }
     }
 }

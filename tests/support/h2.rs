@@ -167,6 +167,8 @@ pub struct Peer {
     pub kept: VecDeque<Frame>,
     /// PING and SETTINGS are answered, and what DATA takes from windows is given back.
     pub polite: bool,
+    /// That nothing more comes is taken for the end.
+    pub resigned: bool,
     pub settings: Vec<(u16, u32)>,
     /// What may be sent: on the connection, on a stream at first, what each has had beside that.
     room: i64,
@@ -191,6 +193,7 @@ impl Peer {
             decoder: Decoder::new(),
             kept: VecDeque::new(),
             polite: true,
+            resigned: false,
             settings: Vec::new(),
             room: 65_535,
             initial: 65_535,
@@ -331,6 +334,7 @@ impl Peer {
                 n > 0
             }
             Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => false,
+            Err(_) if self.resigned => false,
             Err(error) => panic!("nothing more comes: {error}"),
         }
     }

@@ -518,6 +518,36 @@ pub fn simple(upstream: SocketAddr) -> String {
     config("", "- {match: {prefix: \"/\"}, route: {cluster: up}}", &[("up", &[upstream], "")])
 }
 
+/// A configuration that passes the bytes of every connection to one host, and back.
+pub fn tcp(host: SocketAddr) -> String {
+    format!(
+        r#"
+admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: 0}}}}}}
+static_resources:
+  listeners:
+  - name: main
+    address: {{socket_address: {{address: 127.0.0.1, port_value: 0}}}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.tcp_proxy
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+          stat_prefix: test
+          cluster: up
+  clusters:
+  - name: up
+    type: STATIC
+    load_assignment:
+      cluster_name: up
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {{address: {{socket_address: {{address: {}, port_value: {}}}}}}}
+"#,
+        host.ip(),
+        host.port()
+    )
+}
+
 /// Whether a program is installed. On CI it must be.
 pub fn tool(name: &str) -> bool {
     let found = std::env::var_os("PATH")

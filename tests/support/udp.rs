@@ -93,6 +93,13 @@ impl Drop for Host {
     }
 }
 
+/// A port that is taken, so that nobody else gets it, and where nobody listens: the socket hears one other port only.
+pub fn reserved() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    socket.connect("127.0.0.1:9").expect("connected");
+    socket
+}
+
 /// A client of one server.
 pub struct Client {
     pub socket: UdpSocket,

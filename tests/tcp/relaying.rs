@@ -65,7 +65,10 @@ fn resets_are_resets_on_the_other_side() {
     reset(client);
     assert_eq!(rest(&mut server), (Vec::new(), Ended::Reset));
     let mut client = connect(&proxy, "main");
-    let server = host.next();
+    let mut server = host.next();
+    // A host that breaks off at once could not be connected to.
+    server.write_all(b"y").expect("sent");
+    assert_eq!(read(&mut client, 1), b"y");
     reset(server);
     assert_eq!(rest(&mut client), (Vec::new(), Ended::Reset));
     // Also when one side has finished.

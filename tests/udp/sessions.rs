@@ -1,7 +1,7 @@
 //! Sessions: what goes through, what does not, how they end.
 
 use crate::support::Proxy;
-use crate::udp_support::{Client, Host, Listener, udp};
+use crate::udp_support::{Client, Host, Listener, reserved, udp};
 use crate::{await_descriptors, descriptors, stat};
 use nuncio_reactor::{UdpConnectOptions, UdpSocket};
 use std::io::IoSlice;
@@ -269,7 +269,8 @@ fn sessions_are_limited_as_connections() {
 
 #[test]
 fn nobody_listens_and_then_somebody_does() {
-    let address = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    let reserved = reserved();
+    let address = reserved.local_addr().expect("bound");
     let proxy = Proxy::start(&udp("", &[address]));
     let client = Client::connect(proxy.first());
     for n in 1..=3 {
@@ -277,6 +278,7 @@ fn nobody_listens_and_then_somebody_does() {
         proxy.await_stat("cluster.up.udp.sess_rx_errors", n);
     }
     assert_eq!(proxy.stat("cluster.up.udp.sess_tx_datagrams"), 3);
+    drop(reserved);
     let host = Host::start(&address.to_string(), |data| vec![data.to_vec()]);
     assert_eq!(client.ask(b"b"), b"b", "the same session");
     assert_eq!(stat(&proxy, "downstream_sess_total"), 1);

@@ -2,9 +2,9 @@
 
 use crate::cases::{Case, Hosts};
 use crate::support::{Client as Http, Folder, PATIENCE};
-use crate::udp_support::{Client, Host, TO_UP, endpoint};
+use crate::udp_support::{Client, Host, TO_UP, endpoint, reserved};
 use std::collections::HashMap;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -65,7 +65,8 @@ impl Side {
 
     pub fn run(self, cases: &[Case]) -> Vec<Seen> {
         let hosts: Vec<Vec<Host>> = cases.iter().map(|case| case.hosts.start()).collect();
-        let nobody = UdpSocket::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+        let reserved = reserved();
+        let nobody = reserved.local_addr().expect("bound");
         let (mut listeners, mut clusters) = (String::new(), String::new());
         for (case, hosts) in cases.iter().zip(&hosts) {
             let mut addresses: Vec<_> = hosts.iter().map(|host| host.address).collect();

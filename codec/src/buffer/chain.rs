@@ -8,6 +8,9 @@ use std::io::{self, IoSlice, IoSliceMut};
 /// A piece below this size is copied to where it fits rather than moved with its block, and room below it is not
 /// offered to a read.
 const PIECE: usize = 512;
+/// A part of a large block from this size on is not copied, though it keeps the whole block from being used
+/// otherwise: four times as much as it is, at most.
+const PART: usize = LARGE / 4;
 /// Most slices given to one write.
 const SLICES: usize = 64;
 /// Most bytes offered to one read.
@@ -117,7 +120,8 @@ impl Buffer {
     }
 
     /// Moves the first `n` bytes of another buffer (all, if it has fewer) to the end of this one. Whole blocks
-    /// are moved; a part of a block is copied. Stops before bytes that lie elsewhere and would have to be parted.
+    /// are moved, and so are large parts of large blocks; a small part is copied. Stops before bytes that lie elsewhere
+    /// and would have to be parted.
     pub fn move_from(&mut self, from: &mut Self, n: usize) {
         if n >= from.length {
             return self.move_all(from);
@@ -135,6 +139,12 @@ impl Buffer {
                 push(self.chain(), block);
             } else if first.is_foreign() {
                 return;
+            } else if left >= PART && first.capacity() >= LARGE {
+                let part = first.split(left);
+                from.length -= left;
+                self.length += left;
+                self.chain().push_back(part);
+                left = 0;
             } else {
                 self.append(&first.bytes()[..left]);
                 first.drain(left);
@@ -367,6 +377,34 @@ impl Buffer {
             self.chain().push_back(block);
         }
         self.length += n;
+        Ok(n)
+    }
+
+    /// Offers room of `most` bytes that lie together to `fill` and appends as many as it says it
+    /// has filled.
+    ///
+    /// # Errors
+    /// What `fill` returns; nothing is appended then.
+    pub fn try_append_with<E>(
+        &mut self,
+        most: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<usize, E> {
+        if let Some(last) = self.chain.as_mut().and_then(|chain| chain.back_mut())
+            && last.room_len() >= most
+        {
+            let n = fill(&mut last.room()[..most])?;
+            last.fill(n);
+            self.length += n;
+            return Ok(n);
+        }
+        let mut block = Block::new(if most <= SMALL { SMALL } else { LARGE.max(most) });
+        let n = fill(&mut block.room()[..most])?;
+        if n > 0 {
+            block.fill(n);
+            self.length += n;
+            self.chain().push_back(block);
+        }
         Ok(n)
     }
 

@@ -1,8 +1,8 @@
 //! Chained byte buffers, libevent's `evbuffer` in idea: bytes are appended, moved, and drained without being
 //! copied around, and an empty buffer owns no memory.
 //!
-//! Blocks come from a pool of the thread (see `pool`) and go back as soon as they are drained. No locks, no
-//! reference counts, no `unsafe`.
+//! Blocks come from a pool of the thread (see `pool`) and go back as soon as they are drained. Large parts of a
+//! large block are moved too: only then is its memory counted by reference. No locks, no `unsafe`.
 
 mod block;
 mod chain;

@@ -6,6 +6,8 @@
 use super::block::Block;
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::mem;
+use std::sync::Arc;
 
 /// Size of a small block in bytes.
 pub const SMALL: usize = 4 << 10;
@@ -18,6 +20,9 @@ const LARGE_KEPT: usize = (4 << 20) / LARGE;
 /// Most empty chains kept, and the most blocks a kept chain has room for.
 const CHAINS_KEPT: usize = 256;
 const CHAIN_ROOM: usize = 64;
+
+/// Most counters of shared memory kept while there is none.
+const SHELLS_KEPT: usize = 2 * LARGE_KEPT;
 
 /// The blocks of a buffer, in order.
 pub(super) type Chain = VecDeque<Block>;
@@ -42,6 +47,8 @@ struct Pool {
     large: Vec<Box<[u8]>>,
     #[allow(clippy::vec_box, reason = "chains are handed out boxed; keeping the box is the point")]
     chains: Vec<Box<Chain>>,
+    /// Counters without memory.
+    shells: Vec<Arc<Box<[u8]>>>,
     stats: PoolStats,
 }
 
@@ -51,6 +58,7 @@ thread_local! {
             small: Vec::new(),
             large: Vec::new(),
             chains: Vec::new(),
+            shells: Vec::new(),
             stats: PoolStats {
                 small_outstanding: 0,
                 large_outstanding: 0,
@@ -109,6 +117,30 @@ pub(super) fn give(memory: Box<[u8]>) {
                 }
             }
             _ => stats.odd_outstanding -= 1,
+        }
+    });
+}
+
+/// Memory that several blocks are going to have parts of.
+pub(super) fn share(memory: Box<[u8]>) -> Arc<Box<[u8]>> {
+    let mut shell = POOL.with_borrow_mut(|pool| pool.shells.pop()).unwrap_or_default();
+    match Arc::get_mut(&mut shell) {
+        Some(inside) => {
+            *inside = memory;
+            shell
+        }
+        None => Arc::new(memory),
+    }
+}
+
+/// A block that has a part of this memory is dropped; the last one gives it back.
+pub(super) fn give_shared(shared: &mut Arc<Box<[u8]>>) {
+    let Some(memory) = Arc::get_mut(shared) else { return };
+    give(mem::take(memory));
+    let _ = POOL.try_with(|pool| {
+        let shells = &mut pool.borrow_mut().shells;
+        if shells.len() < SHELLS_KEPT {
+            shells.push(Arc::clone(shared));
         }
     });
 }

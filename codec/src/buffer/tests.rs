@@ -13,6 +13,7 @@ enum Step {
     Linearize(usize, usize),
     Read(usize, usize, usize),
     ReadFails(usize, usize),
+    TryAppendWith(usize, usize, usize),
     Write(usize, usize),
     Compact(usize),
     AppendWith(usize, usize, usize),
@@ -39,6 +40,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..2usize, size()).prop_map(|(b, n)| Step::Linearize(b, n)),
         3 => (0..2usize, 1..300_000usize, size()).prop_map(|(b, w, n)| Step::Read(b, w, n)),
         1 => (0..2usize, 1..300_000usize).prop_map(|(b, w)| Step::ReadFails(b, w)),
+        2 => (0..2usize, 1..70_000usize, size()).prop_map(|(b, most, n)| Step::TryAppendWith(b, most, n)),
         2 => (0..2usize, size()).prop_map(|(b, n)| Step::Write(b, n)),
         1 => (0..2usize).prop_map(Step::Compact),
         2 => (0..2usize, size(), size()).prop_map(|(b, most, n)| Step::AppendWith(b, most, n)),
@@ -118,6 +120,17 @@ fn run(steps: &[Step]) {
                 assert_eq!(error.expect_err("an error").kind(), io::ErrorKind::WouldBlock);
                 assert_eq!(buffers[b].read_with(want, |_| Ok(0)).expect("no error"), 0);
             }
+            Step::TryAppendWith(b, most, n) => {
+                let bytes = fresh(n.min(most));
+                let filled = buffers[b].try_append_with(most, |room| {
+                    assert_eq!(room.len(), most);
+                    room[..bytes.len()].copy_from_slice(&bytes);
+                    Ok::<_, ()>(bytes.len())
+                });
+                assert_eq!(filled, Ok(bytes.len()));
+                models[b].extend(bytes);
+                assert_eq!(buffers[b].try_append_with(most, |_| Err(())), Err(()));
+            }
             Step::Write(b, n) => {
                 let mut seen = Vec::new();
                 let written = buffers[b].write_with(|slices| {
@@ -183,6 +196,41 @@ fn large_blocks_are_moved_not_copied() {
     to.drain(4);
     last.move_from(&mut to, LARGE);
     assert_eq!(last.front().as_ptr(), address);
+}
+
+#[test]
+fn large_parts_are_moved_not_copied() {
+    let mut from = Buffer::from(&vec![7; LARGE][..]);
+    let address = from.front().as_ptr() as usize;
+    let mut parts: Vec<Buffer> = (0..4).map(|_| Buffer::new()).collect();
+    for part in &mut parts {
+        part.append(b"head");
+        part.move_from(&mut from, LARGE / 4);
+    }
+    assert!(from.is_empty());
+    for (at, part) in parts.iter().enumerate() {
+        let moved = part.chunks().nth(1).expect("a second block");
+        assert_eq!((moved.as_ptr() as usize, moved.len()), (address + at * LARGE / 4, LARGE / 4));
+    }
+    // What one of them gets more does not overwrite another.
+    parts[0].append(b"tail");
+    assert!(parts[1].chunks().nth(1).is_some_and(|moved| moved.iter().all(|byte| *byte == 7)));
+    // The memory goes back with the last.
+    parts.truncate(1);
+    assert_eq!(pool_stats().large_outstanding, 1);
+    parts.clear();
+    assert_eq!(pool_stats().large_outstanding, 0);
+}
+
+#[test]
+fn small_parts_do_not_keep_a_large_block() {
+    let mut from = Buffer::from(&vec![7; LARGE][..]);
+    let mut part = Buffer::new();
+    part.move_from(&mut from, LARGE / 8);
+    drop(from);
+    part.drain(LARGE / 8 - 100);
+    part.compact();
+    assert_eq!((pool_stats().large_outstanding, pool_stats().small_outstanding), (0, 1));
 }
 
 #[test]

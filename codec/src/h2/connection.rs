@@ -214,7 +214,8 @@ impl<S: Side> Connection<S> {
             self.counters.rx_messaging_error += 1;
         }
         self.failed = Some(error);
-        self.send_goaway(if S::SERVER { self.last_taken } else { 0 }, error.code(), out);
+        // As in Envoy, the last word about an error does not count among the GOAWAYs.
+        self.output.goaway(if S::SERVER { self.last_taken } else { 0 }, error.code(), out);
         self.goaway_sent = true;
         // The streams stay for their owner to see, their memory does not.
         for stream in self.streams.iter_mut() {
@@ -295,7 +296,9 @@ impl<S: Side> Connection<S> {
     /// `n` bytes that have come are off the connection's window.
     pub(super) fn release(&mut self, n: u32, out: &mut Buffer) {
         self.receive_window.consume(n as usize);
-        if let Some(increment) = self.receive_window.update_shared() {
+        if self.failed.is_none()
+            && let Some(increment) = self.receive_window.update_shared()
+        {
             self.output.window_update(0, increment, out);
         }
     }
@@ -330,7 +333,8 @@ impl<S: Side> Connection<S> {
     pub fn drain(&mut self, out: &mut Buffer) {
         if !self.drained && !self.goaway_sent {
             self.drained = true;
-            self.send_goaway(MAX_STREAM, Code::NO_ERROR, out);
+            // As in Envoy, the announcement does not count.
+            self.output.goaway(MAX_STREAM, Code::NO_ERROR, out);
         }
     }
 

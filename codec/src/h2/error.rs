@@ -64,7 +64,8 @@ pub enum Error {
     FrameSize,
     /// A frame on a stream where its type cannot be: stream 0, an idle stream, one that only we could open.
     UnexpectedFrame,
-    /// A new stream whose identifier is not larger than those before.
+    /// A new stream whose identifier is not larger than those before, or a GOAWAY that promises what one before it has
+    /// denied.
     StreamId,
     /// More padding than payload.
     Padding,

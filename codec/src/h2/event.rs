@@ -174,7 +174,9 @@ pub enum OpenError {
 /// `http2.*` statistics.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Header lists and trailers over a limit.
+    /// Header lists and trailers over the limit in bytes.
+    pub header_list_size_too_large: u32,
+    /// Header lists and trailers over the limit in number.
     pub header_overflow: u32,
     /// Header blocks for streams that are gone.
     pub headers_cb_no_stream: u32,
@@ -199,10 +201,10 @@ pub struct Counters {
     pub rx_reset: u32,
     /// RST_STREAM sent.
     pub tx_reset: u32,
-    /// Trailer sections received.
+    /// Trailer sections of requests.
     pub trailers: u32,
-    /// GOAWAY sent.
+    /// GOAWAY sent for good and without an error.
     pub goaway_sent: u32,
-    /// Streams refused because too many were open; not in Envoy.
+    /// Streams refused because too many were open; in Envoy `stream_refused_errors`.
     pub refused_streams: u32,
 }

@@ -161,7 +161,7 @@ impl<S: Side> Connection<S> {
         match fields.fault {
             None => {}
             Some(cause @ (Cause::HeadersTooLarge | Cause::TooManyHeaders)) => {
-                self.counters.header_overflow += 1;
+                self.count_overflow(cause);
                 if !head.end {
                     stream.receiving = Receiving::Discard;
                 }
@@ -182,6 +182,14 @@ impl<S: Side> Connection<S> {
         }
         self.streams.insert(stream);
         Ok(Step::Event(Event::Headers { id: StreamId(id), tag: 0, head: S::head(fields), end: head.end }))
+    }
+
+    fn count_overflow(&mut self, cause: Cause) {
+        match cause {
+            Cause::HeadersTooLarge => self.counters.header_list_size_too_large += 1,
+            Cause::TooManyHeaders => self.counters.header_overflow += 1,
+            _ => {}
+        }
     }
 
     /// Resets a stream that is none yet.
@@ -235,9 +243,7 @@ impl<S: Side> Connection<S> {
             None => self.on_trailers(id, fields, out),
             Some(Cause::Malformed(malformed)) => self.malformed(id, malformed, out),
             Some(cause) => {
-                if matches!(cause, Cause::HeadersTooLarge | Cause::TooManyHeaders) {
-                    self.counters.header_overflow += 1;
-                }
+                self.count_overflow(cause);
                 self.stream_error(id, cause, out).map(Step::Event)
             }
         }
@@ -253,7 +259,7 @@ impl<S: Side> Connection<S> {
     }
 
     fn on_trailers(&mut self, id: u32, fields: Fields, out: &mut Buffer) -> Result<Step<S::Head>, Error> {
-        self.counters.trailers += 1;
+        self.counters.trailers += u32::from(S::SERVER);
         let Some(stream) = self.streams.get(id) else { return Ok(Step::On) };
         if stream.announced.is_some_and(|length| length != stream.received) {
             let cause = Cause::Malformed(Malformed::Messaging);

@@ -240,6 +240,7 @@ impl Reader {
     }
 
     fn complete_request(&mut self) -> Result<(), Malformed> {
+        let named = self.fields.headers.contains(HeaderId::AUTHORITY);
         if let Some(host) = self.host.take().as_ref().and_then(|host| host.get(HeaderId::AUTHORITY)) {
             self.fields.headers.append_id(HeaderId::AUTHORITY, host);
         }
@@ -254,7 +255,8 @@ impl Reader {
             if headers.contains(HeaderId::SCHEME) || headers.contains(HeaderId::PATH) {
                 return Err(Malformed::Messaging);
             }
-            let target = authority.ok_or(Malformed::Messaging)?;
+            // Here `host` is no substitute (RFC 9113 section 8.5).
+            let target = authority.filter(|_| named).ok_or(Malformed::Messaging)?;
             return if is_connect_target(target) { Ok(()) } else { Err(Malformed::Field) };
         }
         if extended && !connect {

@@ -28,7 +28,8 @@
 //! | what streams have queued | `stream_queue_limit` for each, and what was handed over at once above it |
 //! | the output | `output_limit` and one frame of DATA; heads and answers to control frames up to `max_outbound_frames` |
 //!
-//! All of it goes back when it is not needed: an idle connection keeps its tables and nothing else.
+//! It goes back when it is not needed: an idle connection keeps its tables, and room for up to 128 streams and 2048
+//! frames if it has needed that much before.
 
 mod client;
 mod connection;

@@ -9,7 +9,7 @@ use crate::Buffer;
 use std::collections::VecDeque;
 
 /// Ends kept ready for when the output is not written at once.
-const KEPT: usize = 256;
+const KEPT: usize = 2048;
 
 /// Accounts for the frames in the output.
 #[derive(Debug)]
@@ -77,13 +77,15 @@ impl Output {
         self.ends.push_back(self.appended << 1);
     }
 
-    /// The header of a DATA frame, and its payload from `data`.
+    /// The header of a DATA frame, and its payload from `data`, which has to lie in memory.
     #[inline]
     pub(super) fn data(&mut self, stream: u32, data: &mut Buffer, n: usize, end: bool, out: &mut Buffer) {
         let flags = if end { flag::END_STREAM } else { 0 };
         let header = FrameHeader { length: n as u32, kind: kind::DATA, flags, stream }.bytes();
         out.append(&header);
+        let before = data.len();
         out.move_from(data, n);
+        debug_assert_eq!(before - data.len(), n, "bytes that lie elsewhere cannot be framed");
         self.appended(header.len() + n);
     }
 

@@ -5,7 +5,7 @@ use super::stream::Stream;
 use std::collections::VecDeque;
 
 /// Slots, and entries of the index, that are kept when the last stream is gone.
-const KEPT: usize = 64;
+const KEPT: usize = 128;
 
 /// All streams that are not closed.
 #[derive(Debug, Default)]

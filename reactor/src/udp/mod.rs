@@ -44,7 +44,7 @@ impl UdpSocket {
     /// # Errors
     /// The system's, for the step that failed.
     pub fn bind(address: SocketAddr, options: &BindOptions) -> io::Result<Self> {
-        let socket = Self::new(address)?;
+        let socket = Self::datagram(address)?;
         socket.set_reuse_port(options.reuse_port)?;
         if address.is_ipv6() {
             // `[::]` is IPv6 alone, whatever the system's default, so that `0.0.0.0` can stand beside it.
@@ -57,8 +57,6 @@ impl UdpSocket {
             };
             sys::set_option(&socket, option, 1)?;
         }
-        // How many datagrams were lost for want of room; costs nothing while none are.
-        sys::set_option(&socket, (libc::SOL_SOCKET, libc::SO_RXQ_OVFL), 1)?;
         if options.segments {
             set_segments(&socket);
         }
@@ -71,7 +69,7 @@ impl UdpSocket {
     /// # Errors
     /// The system's, for the step that failed.
     pub fn connect(address: SocketAddr, options: &UdpConnectOptions) -> io::Result<Self> {
-        let socket = Self::new(address)?;
+        let socket = Self::datagram(address)?;
         if let Some(source) = options.source {
             set_transparent(&socket, source)?;
             socket.bind(&SocketAddr::new(source, 0).into())?;
@@ -83,7 +81,7 @@ impl UdpSocket {
         Ok(Self(socket.into()))
     }
 
-    fn new(address: SocketAddr) -> io::Result<socket2::Socket> {
+    fn datagram(address: SocketAddr) -> io::Result<socket2::Socket> {
         // One call sets both flags on Linux.
         let kind = Type::DGRAM.nonblocking().cloexec();
         socket2::Socket::new_raw(Domain::for_address(address), kind, Some(Protocol::UDP))
@@ -106,6 +104,14 @@ impl UdpSocket {
     /// As [`Self::send`]; also where the path or the system does not take segments.
     pub fn send_pieces(&self, pieces: &[IoSlice<'_>], segment: usize) -> io::Result<()> {
         sys::send_pieces(self, pieces, segment)
+    }
+
+    /// How many datagrams the socket has lost for want of room since it was made, modulo 2^32.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub fn lost(&self) -> io::Result<u32> {
+        sys::lost(self)
     }
 
     /// Where the socket is bound.
@@ -153,7 +159,7 @@ fn set_transparent(socket: &socket2::Socket, source: IpAddr) -> io::Result<()> {
 /// # Errors
 /// Why not.
 pub fn may_be_transparent(family_of: IpAddr) -> io::Result<()> {
-    set_transparent(&UdpSocket::new(SocketAddr::new(family_of, 0))?, family_of)
+    set_transparent(&UdpSocket::datagram(SocketAddr::new(family_of, 0))?, family_of)
 }
 
 /// A batch of datagrams that were received.
@@ -170,23 +176,22 @@ pub struct Notes {
     pub local: Option<IpAddr>,
     /// Size of the segments that it is made of; 0 if it is one datagram.
     pub segment: usize,
-    /// How many datagrams the socket has lost since it was made, modulo 2^32; known only once some were.
-    pub lost: Option<u32>,
 }
 
 impl Inbox {
     /// For up to `most` datagrams in one call from a socket that anybody may send to.
     pub fn new(most: usize) -> Self {
-        Self { headers: sys::Received::new(most, true, true), slot: 0 }
+        Self { headers: sys::Received::new(most, true), slot: 0 }
     }
 
     /// For up to `most` datagrams in one call from a connected socket: who sends is known.
     pub fn connected(most: usize) -> Self {
-        Self { headers: sys::Received::new(most, false, true), slot: 0 }
+        Self { headers: sys::Received::new(most, false), slot: 0 }
     }
 
     /// Receives up to `most` datagrams, each into a slot of this size in `room`, as far as that has slots. Fewer
-    /// than asked for means that no more are there at the moment.
+    /// than asked for means that no more are there at the moment. Without `notes` there are no [`Notes`]: for a
+    /// socket that does not ask for what is in them, which costs less.
     ///
     /// # Errors
     /// `WouldBlock` when there are none.
@@ -194,11 +199,11 @@ impl Inbox {
         &mut self,
         socket: &UdpSocket,
         room: &mut [u8],
-        slot: usize,
-        most: usize,
+        (slot, most): (usize, usize),
+        notes: bool,
     ) -> io::Result<usize> {
         self.slot = slot;
-        self.headers.receive(socket, room, slot, most)
+        self.headers.receive(socket, room, (slot, most), notes)
     }
 
     /// Where in the room of the last call the n-th datagram is.
@@ -223,8 +228,8 @@ impl Inbox {
     /// What else is known of the n-th datagram.
     #[inline]
     pub fn notes(&self, at: usize) -> Notes {
-        let sys::Notes { local, segment, lost } = self.headers.notes(at);
-        Notes { local, segment, lost }
+        let sys::Notes { local, segment } = self.headers.notes(at);
+        Notes { local, segment }
     }
 }
 

@@ -19,10 +19,13 @@ union Name {
 }
 
 /// Room for all control messages that a datagram can have here, aligned as they must be: the address that it was sent
-/// to or is to be sent from (40 bytes for IPv6), the size of its segments (24), how many were lost (24).
+/// to or is to be sent from (40 bytes for IPv6), and the size of its segments (24).
 #[derive(Copy, Clone)]
 #[repr(C, align(8))]
-struct Control([u8; 88]);
+struct Control([u8; 64]);
+
+/// Statistics of a socket's memory (linux/sock_diag.h); how many datagrams it has lost is one of them.
+const SO_MEMINFO: libc::c_int = 55;
 
 /// `SO_*`, `IP_*` and `UDP_*` options that are a number.
 pub(super) fn set_option(
@@ -43,12 +46,28 @@ pub(super) fn set_option(
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// How many datagrams a socket has lost for want of room, modulo 2^32.
+pub(super) fn lost(socket: &impl AsRawFd) -> io::Result<u32> {
+    let mut info = [0u32; 9];
+    let mut length = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the pointer and length describe `info`, which the kernel fills with numbers up to that length.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_MEMINFO,
+            info.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(info[libc::SK_MEMINFO_DROPS as usize]) }
+}
+
 /// What came with a datagram.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Notes {
     pub(super) local: Option<IpAddr>,
     pub(super) segment: usize,
-    pub(super) lost: Option<u32>,
 }
 
 /// The headers of datagrams that are received together.
@@ -57,15 +76,16 @@ pub(super) struct Received {
     pieces: Box<[libc::iovec]>,
     names: Box<[Name]>,
     controls: Box<[Control]>,
-    /// The memory, size of a slot and number of slots that the headers describe, to see whether they still do.
-    prepared: (usize, usize, usize),
+    /// The memory, size of a slot, number of slots, and whether there is room for control messages: what the headers
+    /// describe, to see whether they still do.
+    prepared: (usize, usize, usize, bool),
     /// How many headers the last call has written to.
     used: usize,
 }
 
 impl Received {
-    /// Headers for `most` datagrams; with room for peers and control messages only where they are wanted.
-    pub(super) fn new(most: usize, names: bool, controls: bool) -> Self {
+    /// Headers for `most` datagrams; with room for their peers only where they are wanted.
+    pub(super) fn new(most: usize, names: bool) -> Self {
         // SAFETY: these are plain data for which all zeroes is a valid value.
         let (message, name) = unsafe { (mem::zeroed::<libc::mmsghdr>(), mem::zeroed::<Name>()) };
         let piece = libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 };
@@ -73,22 +93,23 @@ impl Received {
             messages: vec![message; most].into(),
             pieces: vec![piece; most].into(),
             names: vec![name; if names { most } else { 0 }].into(),
-            controls: vec![Control([0; 88]); if controls { most } else { 0 }].into(),
-            prepared: (0, 0, 0),
+            controls: vec![Control([0; 64]); most].into(),
+            prepared: (0, 0, 0, false),
             used: 0,
         }
     }
 
-    /// recvmmsg(2): the n-th datagram goes into the n-th `slot` bytes of `room`. Says how many came.
+    /// recvmmsg(2): the n-th datagram goes into the n-th `slot` bytes of `room`; what else is known of it is asked for
+    /// with `notes`. Says how many came.
     pub(super) fn receive(
         &mut self,
         socket: &impl AsRawFd,
         room: &mut [u8],
-        slot: usize,
-        most: usize,
+        (slot, most): (usize, usize),
+        notes: bool,
     ) -> io::Result<usize> {
         let count = self.messages.len().min(most).min(room.len() / slot.max(1));
-        let prepared = (room.as_mut_ptr() as usize, slot, count);
+        let prepared = (room.as_mut_ptr() as usize, slot, count, notes);
         // Unless the memory is another one, only what the kernel has written to needs to be put right.
         let from = if self.prepared == prepared { self.used } else { count };
         for at in 0..from {
@@ -100,10 +121,8 @@ impl Received {
                 header.msg_name = ptr::from_mut(name).cast();
                 header.msg_namelen = size_of::<Name>() as libc::socklen_t;
             }
-            if let Some(control) = self.controls.get_mut(at) {
-                header.msg_control = ptr::from_mut(control).cast();
-                header.msg_controllen = size_of::<Control>() as _;
-            }
+            header.msg_control = if notes { (&raw mut self.controls[at]).cast() } else { ptr::null_mut() };
+            header.msg_controllen = if notes { size_of::<Control>() } else { 0 } as _;
         }
         self.prepared = prepared;
         // SAFETY: the first `count` headers point to pieces, names and controls that live in boxes of this value,
@@ -161,13 +180,13 @@ impl Received {
     /// What its control messages say.
     pub(super) fn notes(&self, at: usize) -> Notes {
         let mut notes = Notes::default();
-        let Some(control) = self.controls.get(at) else { return notes };
+        let control = &self.controls[at];
         let header_size = size_of::<libc::cmsghdr>();
-        let mut rest = &control.0[..control.0.len().min(self.messages[at].msg_hdr.msg_controllen as usize)];
+        let mut rest = &control.0[..control.0.len().min(self.messages[at].msg_hdr.msg_controllen)];
         while rest.len() >= header_size {
             // SAFETY: there are enough bytes for a header, which is plain data; it need not be aligned.
             let header = unsafe { rest.as_ptr().cast::<libc::cmsghdr>().read_unaligned() };
-            let length = header.cmsg_len as usize;
+            let length = header.cmsg_len;
             let Some(data) = rest.get(header_size..length) else { break };
             match (header.cmsg_level, header.cmsg_type) {
                 (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
@@ -180,7 +199,6 @@ impl Received {
                     notes.local = field.map(|bytes| Ipv6Addr::from(bytes).into());
                 }
                 (libc::SOL_UDP, libc::UDP_GRO) => notes.segment = number(data).unwrap_or(0) as usize,
-                (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => notes.lost = number(data),
                 _ => {}
             }
             rest = rest.get(length.next_multiple_of(size_of::<usize>())..).unwrap_or_default();
@@ -217,7 +235,7 @@ impl Outgoing {
             messages: vec![message; most].into(),
             pieces: vec![piece; most].into(),
             names: vec![name; most].into(),
-            controls: vec![Control([0; 88]); most].into(),
+            controls: vec![Control([0; 64]); most].into(),
         }
     }
 
@@ -270,7 +288,7 @@ impl fmt::Debug for Outgoing {
 
 /// sendmsg(2) on a connected socket: the pieces as one datagram, or cut into segments of that size.
 pub(super) fn send_pieces(socket: &impl AsRawFd, pieces: &[IoSlice<'_>], segment: usize) -> io::Result<()> {
-    let mut control = Control([0; 88]);
+    let mut control = Control([0; 64]);
     // SAFETY: msghdr is plain data for which all zeroes is a valid value.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
     message.msg_iov = pieces.as_ptr().cast_mut().cast();

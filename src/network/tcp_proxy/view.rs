@@ -66,6 +66,7 @@ pub(super) fn view<'a>(
         local_reply_body: b"",
         stream_id: session.id,
         downstream: Downstream {
+            tls: None,
             local: Some(provenance.local()),
             direct_remote: Some(&provenance.peer),
             remote: Some(provenance.remote()),
@@ -77,6 +78,7 @@ pub(super) fn view<'a>(
         },
         route: None,
         upstream: tcp.cluster.map(|cluster| UpstreamInfo {
+            tls: None,
             cluster: &upstream.cluster(cluster).observability_name,
             host: host.map(|host| &host.address),
             hostname: host.map_or("", |host| &host.hostname),
@@ -87,6 +89,7 @@ pub(super) fn view<'a>(
             protocol: None,
         }),
         session: Some(SessionInfo {
+            protocol: None,
             moment,
             flags: tcp.flags,
             termination: tcp.termination.as_deref().unwrap_or_default(),

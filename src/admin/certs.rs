@@ -1,0 +1,57 @@
+//! `/certs`: the certificates in use, ours and those of authorities, of each TLS context.
+
+use super::{Query, Reply, View};
+use crate::tls::{Certificate, Identity};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// `/certs`.
+pub(super) fn certs(view: &View<'_>, _: &Query) -> Reply {
+    let mut contexts = Vec::new();
+    for listener in &view.snapshot.listeners {
+        for context in listener.tls() {
+            let settings = context.settings();
+            contexts.push(entry(settings.identities(), settings.authorities()));
+        }
+    }
+    for cluster in &view.snapshot.clusters.clusters {
+        if let Some(context) = &cluster.tls {
+            let settings = context.settings();
+            contexts
+                .push(entry(settings.identity().map_or(&[], std::slice::from_ref), settings.authorities()));
+        }
+    }
+    Reply::json(&json!({"certificates": contexts}))
+}
+
+/// `envoy.admin.v3.Certificate`.
+fn entry(identities: &[Arc<Identity>], authorities: &[(String, Certificate)]) -> Value {
+    let ours: Vec<_> = identities.iter().map(|identity| details(&identity.path, &identity.leaf)).collect();
+    let theirs: Vec<_> = authorities.iter().map(|(path, certificate)| details(path, certificate)).collect();
+    json!({"ca_cert": theirs, "cert_chain": ours})
+}
+
+/// `envoy.admin.v3.CertificateDetails`.
+fn details(path: &str, certificate: &Certificate) -> Value {
+    let facts = certificate.facts();
+    let names = &facts.names;
+    let kinds = [("dns", &names.dns), ("uri", &names.uri), ("ip_address", &names.ip)];
+    let names: Vec<_> = kinds
+        .into_iter()
+        .flat_map(|(kind, names)| names.iter().map(move |name| json!({kind: name})))
+        .collect();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
+    let days = (facts.not_after - now).max(0) / 86400;
+    let time =
+        |seconds: i64| Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default();
+    json!({
+        "path": path,
+        "serial_number": facts.serial,
+        "subject_alt_names": names,
+        "days_until_expiration": days.to_string(),
+        "valid_from": time(facts.not_before),
+        "expiration_time": time(facts.not_after),
+    })
+}

@@ -1,0 +1,218 @@
+//! Certificates while the process runs: files that change are read again, and the days until one expires are counted.
+//!
+//! On the main thread. Folders are watched, and when something happens in one the files that were read are looked at:
+//! what differs from what was read is read again, together with all that belongs to it, and if it is right takes effect
+//! for the next handshake. Connections that are open keep what they have. A certificate that has come without its key is
+//! refused, and read once more when the key comes.
+
+use super::snapshot::Snapshot;
+use crate::io::{Layer, Reactor, Task, TokenKind, Wake};
+use crate::stats::Block;
+use crate::tls::config::{ClientContext, ServerContext};
+use crate::tls::{Certificate, Files};
+use nuncio_reactor::{RawKey, Watcher};
+use std::collections::HashSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How long after a change files are read: others may follow that belong to it.
+const SETTLE: Duration = Duration::from_millis(100);
+/// The watcher, and the end of [`SETTLE`].
+pub(super) const CHANGED: RawKey = RawKey::from_bits(5 << 32);
+
+/// Everything that has certificates.
+#[derive(Debug)]
+pub(super) struct Certificates {
+    contexts: Vec<Watched>,
+    watcher: Option<Watcher>,
+    /// Folders in which something has happened, until it is looked at.
+    changed: HashSet<PathBuf>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    context: Context,
+    files: Files,
+    /// What the files were when they were read.
+    seen: Vec<Option<Stamp>>,
+}
+
+#[derive(Clone, Debug)]
+enum Context {
+    Server(Arc<ServerContext>),
+    Client(Arc<ClientContext>),
+}
+
+/// What tells one content of a file from another.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let data = std::fs::metadata(path).ok()?;
+        let modified = (data.mtime(), data.mtime_nsec());
+        Some(Self { device: data.dev(), inode: data.ino(), size: data.size(), modified })
+    }
+}
+
+impl Context {
+    fn files(&self) -> Files {
+        match self {
+            Self::Server(context) => context.files(),
+            Self::Client(context) => context.files(),
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Server(context) => context.name(),
+            Self::Client(context) => context.name(),
+        }
+    }
+
+    fn reload(&self) -> Result<(), Vec<String>> {
+        match self {
+            Self::Server(context) => context.reload(),
+            Self::Client(context) => context.reload(),
+        }
+    }
+
+    /// Calls `visit` with every certificate: ours, and those of authorities.
+    fn each(&self, mut visit: impl FnMut(&Certificate)) {
+        match self {
+            Self::Server(context) => {
+                let settings = context.settings();
+                settings.identities().iter().for_each(|identity| visit(&identity.leaf));
+                settings.authorities().iter().for_each(|(_, certificate)| visit(certificate));
+            }
+            Self::Client(context) => {
+                let settings = context.settings();
+                settings.identity().iter().for_each(|identity| visit(&identity.leaf));
+                settings.authorities().iter().for_each(|(_, certificate)| visit(certificate));
+            }
+        }
+    }
+}
+
+/// All TLS contexts of a configuration.
+fn contexts(snapshot: &Snapshot) -> Vec<Context> {
+    let mut contexts = Vec::new();
+    for listener in &snapshot.listeners {
+        contexts.extend(listener.tls().map(|context| Context::Server(Arc::clone(context))));
+    }
+    for cluster in &snapshot.clusters.clusters {
+        contexts.extend(cluster.tls.iter().map(|context| Context::Client(Arc::clone(context))));
+    }
+    contexts
+}
+
+impl Certificates {
+    /// Those of a configuration; what they were read from is watched from now on.
+    pub(super) fn new(snapshot: &Snapshot, reactor: &Reactor) -> Self {
+        let contexts: Vec<_> = contexts(snapshot)
+            .into_iter()
+            .map(|context| {
+                let files = context.files();
+                let seen = files.files.iter().map(|path| Stamp::of(path)).collect();
+                Watched { context, files, seen }
+            })
+            .collect();
+        let watcher = watch(&contexts, reactor);
+        Self { contexts, watcher, changed: HashSet::new() }
+    }
+
+    /// Something has happened in a folder: it is looked at when things have settled.
+    pub(super) fn on_change(&mut self, reactor: &mut Reactor) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let waiting = !self.changed.is_empty();
+        self.changed.extend(watcher.changed());
+        if !waiting && !self.changed.is_empty() {
+            reactor.arm(SETTLE, Task { layer: Layer::Server, wake: Wake::Alarm, key: CHANGED });
+        }
+    }
+
+    /// Reads what has changed.
+    pub(super) fn reload(&mut self, stats: &Block) {
+        let changed = std::mem::take(&mut self.changed);
+        for Watched { context, files, seen } in &mut self.contexts {
+            // Before the files are read: what changes meanwhile is found the next time.
+            let now: Vec<_> = files.files.iter().map(|path| Stamp::of(path)).collect();
+            if now == *seen && !files.folders.iter().any(|folder| changed.contains(folder)) {
+                continue;
+            }
+            match context.reload() {
+                Ok(()) => {
+                    *seen = now;
+                    log::info!("certificates of {} have been read again", context.name());
+                }
+                Err(errors) => {
+                    for error in errors {
+                        log::warn!("certificates of {} are not changed: {error}", context.name());
+                    }
+                }
+            }
+            context.count(stats);
+        }
+    }
+
+    /// Shows when certificates expire.
+    pub(super) fn count(&self, stats: &Block) {
+        self.contexts.iter().for_each(|watched| watched.context.count(stats));
+    }
+
+    /// Whole days until the first certificate expires; `None` without certificates.
+    pub(super) fn days_left(&self) -> Option<u64> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
+        let mut first = None::<i64>;
+        for watched in &self.contexts {
+            watched.context.each(|certificate| {
+                let ends = certificate.facts().not_after;
+                first = Some(first.map_or(ends, |first| first.min(ends)));
+            });
+        }
+        first.map(|first| (first - now).max(0) as u64 / 86400)
+    }
+}
+
+impl Context {
+    fn count(&self, stats: &Block) {
+        match self {
+            Self::Server(context) => context.show_expiry(stats),
+            Self::Client(context) => context.show_expiry(stats),
+        }
+    }
+}
+
+fn watch(contexts: &[Watched], reactor: &Reactor) -> Option<Watcher> {
+    let mut folders = HashSet::new();
+    for Watched { files, .. } in contexts {
+        folders.extend(files.folders.iter().cloned());
+        for file in &files.files {
+            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+            folders.insert(folder.unwrap_or(Path::new(".")).to_owned());
+        }
+    }
+    if folders.is_empty() {
+        return None;
+    }
+    let watcher = Watcher::new().and_then(|mut watcher| {
+        for folder in &folders {
+            if let Err(error) = watcher.watch(folder) {
+                log::warn!(
+                    "cannot watch {}: {error}; certificates in it are not read again",
+                    folder.display()
+                );
+            }
+        }
+        reactor.register(&watcher, TokenKind::Server(CHANGED).token())?;
+        Ok(watcher)
+    });
+    watcher.map_err(|error| log::warn!("cannot watch files: {error}; certificates are not read again")).ok()
+}

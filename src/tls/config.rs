@@ -1,0 +1,398 @@
+//! The validated form of TLS contexts: what handshakes of a filter chain or of a cluster run on.
+//!
+//! A context lives as long as the configuration. What it has read from files is in its settings, which the main thread
+//! replaces as a whole when a file has changed; a handshake keeps the settings that it has begun with.
+
+use super::certificate::Certificate;
+use super::info::{Alpn, TlsInfo};
+use super::material::{Files, Identity};
+use super::params::{CIPHERS, VERSIONS};
+use super::selector::Identities;
+use super::shared::{Shared, View};
+use super::stats::{Negotiated, TlsStats};
+use super::tickets::TicketKeys;
+use super::trace::Trace;
+use crate::api::envoy::extensions::transport_sockets::tls::v3::{DownstreamTlsContext, UpstreamTlsContext};
+use crate::config::{Cx, Diagnostics};
+use crate::network::Cidr;
+use crate::stats::{Block, Registry};
+use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::ServerName;
+use rustls::server::UnbufferedServerConnection;
+use rustls::{ClientConfig, CommonState, Error, HandshakeKind, ProtocolVersion, ServerConfig};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+/// `DownstreamTlsContext`.
+#[derive(Debug)]
+pub struct ServerContext {
+    /// Whose it is, for the log.
+    pub(super) name: String,
+    pub(super) proto: DownstreamTlsContext,
+    /// They outlive changes of certificates.
+    pub(super) keys: Option<Arc<TicketKeys>>,
+    pub(super) settings: Arc<Shared<ServerSettings>>,
+    pub(super) stats: TlsStats,
+}
+
+/// `UpstreamTlsContext`.
+#[derive(Debug)]
+pub struct ClientContext {
+    /// Whose it is, for the log.
+    pub(super) name: String,
+    pub(super) proto: UpstreamTlsContext,
+    pub(super) options: ClientOptions,
+    pub(super) settings: Arc<Shared<ClientSettings>>,
+    pub(super) stats: TlsStats,
+}
+
+/// What the rest of a cluster says about its TLS.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct ClientOptions {
+    /// The name that is asked for must be in the certificate.
+    pub match_server_name: bool,
+}
+
+/// What handshakes with clients use.
+#[derive(Debug)]
+pub struct ServerSettings {
+    /// With and without ALPN, with and without key log.
+    pub(super) configs: Variants<ServerConfig>,
+    pub(super) identities: Arc<Identities>,
+    pub(super) common: CommonSettings,
+}
+
+/// What handshakes with hosts use.
+#[derive(Debug)]
+pub struct ClientSettings {
+    pub(super) configs: Variants<ClientConfig>,
+    pub(super) identity: Option<Arc<Identity>>,
+    /// `sni`.
+    pub(super) server_name: Option<ServerName<'static>>,
+    pub(super) auto_host_sni: bool,
+    pub(super) common: CommonSettings,
+}
+
+/// What both have.
+#[derive(Debug)]
+pub(super) struct CommonSettings {
+    pub(super) alpn: Vec<Vec<u8>>,
+    pub(super) key_log: Option<KeyLogRanges>,
+    /// Where the trusted authorities come from, and what they are.
+    pub(super) authorities: Vec<(String, Certificate)>,
+    /// A peer's certificate is checked.
+    pub(super) validates: bool,
+    pub(super) files: Files,
+}
+
+/// The same configuration in variants that are chosen for each connection.
+#[derive(Debug)]
+pub(super) struct Variants<C> {
+    pub(super) plain: Arc<C>,
+    pub(super) without_alpn: Arc<C>,
+    pub(super) logged: Option<[Arc<C>; 2]>,
+}
+
+/// `TlsKeyLog`: whose secrets are written.
+#[derive(Debug)]
+pub(super) struct KeyLogRanges {
+    pub(super) local: Vec<Cidr>,
+    pub(super) remote: Vec<Cidr>,
+}
+
+impl<C> Variants<C> {
+    pub(super) fn get(&self, alpn: bool, logged: bool) -> &Arc<C> {
+        match (&self.logged, alpn) {
+            (Some(both), _) if logged => &both[usize::from(!alpn)],
+            (_, true) => &self.plain,
+            (_, false) => &self.without_alpn,
+        }
+    }
+}
+
+impl CommonSettings {
+    /// Whether the secrets of a connection between these addresses, ours and the peer's, are written.
+    fn is_logged(&self, ends: impl FnOnce() -> [Option<IpAddr>; 2]) -> bool {
+        let Some(ranges) = &self.key_log else { return false };
+        let [local, remote] = ends();
+        let within = |ranges: &[Cidr], address: Option<IpAddr>| {
+            ranges.is_empty()
+                || address.is_some_and(|address| ranges.iter().any(|range| range.contains(address)))
+        };
+        within(&ranges.local, local) && within(&ranges.remote, remote)
+    }
+
+    fn show_expiry(&self, identity: Option<&Arc<Identity>>, counters: &TlsStats, stats: &Block) {
+        let ours = identity.map(|identity| identity.leaf.facts().not_after);
+        let theirs = self.authorities.first().map(|(_, certificate)| certificate.facts().not_after);
+        for (gauge, ends) in counters.expiration.iter().zip([ours, theirs]) {
+            if let (Some(gauge), Some(ends)) = (gauge, ends) {
+                stats.set_gauge(*gauge, ends.max(0) as u64);
+            }
+        }
+    }
+
+    /// What a handshake has agreed on.
+    fn info(
+        &self,
+        common: &CommonState,
+        trace: Trace,
+        (server_name, local): (Box<str>, Option<Arc<Identity>>),
+        session_id: &[u8],
+    ) -> (TlsInfo, Option<Negotiated>) {
+        let (version, suite) = (common.protocol_version(), common.negotiated_cipher_suite());
+        let negotiated = version.zip(suite).map(|(version, suite)| Negotiated {
+            version,
+            cipher: suite.suite(),
+            group: common.negotiated_key_exchange_group().map(|group| group.name()),
+            signature: trace.signature,
+        });
+        let session_id = if version == Some(ProtocolVersion::TLSv1_2) { session_id } else { &[] };
+        let version = VERSIONS.iter().find(|(known, _)| Some(*known) == version);
+        let cipher = CIPHERS.iter().find(|(known, _)| Some(*known) == suite.map(|suite| suite.suite()));
+        let peer = common.peer_certificates().unwrap_or_default();
+        let info = TlsInfo {
+            version: version.map_or("", |(_, name)| name),
+            cipher: cipher.map_or("", |(_, name)| name),
+            alpn: common.alpn_protocol().map(Alpn::of),
+            session_id: session_id.into(),
+            server_name,
+            resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),
+            peer: peer.iter().cloned().map(Certificate::new).collect(),
+            validated: self.validates && !peer.is_empty(),
+            local,
+        };
+        (info, negotiated)
+    }
+}
+
+impl ServerSettings {
+    /// Our certificates.
+    pub fn identities(&self) -> &[Arc<Identity>] {
+        self.identities.list()
+    }
+
+    /// Trusted authorities and where they come from.
+    pub fn authorities(&self) -> &[(String, Certificate)] {
+        &self.common.authorities
+    }
+}
+
+impl ClientSettings {
+    /// Our certificate, if we have one.
+    pub fn identity(&self) -> Option<&Arc<Identity>> {
+        self.identity.as_ref()
+    }
+
+    /// Trusted authorities and where they come from.
+    pub fn authorities(&self) -> &[(String, Certificate)] {
+        &self.common.authorities
+    }
+}
+
+impl ServerContext {
+    /// What handshakes use now.
+    pub fn settings(&self) -> Arc<ServerSettings> {
+        self.settings.get()
+    }
+
+    /// The files that it has read, and the folders that are watched for it.
+    pub fn files(&self) -> Files {
+        self.settings().common.files.clone()
+    }
+
+    /// Whose it is.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Shows when certificates expire.
+    pub fn show_expiry(&self, stats: &Block) {
+        let settings = self.settings();
+        settings.common.show_expiry(settings.identities().first(), &self.stats, stats);
+    }
+
+    /// Reads everything again.
+    ///
+    /// # Errors
+    /// What is wrong; what was read before stays in use then.
+    pub fn reload(&self) -> Result<(), Vec<String>> {
+        let settings = fresh(|cx| super::compile::server_settings(&self.proto, self.keys.as_ref(), cx))?;
+        self.settings.set(settings);
+        Ok(())
+    }
+}
+
+impl ClientContext {
+    /// What handshakes use now.
+    pub fn settings(&self) -> Arc<ClientSettings> {
+        self.settings.get()
+    }
+
+    /// The files that it has read, and the folders that are watched for it.
+    pub fn files(&self) -> Files {
+        self.settings().common.files.clone()
+    }
+
+    /// Whose it is.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Shows when certificates expire.
+    pub fn show_expiry(&self, stats: &Block) {
+        let settings = self.settings();
+        settings.common.show_expiry(settings.identity(), &self.stats, stats);
+    }
+
+    /// Reads everything again.
+    ///
+    /// # Errors
+    /// What is wrong; what was read before stays in use then.
+    pub fn reload(&self) -> Result<(), Vec<String>> {
+        let settings = fresh(|cx| super::compile::client_settings(&self.proto, self.options, cx))?;
+        self.settings.set(settings);
+        Ok(())
+    }
+}
+
+/// Compiles once more, apart from the rest of the configuration.
+fn fresh<T>(compile: impl FnOnce(&mut Cx<'_>) -> Option<T>) -> Result<T, Vec<String>> {
+    let (mut diagnostics, mut registry) = (Diagnostics::default(), Registry::new());
+    let result = compile(&mut Cx::new(&mut diagnostics, &mut registry));
+    match result.filter(|_| diagnostics.is_empty()) {
+        Some(result) => Ok(result),
+        None => Err(diagnostics.errors().iter().map(|error| error.message.clone()).collect()),
+    }
+}
+
+/// A worker's hold on the context of a filter chain.
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    settings: View<ServerSettings>,
+    stats: Arc<TlsStats>,
+}
+
+/// A worker's hold on the context of a cluster.
+#[derive(Clone, Debug)]
+pub struct ClientTls {
+    settings: View<ClientSettings>,
+    stats: Arc<TlsStats>,
+}
+
+/// What the handshake with one client uses.
+#[derive(Debug)]
+pub(crate) struct ServerStart {
+    config: Arc<ServerConfig>,
+    settings: Arc<ServerSettings>,
+}
+
+/// What the handshake with one host uses.
+#[derive(Debug)]
+pub(crate) struct ClientStart {
+    config: Arc<ClientConfig>,
+    name: Option<ServerName<'static>>,
+    settings: Arc<ClientSettings>,
+}
+
+impl ServerTls {
+    /// On a context.
+    pub fn new(context: &ServerContext) -> Self {
+        Self { settings: View::new(&context.settings), stats: Arc::new(context.stats.clone()) }
+    }
+
+    /// Where it counts.
+    pub(crate) fn counters(&self) -> Arc<TlsStats> {
+        Arc::clone(&self.stats)
+    }
+
+    /// Begins a handshake. `accepts` says whether the client speaks one of some protocols; as in Envoy one that does not
+    /// gets a connection on which none is agreed on.
+    pub(crate) fn start(
+        &mut self,
+        accepts: impl FnOnce(&[Vec<u8>]) -> bool,
+        ends: impl FnOnce() -> [Option<IpAddr>; 2],
+    ) -> ServerStart {
+        let settings = Arc::clone(self.settings.current());
+        let alpn = settings.common.alpn.is_empty() || accepts(&settings.common.alpn);
+        let config = Arc::clone(settings.configs.get(alpn, settings.common.is_logged(ends)));
+        ServerStart { config, settings }
+    }
+}
+
+impl ServerStart {
+    /// A connection that waits for its ClientHello.
+    pub(crate) fn accept(&self) -> Result<UnbufferedServerConnection, Error> {
+        UnbufferedServerConnection::new(Arc::clone(&self.config))
+    }
+
+    /// What the handshake has agreed on.
+    pub(crate) fn info(
+        &self,
+        common: &CommonState,
+        trace: Trace,
+        server_name: Box<str>,
+        session_id: &[u8],
+    ) -> (TlsInfo, Option<Negotiated>) {
+        let local = trace.identity.and_then(|at| self.settings.identities.list().get(at)).map(Arc::clone);
+        self.settings.common.info(common, trace, (server_name, local), session_id)
+    }
+}
+
+impl ClientTls {
+    /// On a context.
+    pub fn new(context: &ClientContext) -> Self {
+        Self { settings: View::new(&context.settings), stats: Arc::new(context.stats.clone()) }
+    }
+
+    /// Where it counts.
+    pub(crate) fn counters(&self) -> Arc<TlsStats> {
+        Arc::clone(&self.stats)
+    }
+
+    /// The name to ask an endpoint for: what is configured, or its own.
+    pub(crate) fn server_name(&mut self, hostname: &str) -> Option<ServerName<'static>> {
+        let settings = self.settings.current();
+        if settings.auto_host_sni && !hostname.is_empty() {
+            let name = ServerName::try_from(hostname.to_owned()).ok();
+            return name.filter(|name| matches!(name, ServerName::DnsName(_)));
+        }
+        settings.server_name.clone()
+    }
+
+    /// Begins a handshake.
+    pub(crate) fn start(
+        &mut self,
+        name: Option<ServerName<'static>>,
+        ends: impl FnOnce() -> [Option<IpAddr>; 2],
+    ) -> ClientStart {
+        let settings = Arc::clone(self.settings.current());
+        let config = Arc::clone(settings.configs.get(true, settings.common.is_logged(ends)));
+        ClientStart { config, name, settings }
+    }
+}
+
+impl ClientStart {
+    /// A connection that is about to send its ClientHello.
+    pub(crate) fn connect(&self) -> Result<UnbufferedClientConnection, Error> {
+        let name = self.name.clone().unwrap_or_else(nameless);
+        UnbufferedClientConnection::new(Arc::clone(&self.config), name)
+    }
+
+    /// What the handshake has agreed on.
+    pub(crate) fn info(
+        &self,
+        common: &CommonState,
+        trace: Trace,
+        session_id: &[u8],
+    ) -> (TlsInfo, Option<Negotiated>) {
+        let server_name = self.name.as_ref().map(|name| name.to_str().into()).unwrap_or_default();
+        let local = self.settings.identity.clone();
+        self.settings.common.info(common, trace, (server_name, local), session_id)
+    }
+}
+
+/// What rustls is told where no name is asked for: addresses are not sent.
+pub(super) fn nameless() -> ServerName<'static> {
+    ServerName::IpAddress(IpAddr::V4(Ipv4Addr::UNSPECIFIED).into())
+}

@@ -1,0 +1,248 @@
+//! Certificates and keys: from the configuration, or the files that it names, to what handshakes need.
+//!
+//! Runs on the main thread, when the configuration is loaded and again when a file has changed. What is wrong is
+//! complained about at the field that it came from.
+
+use super::certificate::Certificate;
+use crate::api::envoy::config::core::v3::{DataSource, WatchedDirectory, data_source::Specifier};
+use crate::api::envoy::extensions::transport_sockets::tls::v3::TlsCertificate;
+use crate::config::{Cx, watched_data};
+use rustls::SignatureAlgorithm;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The files that something was read from, and the folders that are watched for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// Read again when one of them is replaced or written.
+    pub files: Vec<PathBuf>,
+    /// Read again when something is moved into one of them.
+    pub folders: Vec<PathBuf>,
+}
+
+/// A certificate of ours.
+#[derive(Debug)]
+pub struct Identity {
+    /// What handshakes use.
+    pub key: Arc<CertifiedKey>,
+    /// The certificate itself.
+    pub leaf: Arc<Certificate>,
+    /// Those that lead from it to a root.
+    pub chain: Vec<Certificate>,
+    /// Where it came from: a path, or `<inline>`.
+    pub path: String,
+    /// When the OCSP response ends to be true, in seconds since 1970, if it says so.
+    pub ocsp_until: Option<i64>,
+}
+
+impl Identity {
+    /// Whether its key is not an RSA key.
+    pub fn is_elliptic(&self) -> bool {
+        self.key.key.algorithm() != SignatureAlgorithm::RSA
+    }
+}
+
+impl Files {
+    /// Reads a data source and remembers its file.
+    pub(super) fn read(&mut self, source: &DataSource, cx: &mut Cx<'_>) -> Option<Vec<u8>> {
+        if let Some(Specifier::Filename(path)) = &source.specifier {
+            self.files.push(path.into());
+        }
+        cx.field("watched_directory", |cx| self.watch(source.watched_directory.as_ref(), cx));
+        watched_data(source, cx)
+    }
+
+    /// Remembers a folder.
+    pub(super) fn watch(&mut self, folder: Option<&WatchedDirectory>, cx: &mut Cx<'_>) {
+        let Some(folder) = folder else { return };
+        if let Some(path) = cx.text("path", &folder.path) {
+            if !std::path::Path::new(path).is_dir() {
+                cx.error_at("path", format!("{path} is not a folder"));
+            }
+            self.folders.push(path.into());
+        }
+    }
+}
+
+/// Where a data source takes its bytes from, for people.
+pub(super) fn origin(source: Option<&DataSource>) -> String {
+    match source.and_then(|source| source.specifier.as_ref()) {
+        Some(Specifier::Filename(path)) => path.clone(),
+        Some(Specifier::EnvironmentVariable(name)) => format!("<environment variable {name}>"),
+        _ => "<inline>".to_owned(),
+    }
+}
+
+/// Certificates in PEM: at least one. `what` says of whom.
+pub(super) fn certificates(
+    source: &DataSource,
+    files: &mut Files,
+    cx: &mut Cx<'_>,
+) -> Option<Vec<CertificateDer<'static>>> {
+    let pem = files.read(source, cx)?;
+    let from = origin(Some(source));
+    let mut found = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        match certificate {
+            Ok(certificate) => found.push(certificate),
+            Err(error) => {
+                cx.error(format!("cannot read the certificates in {from}: {}", pem_error(&error)));
+                return None;
+            }
+        }
+    }
+    if found.is_empty() {
+        cx.error(format!("there is no certificate in {from}: it must be in PEM, between -----BEGIN CERTIFICATE----- and -----END CERTIFICATE-----"));
+        return None;
+    }
+    Some(found)
+}
+
+/// Revocation lists in PEM; `required` if there must be one.
+pub(super) fn revocation_lists(
+    pem: &[u8],
+    from: &str,
+    required: bool,
+    cx: &mut Cx<'_>,
+) -> Vec<CertificateRevocationListDer<'static>> {
+    let mut found = Vec::new();
+    for list in CertificateRevocationListDer::pem_slice_iter(pem) {
+        match list {
+            Ok(list) => found.push(list),
+            Err(error) => cx.error(format!("cannot read the CRLs in {from}: {}", pem_error(&error))),
+        }
+    }
+    if required && found.is_empty() {
+        cx.error(format!("there is no CRL in {from}: it must be in PEM, between -----BEGIN X509 CRL----- and -----END X509 CRL-----"));
+    }
+    found
+}
+
+fn pem_error(error: &rustls::pki_types::pem::Error) -> String {
+    use rustls::pki_types::pem::Error;
+    match error {
+        Error::MissingSectionEnd { end_marker } => {
+            format!("the PEM has no {}", String::from_utf8_lossy(end_marker))
+        }
+        Error::IllegalSectionStart { line } => {
+            format!("`{}` is no beginning of a PEM section", String::from_utf8_lossy(line))
+        }
+        Error::Base64Decode(_) => "the PEM is not valid base64".to_owned(),
+        Error::NoItemsFound => "there is nothing in PEM".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// One of our certificates with its key.
+pub(super) fn identity(proto: &TlsCertificate, files: &mut Files, cx: &mut Cx<'_>) -> Option<Identity> {
+    cx.field("watched_directory", |cx| files.watch(proto.watched_directory.as_ref(), cx));
+    let chain = cx.required("certificate_chain", &proto.certificate_chain);
+    let chain = chain.and_then(|source| cx.field("certificate_chain", |cx| certificates(source, files, cx)));
+    let key = cx.required("private_key", &proto.private_key);
+    let key = key.and_then(|source| cx.field("private_key", |cx| private_key(source, files, cx)));
+    let ocsp =
+        proto.ocsp_staple.as_ref().and_then(|source| cx.field("ocsp_staple", |cx| ocsp(source, files, cx)));
+    let (chain, key) = (chain?, key?);
+    let (key_path, path) = (origin(proto.private_key.as_ref()), origin(proto.certificate_chain.as_ref()));
+    let mut certified = CertifiedKey::new(chain.clone(), key);
+    let ocsp_until = ocsp.as_ref().and_then(|(_, until)| *until);
+    certified.ocsp = ocsp.map(|(response, _)| response);
+    match certified.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            cx.error_at(
+                "private_key",
+                format!("the private key in {key_path} does not belong to the certificate in {path}"),
+            );
+            return None;
+        }
+        Err(error) => {
+            cx.error_at(
+                "certificate_chain",
+                format!("the first certificate in {path} cannot be used: {error}"),
+            );
+            return None;
+        }
+    }
+    let mut chain = chain.into_iter().map(Certificate::new);
+    let leaf = Arc::new(chain.next()?);
+    warn_if_expired(&leaf, &path);
+    Some(Identity { key: Arc::new(certified), leaf, chain: chain.collect(), path, ocsp_until })
+}
+
+/// Says so if a certificate is of no use any more, or not yet.
+pub(super) fn warn_if_expired(certificate: &Certificate, path: &str) {
+    let facts = certificate.facts();
+    if facts.not_after < now() {
+        log::warn!("the certificate of '{}' in {path} has expired", facts.subject);
+    } else if facts.not_before > now() {
+        log::warn!("the certificate of '{}' in {path} is not valid yet", facts.subject);
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64)
+}
+
+fn private_key(
+    source: &DataSource,
+    files: &mut Files,
+    cx: &mut Cx<'_>,
+) -> Option<Arc<dyn rustls::sign::SigningKey>> {
+    let pem = files.read(source, cx)?;
+    let from = origin(Some(source));
+    let encrypted = pem.windows(ENCRYPTED.len()).any(|window| window == ENCRYPTED)
+        || pem.windows(PROC_TYPE.len()).any(|window| window == PROC_TYPE);
+    if encrypted {
+        cx.error(format!("the private key in {from} is encrypted, which is not supported"));
+        return None;
+    }
+    let key = match PrivateKeyDer::from_pem_slice(&pem) {
+        Ok(key) => key,
+        Err(rustls::pki_types::pem::Error::NoItemsFound) => {
+            cx.error(format!(
+                "there is no private key in {from}: it must be in PEM, as PKCS#8, PKCS#1 or SEC1"
+            ));
+            return None;
+        }
+        Err(error) => {
+            cx.error(format!("cannot read the private key in {from}: {}", pem_error(&error)));
+            return None;
+        }
+    };
+    match any_supported_type(&key) {
+        Ok(key) => Some(key),
+        Err(_) => {
+            cx.error(format!(
+                "the private key in {from} cannot be used: it must be an RSA key of 2048 to 8192 bits, an ECDSA key on \
+                 P-256, P-384 or P-521, or an Ed25519 key"
+            ));
+            None
+        }
+    }
+}
+
+const ENCRYPTED: &[u8] = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
+const PROC_TYPE: &[u8] = b"Proc-Type: 4,ENCRYPTED";
+
+/// An OCSP response, and until when it is true.
+fn ocsp(source: &DataSource, files: &mut Files, cx: &mut Cx<'_>) -> Option<(Vec<u8>, Option<i64>)> {
+    if let Some(Specifier::InlineString(_)) = source.specifier {
+        cx.error_at("inline_string", "an OCSP response is in DER: `filename` or `inline_bytes` is required");
+        return None;
+    }
+    let response = files.read(source, cx)?;
+    match super::ocsp::until(&response) {
+        Ok(until) => Some((response, until)),
+        Err(reason) => {
+            cx.error(format!("{} is no OCSP response that can be used: {reason}", origin(Some(source))));
+            None
+        }
+    }
+}

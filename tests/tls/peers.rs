@@ -1,0 +1,189 @@
+//! Real clients: curl, openssl s_client, Python's ssl.
+
+use super::certs::Authority;
+use super::config::Listener;
+use super::support::{Folder, Proxy, Upstream, tool};
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+struct World {
+    proxy: Proxy,
+    folder: Folder,
+    _upstream: Upstream,
+}
+
+fn world(more: &[&str]) -> World {
+    let authority = Authority::new("ca");
+    let folder = Folder::new();
+    folder.file("ca.pem", &authority.pem);
+    let me = authority.issue(&["me.test"]);
+    folder.file("me.pem", &format!("{}{}", me.certificate, me.key));
+    let upstream = Upstream::start(|mut client, _| {
+        while let Some(request) = client.request() {
+            let body = if request.body.is_empty() { vec![b'x'; 1 << 20] } else { request.body };
+            client.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len()));
+            client.send(body);
+        }
+    });
+    let pems = [authority.issue(&["localhost", "127.0.0.1"]), authority.issue_rsa(&["localhost"])];
+    let mut listener = Listener::new(&[&pems[0], &pems[1]], &folder)
+        .common("alpn_protocols: [http/1.1]")
+        .common(format!("validation_context: {{trusted_ca: {{filename: {}/ca.pem}}}}", folder.0.display()))
+        .cluster("up", upstream.address, &[]);
+    for line in more {
+        listener = listener.context(*line);
+    }
+    World { proxy: Proxy::start(&listener.yaml()), folder, _upstream: upstream }
+}
+
+#[test]
+fn curl() {
+    if !tool("curl") {
+        return;
+    }
+    let World { proxy, folder, .. } = world(&[]);
+    let body: Vec<u8> = (0..3 << 20).map(|at| (at % 251) as u8).collect();
+    std::fs::write(folder.0.join("body"), &body).expect("a file");
+    for version in [&["--tls-max", "1.2"][..], &["--tlsv1.3"]] {
+        for more in
+            [&[][..], &["--cert", "me.pem"], &["--no-alpn"], &["--ciphers", "ECDHE-RSA-AES128-GCM-SHA256"]]
+        {
+            let output = Command::new("curl")
+                .current_dir(&folder.0)
+                .args(["-sS", "--http1.1", "--cacert", "ca.pem", "--data-binary", "@body"])
+                .args(version)
+                .args(more)
+                // Two requests on one connection.
+                .arg(format!("https://localhost:{}/a", proxy.first().port()))
+                .arg(format!("https://localhost:{}/b", proxy.first().port()))
+                .output()
+                .expect("curl runs");
+            assert!(
+                output.status.success(),
+                "{version:?} {more:?}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            assert!(output.stdout == [&body[..], &body].concat(), "{version:?} {more:?}");
+        }
+    }
+    assert_eq!(proxy.stat("listener.main.ssl.ciphers.ECDHE-RSA-AES128-GCM-SHA256"), 1);
+    assert_eq!(proxy.stat("listener.main.ssl.no_certificate"), 6);
+    // What speaks HTTP to a port of TLS fails, and soon.
+    let output = Command::new("curl")
+        .args(["-sS", "-m", "10", &format!("http://{}/", proxy.first())])
+        .output()
+        .expect("curl runs");
+    assert!(!output.status.success());
+}
+
+/// Runs `openssl s_client` with a request as its input.
+fn s_client(world: &World, args: &[&str]) -> String {
+    let mut client = Command::new("openssl")
+        .current_dir(&world.folder.0)
+        .args(["s_client", "-connect", &world.proxy.first().to_string(), "-CAfile", "ca.pem", "-ign_eof"])
+        .args(["-servername", "localhost"])
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("openssl runs");
+    let request = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
+    // It may be through before it reads.
+    let _ = client.stdin.take().expect("piped").write_all(request.as_bytes());
+    let output = client.wait_with_output().expect("openssl runs");
+    let text = [output.stdout, output.stderr].concat();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[test]
+fn openssl_s_client() {
+    if !tool("openssl") {
+        return;
+    }
+    let world = world(&[]);
+    for (args, expected) in [
+        (&["-tls1_2"][..], &["Protocol  : TLSv1.2", "Verify return code: 0 (ok)", "HTTP/1.1 200 OK"][..]),
+        (&["-tls1_3"], &["TLSv1.3, Cipher is", "Verification: OK", "HTTP/1.1 200 OK"]),
+        (&["-tls1_3", "-alpn", "http/1.1"], &["ALPN protocol: http/1.1", "HTTP/1.1 200 OK"]),
+        (&["-tls1_3", "-alpn", "spdy/1"], &["No ALPN negotiated", "HTTP/1.1 200 OK"]),
+        (&["-tls1_3", "-groups", "P-256"], &["Server Temp Key: ECDH, prime256v1", "HTTP/1.1 200 OK"]),
+        // A share for a group that we do not take: we ask for another.
+        (&["-tls1_3", "-groups", "P-521:X25519"], &["Server Temp Key: X25519", "HTTP/1.1 200 OK"]),
+        (
+            &["-tls1_3", "-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"],
+            &["TLS_CHACHA20_POLY1305_SHA256", "HTTP/1.1 200"],
+        ),
+        (
+            &["-tls1_2", "-cipher", "ECDHE-RSA-AES256-GCM-SHA384"],
+            &["ECDHE-RSA-AES256-GCM-SHA384", "HTTP/1.1 200 OK"],
+        ),
+        (
+            &["-tls1_3", "-cert", "me.pem", "-key", "me.pem"],
+            &["Acceptable client certificate CA names", "HTTP/1.1 200"],
+        ),
+        (&["-tls1_3", "-sess_out", "13.pem"], &["HTTP/1.1 200 OK"]),
+        (&["-tls1_3", "-sess_in", "13.pem"], &["Reused, TLSv1.3", "HTTP/1.1 200 OK"]),
+        (&["-tls1_2", "-sess_out", "12.pem"], &["HTTP/1.1 200 OK"]),
+        (&["-tls1_2", "-sess_in", "12.pem"], &["Reused, TLSv1.2", "HTTP/1.1 200 OK"]),
+        (&["-tls1_1", "-cipher", "ALL@SECLEVEL=0"], &["alert"]),
+        (&["-tls1_2", "-cipher", "AES128-SHA"], &["alert handshake failure"]),
+    ] {
+        let text = s_client(&world, args);
+        for expected in expected {
+            assert!(text.contains(expected), "{args:?}: {expected}\n{text}");
+        }
+    }
+    assert_eq!(world.proxy.stat("listener.main.ssl.session_reused"), 2);
+    assert_eq!(world.proxy.stat("listener.main.ssl.connection_error"), 2);
+}
+
+#[test]
+fn python() {
+    if !tool("python3") {
+        return;
+    }
+    let world = world(&[]);
+    let script = format!(
+        r#"
+import socket, ssl
+def ask(context, session=None):
+    raw = socket.create_connection(("127.0.0.1", {port}))
+    tls = context.wrap_socket(raw, server_hostname="localhost", session=session)
+    tls.sendall(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 200000\r\nconnection: close\r\n\r\n" + b"z" * 200000)
+    data = b""
+    while True:
+        piece = tls.recv(65536)
+        if not piece:
+            break
+        data += piece
+    assert data.startswith(b"HTTP/1.1 200 OK\r\n") and data.endswith(b"z" * 200000), data[:200]
+    reused, version, session = tls.session_reused, tls.version(), tls.session
+    # An end without close_notify would have raised.
+    tls.unwrap() if False else tls.close()
+    return reused, version, session
+for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+    for ticket in (True, False):
+        for certificate in (None, "me.pem"):
+            context = ssl.create_default_context(cafile="ca.pem")
+            context.minimum_version = context.maximum_version = version
+            context.set_alpn_protocols(["http/1.1"])
+            if not ticket:
+                context.options |= ssl.OP_NO_TICKET
+            if certificate:
+                context.load_cert_chain(certificate)
+            first = ask(context)
+            second = ask(context, first[2])
+            assert (first[0], second[0]) == (False, True), (version, ticket, certificate, first[:2], second[:2])
+print("good")
+"#,
+        port = world.proxy.first().port()
+    );
+    let output = Command::new("python3")
+        .current_dir(&world.folder.0)
+        .args(["-c", &script])
+        .output()
+        .expect("python runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("good"), "{}", String::from_utf8_lossy(&output.stderr));
+}
