@@ -36,6 +36,8 @@ const HANDSHAKES: u32 = 16;
 pub struct Enrolment {
     /// The listener, by its place on this worker.
     pub listener: u32,
+    /// When it was accepted.
+    pub accepted: Time,
     /// When its network filters began, if they have.
     pub since: Option<Time>,
     /// It counts for the limit of the process.
@@ -159,6 +161,9 @@ struct Connection {
     written_at: Time,
     /// Was read before there was an owner for it, to whom it is still to come.
     early: Option<Box<Buffer>>,
+    /// What its owner has read of it and what was written of the output, in bytes.
+    received: u64,
+    sent: u64,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -409,11 +414,24 @@ impl Io {
 
     /// What was read already is read once more, by the owner that the connection gets now.
     pub fn hand_on(&mut self, key: ConnKey) {
-        if let Some(connection) = self.connections.get_mut(key)
-            && !connection.input.is_empty()
-        {
-            connection.early = Some(Box::new(std::mem::take(&mut connection.input)));
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.received = 0;
+            if !connection.input.is_empty() {
+                connection.early = Some(Box::new(std::mem::take(&mut connection.input)));
+            }
         }
+    }
+
+    /// When a connection was accepted, if it was.
+    pub fn accepted_at(&self, key: ConnKey) -> Option<Time> {
+        Some(self.connections.get(key)?.enrolment?.accepted)
+    }
+
+    /// What the owner of a connection has read of it and what it has given it to send, in bytes.
+    pub fn traffic(&self, key: ConnKey) -> (u64, u64) {
+        let traffic =
+            |connection: &Connection| (connection.received, connection.sent + connection.output.len() as u64);
+        self.connections.get(key).map(traffic).unwrap_or_default()
     }
 
     /// The enrolment of a connection that [`Self::reap`] has freed.
@@ -539,7 +557,9 @@ impl Io {
         let Some(connection) = self.connections.get_mut(key) else { return Read::Failed };
         if let Some(early) = connection.early.take() {
             connection.input = *early;
-            return Read::Data(connection.input.len());
+            let read = Read::Data(connection.input.len());
+            connection.count(read);
+            return read;
         }
         if connection.failed {
             return Read::Failed;
@@ -548,9 +568,12 @@ impl Io {
             return Read::Empty;
         }
         let Some(tls) = self.tls.as_mut().filter(|_| connection.session.is_some()) else {
-            return connection.read();
+            let read = connection.read();
+            connection.count(read);
+            return read;
         };
         let read = connection.read_session(tls);
+        connection.count(read);
         if connection.wants_to_send() && !connection.dirty {
             connection.dirty = true;
             self.dirty.push(key);
@@ -569,7 +592,9 @@ impl Io {
                     && !connection.failed
                     && connection.session.is_none() =>
             {
-                connection.read_bulk(most)
+                let read = connection.read_bulk(most);
+                connection.count(read);
+                read
             }
             _ => self.read(key),
         }
@@ -768,8 +793,10 @@ impl Io {
                 Some(tls) if connection.session.is_some() => connection.write_session(tls),
                 _ => connection.write(),
             }
-            if connection.output.len() < before {
+            let after = connection.output.len();
+            if after < before {
                 connection.written_at = reactor.now();
+                connection.sent += (before - after) as u64;
             }
             connection.marks.update(connection.output.len());
             let drained = connection.backed_up && !connection.marks.is_above();
@@ -894,6 +921,14 @@ impl Connection {
             enrolment: None,
             written_at: Time::ZERO,
             early: None,
+            received: 0,
+            sent: 0,
+        }
+    }
+
+    fn count(&mut self, read: Read) {
+        if let Read::Data(n) = read {
+            self.received += n as u64;
         }
     }
 

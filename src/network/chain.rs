@@ -9,7 +9,7 @@ use super::info::ConnectionInfo;
 use super::rbac::Guard;
 use crate::filter_state::{Kind, Object, TCP_PROXY_CLUSTER};
 use crate::io::Cx;
-use crate::stream_info::{Bytes, Downstream, Flag, Occasion, StreamInfo, Times, no_request};
+use crate::stream_info::{Downstream, Flag, SessionInfo, StreamInfo};
 use std::time::Duration;
 
 /// Why a new connection is turned away.
@@ -71,36 +71,8 @@ pub(super) fn admit(
 }
 
 /// A new connection as formats see it.
-fn view<'a>(info: &'a ConnectionInfo, (id, filter_chain): (u64, &'a str), cx: &Cx<'_>) -> StreamInfo<'a> {
+fn view<'a>(info: &'a ConnectionInfo, (id, chain): (u64, &'a str), cx: &Cx<'_>) -> StreamInfo<'a> {
     let now = cx.reactor.wall();
-    StreamInfo {
-        occasion: Occasion::NotSet,
-        metadata: None,
-        request: no_request(),
-        request_trailers: None,
-        response: None,
-        response_trailers: None,
-        start: now,
-        now,
-        times: Times::default(),
-        bytes: Bytes::default(),
-        flag: Flag::None,
-        details: "",
-        local_reply_body: b"",
-        stream_id: id,
-        downstream: Downstream {
-            tls: None,
-            local: Some(info.provenance.local()),
-            direct_remote: Some(&info.provenance.peer),
-            remote: Some(info.provenance.remote()),
-            connection_id: id,
-            filter_chain,
-            server_name: info.provenance.server_name(),
-            filter_state: info.filter_state(),
-            provenance: Some(&info.provenance),
-        },
-        route: None,
-        upstream: None,
-        session: Some(Default::default()),
-    }
+    let downstream = Downstream::of(&info.provenance, id, chain, info.filter_state(), None);
+    StreamInfo::of_connection(downstream, (now, now), Duration::ZERO, SessionInfo::default())
 }

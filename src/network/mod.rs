@@ -16,6 +16,7 @@ mod session;
 mod set_filter_state;
 pub mod tcp_proxy;
 mod token_bucket;
+mod view;
 
 pub use cidr::Cidr;
 pub use info::{ConnectionInfo, Extra};
@@ -23,6 +24,7 @@ pub use limit::Place;
 pub use rbac::{Denial, Guard};
 pub use token_bucket::{Settings as BucketSettings, TokenBucket};
 
+use crate::access_log::config::AccessLogConfig;
 use crate::access_log::{Log, Logger};
 use crate::io::{ConnKey, Cx, Notice, Owner, Task};
 use crate::upstream::{Dialed, Event, Upstream};
@@ -43,6 +45,8 @@ struct Chain {
     /// `None` if it is an HTTP connection manager.
     terminal: Option<Terminal>,
     logs: Vec<Log>,
+    /// Those of the listener.
+    connection_logs: Vec<Log>,
     /// Name of the filter chain.
     name: String,
 }
@@ -62,7 +66,13 @@ impl Network {
     }
 
     /// Adds a filter chain; without a terminal filter it ends in an HTTP connection manager.
-    pub fn add_chain(&mut self, filters: &Arc<[Filter]>, terminal: Option<&Terminal>, name: &str) -> ChainId {
+    pub fn add_chain(
+        &mut self,
+        filters: &Arc<[Filter]>,
+        terminal: Option<&Terminal>,
+        name: &str,
+        connection_logs: &[AccessLogConfig],
+    ) -> ChainId {
         let logs = match terminal {
             Some(Terminal::TcpProxy(config)) => {
                 config.access_log.iter().map(|log| self.logger.open(log)).collect()
@@ -73,6 +83,7 @@ impl Network {
             filters: Arc::clone(filters),
             terminal: terminal.cloned(),
             logs,
+            connection_logs: connection_logs.iter().map(|log| self.logger.open(log)).collect(),
             name: name.to_owned(),
         });
         ChainId(self.chains.len() as u32 - 1)
