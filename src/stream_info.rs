@@ -4,7 +4,7 @@
 //! nothing here is kept while a request runs.
 
 use crate::filter_state::FilterState;
-use crate::io::Provenance;
+use crate::io::{ConnKey, Io, Provenance};
 use crate::tls::TlsInfo;
 use nuncio_codec::{HeaderMap, Method, RequestHead, ResponseHead, Version};
 use nuncio_reactor::Address;
@@ -359,24 +359,25 @@ pub struct Downstream<'a> {
     pub connection_id: u64,
     /// Name of the filter chain; may be empty.
     pub filter_chain: &'a str,
+    /// Its TLS.
+    pub tls: Option<&'a TlsInfo>,
+    /// Why its TLS has failed; may be empty.
+    pub transport_failure: &'a str,
     /// The name that the client has asked for in TLS; empty if it has not.
     pub server_name: &'a str,
     /// What filters have left.
     pub filter_state: Option<&'a FilterState>,
     /// Where the connection comes from, and what was learnt of it.
     pub provenance: Option<&'a Provenance>,
-    /// Its TLS.
-    pub tls: Option<&'a TlsInfo>,
 }
 
 impl<'a> Downstream<'a> {
-    /// A connection of this number, on a chain of this name.
+    /// A connection of this number, on a chain of this name, of whose TLS nothing is known.
     pub fn of(
         provenance: &'a Provenance,
         connection_id: u64,
         filter_chain: &'a str,
         filter_state: Option<&'a FilterState>,
-        tls: Option<&'a TlsInfo>,
     ) -> Self {
         Self {
             local: Some(provenance.local()),
@@ -387,8 +388,16 @@ impl<'a> Downstream<'a> {
             server_name: provenance.server_name(),
             filter_state,
             provenance: Some(provenance),
-            tls,
+            tls: None,
+            transport_failure: "",
         }
+    }
+
+    /// The TLS of the connection.
+    #[must_use]
+    pub fn with_tls(self, conn: ConnKey, io: &'a Io) -> Self {
+        let tls = io.tls(conn).map(|tls| &**tls);
+        Self { tls, transport_failure: io.tls_failure(conn), ..self }
     }
 }
 

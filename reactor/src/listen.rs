@@ -109,7 +109,7 @@ impl Socket {
 }
 
 impl ListenOptions {
-    fn set_ip(&self, socket: &socket2::Socket, address: &SocketAddr) -> io::Result<()> {
+    pub(crate) fn set_ip(&self, socket: &socket2::Socket, address: &SocketAddr) -> io::Result<()> {
         let v4 = address.is_ipv4() || self.dual;
         let switch = |level, name, on: Option<bool>| match on {
             Some(on) => sys::set_option(socket, level, name, &i32::from(on).to_ne_bytes()),
@@ -126,7 +126,7 @@ impl ListenOptions {
         self.keepalive.map_or(Ok(()), |keepalive| keepalive.set(socket))
     }
 
-    fn set_raw(&self, socket: &socket2::Socket, moment: Moment) -> io::Result<()> {
+    pub(crate) fn set_raw(&self, socket: &socket2::Socket, moment: Moment) -> io::Result<()> {
         for RawOption { level, name, value, .. } in self.raw.iter().filter(|option| option.moment == moment) {
             sys::set_option(socket, *level, *name, value).map_err(|error| {
                 let text = format!("socket option {name} at level {level} could not be set: {error}");

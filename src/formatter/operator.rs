@@ -42,10 +42,10 @@ enum Source {
     Number(Number),
     Took(Point, Point, Precision),
     Address(End, Part),
-    /// Of a namespace: all, or what these names lead to.
-    Metadata(Box<str>, Vec<Box<str>>),
     Tls(tls::Side, tls::Field),
     Validity(tls::Validity),
+    /// Of a namespace: all, or what these names lead to.
+    Metadata(Box<str>, Vec<Box<str>>),
     /// Known when the configuration is compiled.
     Fixed(Box<[u8]>),
     UniqueId,
@@ -91,6 +91,7 @@ enum Text {
     Cluster,
     HostName,
     TransportFailure,
+    DownstreamFailure,
     FilterChain,
     LocalReplyBody,
     StreamId,
@@ -233,8 +234,8 @@ const PLAIN: &[(&str, Source)] = &[
     ("UPSTREAM_LOCAL_CLOSE_REASON", Source::Text(Text::UpstreamClose)),
     ("UPSTREAM_DETECTED_CLOSE_TYPE", Source::Text(Text::UpstreamEnd)),
     ("DOWNSTREAM_DETECTED_CLOSE_TYPE", Source::Text(Text::DownstreamEnd)),
-    // There is no tracing, and no failure of what there is not.
-    ("DOWNSTREAM_TRANSPORT_FAILURE_REASON", Source::Nothing),
+    ("DOWNSTREAM_TRANSPORT_FAILURE_REASON", Source::Text(Text::DownstreamFailure)),
+    // There is no tracing.
     ("TRACE_ID", Source::Nothing),
     ("SPAN_ID", Source::Nothing),
     ("TLS_JA3_FINGERPRINT", Source::Text(Text::Ja3)),
@@ -498,6 +499,8 @@ impl Source {
                 )
             }
             Self::Address(end, part) => end.of(info).is_some_and(|address| part.write(address, out)),
+            Self::Tls(side, field) => field.write(*side, info, out),
+            Self::Validity(validity) => validity.write(info, out),
             Self::Metadata(namespace, path) if path.is_empty() => {
                 let metadata = info.metadata.filter(|metadata| *metadata.namespace == **namespace);
                 if let Some(metadata) = metadata {
@@ -516,8 +519,6 @@ impl Source {
                 Some(MetadataValue::Text(text)) => put(Some(text.as_bytes()), out),
                 Some(MetadataValue::Number(number)) => put_number(number.into(), out),
             },
-            Self::Tls(side, field) => field.write(*side, info, out),
-            Self::Validity(validity) => validity.write(info, out),
             Self::Fixed(text) => put(Some(text), out),
             Self::UniqueId => {
                 let mut rng = crate::io::Rng::new();
@@ -606,6 +607,7 @@ impl Text {
             Self::TransportFailure => {
                 return put_joined(upstream.map_or("", |upstream| upstream.transport_failure), out);
             }
+            Self::DownstreamFailure => return put_joined(info.downstream.transport_failure, out),
             Self::FilterChain => info.downstream.filter_chain,
             Self::LocalReplyBody => {
                 // Empty is a value here.
@@ -675,7 +677,9 @@ impl End {
         let upstream = info.upstream.as_ref();
         match self {
             Self::DownstreamLocal => info.downstream.local,
-            Self::DownstreamDirectLocal => info.downstream.provenance.map(|provenance| &provenance.socket_local),
+            Self::DownstreamDirectLocal => {
+                info.downstream.provenance.map(|provenance| &provenance.socket_local)
+            }
             Self::DownstreamRemote => info.downstream.remote,
             Self::DownstreamDirectRemote => info.downstream.direct_remote,
             Self::UpstreamHost => upstream?.host,

@@ -83,9 +83,10 @@ fn full(with: impl FnOnce(&StreamInfo<'_>)) {
             connection_id: 12,
             filter_chain: "chain",
             provenance: None,
+            tls: None,
+            transport_failure: "TLS_error",
             server_name: "sni.example",
             filter_state: Some(&state),
-            tls: None,
         },
         route: Some(RouteInfo { name: "r", virtual_host: "v" }),
         upstream: Some(UpstreamInfo {
@@ -128,9 +129,10 @@ fn empty(with: impl FnOnce(&StreamInfo<'_>)) {
             connection_id: 0,
             filter_chain: "",
             provenance: None,
+            tls: None,
+            transport_failure: "",
             server_name: "",
             filter_state: None,
-            tls: None,
         },
         route: None,
         upstream: None,
@@ -228,8 +230,8 @@ fn a_session_has_no_request_and_several_flags() {
     empty(|info| {
         let mut flags = Flags::default();
         let session = SessionInfo {
-            protocol: None,
             moment: "TcpConnectionEnd",
+            protocol: None,
             flags,
             termination: "denied [p]",
             downstream_close: "idle",

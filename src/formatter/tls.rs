@@ -19,7 +19,6 @@ pub(super) enum Field {
     Version,
     Cipher,
     SessionId,
-    ServerName,
     Peer(Of),
     PeerChain(Of),
     Local(Of),
@@ -41,12 +40,11 @@ pub(super) enum Of {
     Ip,
 }
 
-use Field::{Cipher, Local, Peer, PeerChain, ServerName, SessionId, Version};
+use Field::{Cipher, Local, Peer, PeerChain, SessionId, Version};
 use Side::{Downstream, Upstream};
 
 /// Operators without arguments.
 pub(super) const PLAIN: &[(&str, Side, Field)] = &[
-    ("REQUESTED_SERVER_NAME", Downstream, ServerName),
     ("DOWNSTREAM_TLS_SESSION_ID", Downstream, SessionId),
     ("DOWNSTREAM_TLS_CIPHER", Downstream, Cipher),
     ("DOWNSTREAM_TLS_VERSION", Downstream, Version),
@@ -102,7 +100,6 @@ impl Field {
             Version => out.extend_from_slice(tls.version.as_bytes()),
             Cipher => out.extend_from_slice(tls.cipher.as_bytes()),
             SessionId => hex(&tls.session_id, out),
-            ServerName => out.extend_from_slice(tls.server_name.as_bytes()),
             Peer(of) => {
                 if let Some(certificate) = tls.peer_certificate() {
                     of.write(certificate, out);

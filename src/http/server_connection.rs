@@ -100,8 +100,8 @@ impl ServerConnection {
 }
 
 /// A connection as the access logs of its listener see it.
-fn view<'a>(connection: &'a ServerConnection, manager: &'a Manager, cx: &Cx<'_>) -> StreamInfo<'a> {
-    let ServerConnection { conn, id, info, codec, spoken, garbled, gone, tls, .. } = connection;
+fn view<'a>(connection: &'a ServerConnection, manager: &'a Manager, cx: &'a Cx<'_>) -> StreamInfo<'a> {
+    let ServerConnection { conn, id, info, codec, spoken, garbled, gone, .. } = connection;
     let (now, wall) = (cx.reactor.now(), cx.reactor.wall());
     let lasted = now - cx.io.accepted_at(*conn).unwrap_or(connection.opened);
     let denial = info.extra.as_ref().and_then(|extra| extra.denial.as_deref());
@@ -122,8 +122,8 @@ fn view<'a>(connection: &'a ServerConnection, manager: &'a Manager, cx: &Cx<'_>)
         },
         ..SessionInfo::default()
     };
-    let downstream =
-        Downstream::of(&info.provenance, *id, &manager.filter_chain, info.filter_state(), tls.as_deref());
+    let downstream = Downstream::of(&info.provenance, *id, &manager.filter_chain, info.filter_state());
+    let downstream = downstream.with_tls(*conn, cx.io);
     let times = (wall.checked_sub(lasted).unwrap_or(wall), wall);
     let (received, sent) = cx.io.traffic(*conn);
     let bytes = Bytes { received, sent, ..Bytes::default() };
@@ -228,16 +228,6 @@ impl Http {
         }
     }
 
-    /// Whether the network filters before this one let through what has been read; if not the connection is closed.
-    pub(super) fn admit(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) -> bool {
-        let Some(connection) = self.connections.get_mut(key) else { return false };
-        let Err(denial) = connection.info.admit(cx) else { return true };
-        connection.info.extra().denial = Some(denial.details);
-        self.end_all(key, &Cause::Stopped, upstream, cx);
-        self.close(key, denial.delay.map_or(Close::Now, Close::After), cx);
-        false
-    }
-
     /// The handshake of TLS may be done now.
     fn learn_tls(&mut self, key: DownstreamKey, cx: &Cx<'_>) {
         if let Some(connection) = self.connections.get_mut(key)
@@ -246,6 +236,16 @@ impl Http {
         {
             connection.tls = cx.io.tls(connection.conn).cloned();
         }
+    }
+
+    /// Whether the network filters before this one let through what has been read; if not the connection is closed.
+    pub(super) fn admit(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) -> bool {
+        let Some(connection) = self.connections.get_mut(key) else { return false };
+        let Err(denial) = connection.info.admit(connection.conn, cx) else { return true };
+        connection.info.extra().denial = Some(denial.details);
+        self.end_all(key, &Cause::Stopped, upstream, cx);
+        self.close(key, denial.delay.map_or(Close::Now, Close::After), cx);
+        false
     }
 
     fn is_tunnel(&self, key: DownstreamKey) -> bool {

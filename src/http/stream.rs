@@ -190,10 +190,11 @@ pub(super) fn origin<'a>(
         remote: client.or(Some(connection.info.provenance.remote())),
         connection_id: connection.id,
         filter_chain: &manager.filter_chain,
+        tls: connection.tls.as_deref(),
+        transport_failure: "",
         server_name: connection.info.provenance.server_name(),
         filter_state: connection.info.filter_state(),
         provenance: Some(&connection.info.provenance),
-        tls: connection.tls.as_deref(),
     };
     Origin { start, stream_id, downstream }
 }

@@ -1,21 +1,22 @@
 //! The slab of connections: reading, writing at the end of the turn, closing in stages.
 //!
 //! Sockets are registered once, edge-triggered, for both directions. Readiness is remembered here, so pausing a
-//! reader is simply not calling [`Io::read`], and a read that came back short is not repeated to hear EAGAIN.
+//! reader is simply not calling [`Io::read`], and a read that came back short is not repeated to hear EAGAIN. What TLS
+//! adds is in `secure`.
+
+mod secure;
 
 use super::task::{Layer, Reactor, Task, TokenKind, Wake};
-use super::tls::{Progress, Scratch, Session};
+use super::tls::Session;
 use super::transport::Transport;
-use crate::stats::{Block, Counter};
-use crate::tls::{ClientTls, ServerTls, TlsInfo};
+use crate::stats::Counter;
 use nuncio_codec::{Buffer, Watermarks};
 use nuncio_reactor::{
     Address, ConnectOptions, Keepalive, RawKey, Readiness, Slab, SlabKey, Socket, Time, TimerKey, slab_key,
 };
-use rustls::pki_types::ServerName;
+use secure::{HANDSHAKES, Tls};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 slab_key! {
@@ -28,9 +29,6 @@ const READ_MIN: usize = 4 << 10;
 const READ_MAX: usize = 256 << 10;
 /// What a closing connection that still sends may make us read and throw away, in bytes.
 const LINGER_LIMIT: usize = 1 << 20;
-/// Most steps of TLS handshakes in one turn: each is a good part of a millisecond.
-const HANDSHAKES: u32 = 16;
-
 /// Where an accepted connection is counted until it is gone.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Enrolment {
@@ -195,13 +193,6 @@ pub struct Io {
     pub(crate) memory: Option<super::memory::Net>,
 }
 
-/// What all connections with TLS share.
-#[derive(Debug)]
-struct Tls {
-    scratch: Scratch,
-    stats: Block,
-}
-
 impl Io {
     /// No connections.
     pub fn new() -> Self {
@@ -306,60 +297,6 @@ impl Io {
         let id = self.next_id;
         self.next_id += self.id_step;
         Connection { id, ..connection }
-    }
-
-    /// Begins TLS as a server on an accepted connection; what was read already is a part of it. The owner hears of it
-    /// when the handshake is done or has failed, at the latest after `limit`, which `late` counts.
-    pub fn secure(
-        &mut self,
-        key: ConnKey,
-        tls: &ServerTls,
-        (limit, late): (Option<Duration>, Counter),
-        stats: &Block,
-        reactor: &mut Reactor,
-    ) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        self.tls.get_or_insert_with(|| Tls { scratch: Scratch::new(), stats: stats.clone() });
-        let incoming = std::mem::take(&mut connection.input);
-        if connection.readable || !incoming.is_empty() {
-            // The news of what has come has gone to whoever owned it before.
-            reactor.defer(Task { layer: Layer::Io, wake: Wake::Resume, key: key.raw() });
-        }
-        connection.session = Some(Box::new(Session::server(tls, incoming)));
-        connection.phase = Phase::Securing;
-        connection.handshake_limit = limit.map(|limit| (reactor.arm(limit, Task::close(key)), Some(late)));
-    }
-
-    /// Has TLS begin, as a client, as soon as a connection that is being made is there. [`Notice::Connected`] comes when
-    /// its handshake is done. `name` is whom the server is asked for. Output that there is already goes before it, as it
-    /// is.
-    ///
-    /// # Errors
-    /// Why it cannot even begin.
-    pub fn secure_client(
-        &mut self,
-        key: ConnKey,
-        tls: &mut ClientTls,
-        name: Option<ServerName<'static>>,
-        stats: &Block,
-    ) -> Result<(), String> {
-        let Some(connection) = self.connections.get_mut(key) else { return Ok(()) };
-        self.tls.get_or_insert_with(|| Tls { scratch: Scratch::new(), stats: stats.clone() });
-        let mut session = Session::client(tls, name, || connection.transport.ends())?;
-        session.begin_with(std::mem::take(&mut connection.output));
-        connection.session = Some(Box::new(session));
-        Ok(())
-    }
-
-    /// What is known of a connection's TLS, once its handshake is done.
-    pub fn tls(&self, key: ConnKey) -> Option<&Arc<TlsInfo>> {
-        self.connections.get(key)?.session.as_ref()?.info()
-    }
-
-    /// Whether the peer's end of a TLS connection came without a word: what came before may not be all.
-    pub fn is_truncated(&self, key: ConnKey) -> bool {
-        let session = self.connections.get(key).and_then(|connection| connection.session.as_ref());
-        session.is_some_and(|session| session.is_truncated())
     }
 
     /// Says where a connection is counted: [`Self::next_gone`] gives it back when the connection is gone.
@@ -494,62 +431,6 @@ impl Io {
             }
             Phase::Dead => None,
         }
-    }
-
-    /// Goes on with a TLS handshake, unless others must have their turn.
-    fn shake_hands(&mut self, key: ConnKey, reactor: &mut Reactor) -> Option<(Owner, Notice)> {
-        let connection = self.connections.get_mut(key)?;
-        let Some(left) = self.handshakes.checked_sub(1) else {
-            reactor.defer(Task { layer: Layer::Io, wake: Wake::Resume, key: key.raw() });
-            return None;
-        };
-        self.handshakes = left;
-        let Tls { scratch, stats } = self.tls.as_mut()?;
-        let Connection { session: Some(session), transport, readable, peer_finished, failed, .. } =
-            connection
-        else {
-            return None;
-        };
-        let progress = if *failed {
-            Progress::Failed
-        } else {
-            session.handshake(transport, (readable, *peer_finished), || transport.ends(), (scratch, stats))
-        };
-        let news = session.has_news();
-        if session.wants_to_send() && !connection.dirty {
-            connection.dirty = true;
-            self.dirty.push(key);
-        }
-        if progress == Progress::Pending {
-            return None;
-        }
-        if let Some((timer, _)) = connection.handshake_limit.take() {
-            reactor.cancel(timer);
-        }
-        connection.phase = Phase::Open;
-        if progress == Progress::Done {
-            connection.readable |= news;
-            return Some((
-                connection.owner,
-                if connection.client { Notice::Connected } else { Notice::Ready },
-            ));
-        }
-        connection.failed = true;
-        let notice = if connection.client {
-            let failure = connection.session.as_ref().and_then(|session| session.failure());
-            Notice::TlsFailed(failure.unwrap_or_default().into())
-        } else {
-            Notice::Ready
-        };
-        Some((connection.owner, notice))
-    }
-
-    /// A connection that was put off has its turn.
-    pub fn on_resume(&mut self, key: RawKey, reactor: &mut Reactor) -> Option<(Owner, Notice)> {
-        let key = SlabKey::from_raw(key);
-        let securing =
-            self.connections.get(key).is_some_and(|connection| connection.phase == Phase::Securing);
-        if securing { self.shake_hands(key, reactor) } else { None }
     }
 
     /// Reads once, as much as seems useful, into the input.
@@ -788,7 +669,7 @@ impl Io {
             if matches!(connection.phase, Phase::Dead | Phase::Connecting | Phase::Held) {
                 continue;
             }
-            let before = connection.output.len();
+            let before = connection.unsent();
             match &mut self.tls {
                 Some(tls) if connection.session.is_some() => connection.write_session(tls),
                 _ => connection.write(),
@@ -939,46 +820,6 @@ impl Connection {
 
     fn wants_to_send(&self) -> bool {
         !self.output.is_empty() || self.session.as_ref().is_some_and(|session| session.wants_to_send())
-    }
-
-    /// Reads through TLS.
-    fn read_session(&mut self, tls: &mut Tls) -> Read {
-        let Self { session: Some(session), transport, readable, peer_finished, input, failed, .. } = self
-        else {
-            return Read::Failed;
-        };
-        loop {
-            let fill = session.fill(transport, true, input, (&mut tls.scratch, &tls.stats));
-            // An end that was announced must still be fetched; one that has come is told again and again.
-            *readable = !fill.drained || *peer_finished || fill.ended;
-            *failed |= fill.failed;
-            return match fill {
-                _ if fill.opened > 0 => Read::Data(fill.opened),
-                _ if fill.failed => Read::Failed,
-                _ if fill.ended => Read::Eof,
-                _ if fill.drained => Read::Empty,
-                // Half a record, or a message for TLS itself.
-                _ => continue,
-            };
-        }
-    }
-
-    /// Writes through TLS.
-    fn write_session(&mut self, tls: &mut Tls) {
-        let last = match self.phase {
-            Phase::Flushing | Phase::FlushingToLinger => true,
-            _ => self.finish == Finish::Wanted,
-        };
-        let Self { session: Some(session), transport, output, writable, failed, .. } = self else { return };
-        if *writable && !*failed {
-            match session.send(transport, output, last, &mut tls.scratch) {
-                Ok(more) => *writable = more,
-                Err(_) => {
-                    *failed = true;
-                    output.clear();
-                }
-            }
-        }
     }
 
     fn read(&mut self) -> Read {

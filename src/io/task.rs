@@ -140,12 +140,12 @@ pub enum TokenKind {
     Connection(ConnKey),
     /// A listening socket.
     Listener(RawKey),
+    /// Something of the server itself.
+    Server(RawKey),
     /// A UDP listener's socket.
     UdpListener(RawKey),
     /// The socket of a session of datagrams.
     UdpSession(RawKey),
-    /// Something of the server itself.
-    Server(RawKey),
 }
 
 const KINDS: u64 = 0b111 << 60;
@@ -160,9 +160,9 @@ impl TokenKind {
         Token(match self {
             Self::Connection(key) => key.raw().to_bits(),
             Self::Listener(key) => key.to_bits() | LISTENER,
+            Self::Server(key) => key.to_bits() | SERVER,
             Self::UdpListener(key) => key.to_bits() | UDP_LISTENER,
             Self::UdpSession(key) => key.to_bits() | UDP_SESSION,
-            Self::Server(key) => key.to_bits() | SERVER,
         })
     }
 

@@ -7,7 +7,9 @@ use super::filters::compile::{filter, original_dst};
 use super::matcher::{Criteria, Matcher, Overlap, SourceType};
 use crate::access_log;
 use crate::api::envoy::config::core::v3::socket_option::{SocketIpVersion, SocketState, Value};
-use crate::api::envoy::config::core::v3::{self as core, SocketOption, TcpKeepalive, TrafficDirection};
+use crate::api::envoy::config::core::v3::{
+    self as core, SocketOption, TcpKeepalive, TrafficDirection, socket_address::Protocol,
+};
 use crate::api::envoy::config::listener::v3 as proto;
 use crate::api::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 use crate::api::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
@@ -29,7 +31,7 @@ use std::time::Duration;
 
 /// Compiles a listener.
 pub fn listener(proto: &proto::Listener, cx: &mut Cx<'_>) -> Option<ListenerConfig> {
-    let addresses = addresses(proto, cx);
+    let addresses = addresses(proto, Kind::Stream, cx);
     if proto.udp_listener_config.is_some() {
         cx.error_at("udp_listener_config", "is about UDP, which this listener does not use");
     }
@@ -91,22 +93,34 @@ pub fn listener(proto: &proto::Listener, cx: &mut Cx<'_>) -> Option<ListenerConf
 }
 
 /// All addresses, the listener's own first.
-fn addresses(proto: &proto::Listener, cx: &mut Cx<'_>) -> Option<Vec<ListenAddress>> {
-    let options = socket_options(&proto.socket_options, cx);
+/// What sockets of a listener are for.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Connections.
+    Stream,
+    /// Datagrams.
+    Datagram,
+}
+
+/// All addresses of a listener.
+pub(crate) fn addresses(proto: &proto::Listener, kind: Kind, cx: &mut Cx<'_>) -> Option<Vec<ListenAddress>> {
+    let options = socket_options(&proto.socket_options, kind, cx);
     let probes = proto.tcp_keepalive;
     let first = match cx.required("address", &proto.address) {
-        Some(address) => cx.field("address", |cx| listen_address(address, proto, (&options, probes), cx)),
+        Some(address) => {
+            cx.field("address", |cx| listen_address(address, proto, (&options, probes), kind, cx))
+        }
         None => None,
     };
     let more = cx.each("additional_addresses", &proto.additional_addresses, |cx, more| {
         let own = more
             .socket_options
             .as_ref()
-            .map(|own| cx.field("socket_options", |cx| socket_options(&own.socket_options, cx)));
+            .map(|own| cx.field("socket_options", |cx| socket_options(&own.socket_options, kind, cx)));
         let options = own.as_ref().unwrap_or(&options);
         let probes = more.tcp_keepalive.or(probes);
         let address = cx.required("address", &more.address)?;
-        cx.field("address", |cx| listen_address(address, proto, (options, probes), cx))
+        cx.field("address", |cx| listen_address(address, proto, (options, probes), kind, cx))
     });
     Some([first?].into_iter().chain(more).collect())
 }
@@ -115,9 +129,13 @@ fn listen_address(
     proto: &core::Address,
     listener: &proto::Listener,
     (raw, probes): (&[(RawOption, SocketIpVersion)], Option<TcpKeepalive>),
+    kind: Kind,
     cx: &mut Cx<'_>,
 ) -> Option<ListenAddress> {
-    let (address, mode, dual) = address_and_more(proto, cx)?;
+    let (address, mode, dual) = match kind {
+        Kind::Stream => address_and_more(proto, cx)?,
+        Kind::Datagram => udp_address(proto, cx)?,
+    };
     if dual && !matches!(&address, Address::Inet(address) if is_dual(address.ip())) {
         cx.field("socket_address", |cx| {
             cx.error_at("ipv4_compat", "needs the address `::`, or an IPv4 address mapped to IPv6");
@@ -151,17 +169,33 @@ fn listen_address(
     Some(ListenAddress { address, options })
 }
 
+/// An address for datagrams.
+fn udp_address(proto: &core::Address, cx: &mut Cx<'_>) -> Option<(Address, Option<u32>, bool)> {
+    let mut proto = proto.clone();
+    match &mut proto.address {
+        Some(core::address::Address::SocketAddress(socket)) if socket.protocol() == Protocol::Udp => {
+            socket.set_protocol(Protocol::Tcp);
+        }
+        None => {}
+        Some(_) => cx.error("all addresses of a listener must be of one kind: the first one is UDP"),
+    }
+    address_and_more(&proto, cx)
+}
+
 /// Whether a socket bound to this address may take connections by IPv4.
 fn is_dual(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unspecified() || address.to_ipv4_mapped().is_some())
 }
 
-/// The options for sockets of streams, each with the version of IP that it is for.
-fn socket_options(protos: &[SocketOption], cx: &mut Cx<'_>) -> Vec<(RawOption, SocketIpVersion)> {
+/// The options for sockets of this kind, each with the version of IP that it is for.
+fn socket_options(protos: &[SocketOption], of: Kind, cx: &mut Cx<'_>) -> Vec<(RawOption, SocketIpVersion)> {
     cx.each("socket_options", protos, |cx, proto| {
         let option = socket_option(proto, cx)?;
-        let stream = proto.r#type.is_none_or(|kind| kind.stream.is_some() || kind.datagram.is_none());
-        stream.then(|| (option, proto.ip_version()))
+        let wanted = proto.r#type.is_none_or(|kind| match of {
+            Kind::Stream => kind.stream.is_some() || kind.datagram.is_none(),
+            Kind::Datagram => kind.datagram.is_some() || kind.stream.is_none(),
+        });
+        wanted.then(|| (option, proto.ip_version()))
     })
 }
 

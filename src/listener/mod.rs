@@ -295,7 +295,7 @@ impl Listeners {
             session.flags.add(Flag::NoRouteFound);
             details = "filter_chain_not_found";
         }
-        let downstream = Downstream::of(provenance, cx.io.id(conn), "", None, None);
+        let downstream = Downstream::of(provenance, cx.io.id(conn), "", None);
         let times = (wall.checked_sub(lasted).unwrap_or(wall), wall);
         let info = StreamInfo::of_connection(downstream, times, lasted, session);
         logger.record(logs, &StreamInfo { details, ..info });

@@ -23,6 +23,15 @@ pub(super) struct Refusal {
     pub(super) delay: Option<Duration>,
 }
 
+impl Refusal {
+    fn new(reason: &'static str, flag: Flag, delay: Option<Duration>) -> Self {
+        Self { reason, flag, delay }
+    }
+}
+
+/// What is said of a connection that policies do not allow.
+pub(super) const DENIED: &str = "rbac_deny_close";
+
 /// Runs the filters on a new connection, of which its number and the name of the chain are told.
 pub(super) fn admit(
     filters: &[Filter],
@@ -36,16 +45,13 @@ pub(super) fn admit(
             Filter::ConnectionLimit(limit) => match limit.enter(cx) {
                 Ok(place) => info.extra().places.extend(place),
                 Err(delay) => {
-                    return Err(Refusal { reason: "over_connection_limit", flag: Flag::None, delay });
+                    return Err(Refusal::new("over_connection_limit", Flag::None, delay));
                 }
             },
             Filter::LocalRateLimit(limit) => {
                 if !limit.take(cx) {
-                    return Err(Refusal {
-                        reason: "local_ratelimit_close_over_limit",
-                        flag: Flag::UpstreamRetryLimitExceeded,
-                        delay: None,
-                    });
+                    let reason = "local_ratelimit_close_over_limit";
+                    return Err(Refusal::new(reason, Flag::UpstreamRetryLimitExceeded, None));
                 }
             }
             Filter::SniCluster => {
@@ -73,6 +79,6 @@ pub(super) fn admit(
 /// A new connection as formats see it.
 fn view<'a>(info: &'a ConnectionInfo, (id, chain): (u64, &'a str), cx: &Cx<'_>) -> StreamInfo<'a> {
     let now = cx.reactor.wall();
-    let downstream = Downstream::of(&info.provenance, id, chain, info.filter_state(), None);
+    let downstream = Downstream::of(&info.provenance, id, chain, info.filter_state());
     StreamInfo::of_connection(downstream, (now, now), Duration::ZERO, SessionInfo::default())
 }

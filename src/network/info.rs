@@ -6,8 +6,9 @@
 use super::limit::Place;
 use super::rbac::{Denial, Guard};
 use crate::filter_state::FilterState;
-use crate::io::{Cx, Provenance};
+use crate::io::{ConnKey, Cx, Provenance};
 use crate::rbac::Subject;
+use crate::tls::Certificate;
 
 /// See the module.
 #[derive(Debug)]
@@ -58,15 +59,16 @@ impl ConnectionInfo {
     ///
     /// # Errors
     /// Why the connection is to be closed.
-    pub fn admit(&mut self, cx: &Cx<'_>) -> Result<(), Denial> {
+    pub fn admit(&mut self, conn: ConnKey, cx: &Cx<'_>) -> Result<(), Denial> {
         let Some(extra) = &mut self.extra else { return Ok(()) };
         let mut guards = std::mem::take(&mut extra.guards);
+        let names = cx.io.tls(conn).and_then(|tls| tls.peer_certificate()).map(Certificate::principals);
         let subject = Subject {
             local: Some(self.provenance.local()),
             direct_remote: &self.provenance.peer,
             remote: self.provenance.remote(),
             server_name: self.provenance.server_name(),
-            certificate: None,
+            certificate: names.as_deref(),
             filter_state: Some(&extra.filter_state),
         };
         let mut result = Ok(());

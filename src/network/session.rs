@@ -1,7 +1,7 @@
 //! A connection that a filter chain owns: its beginning, its time limits, its end. And the two filters that answer by
 //! themselves, echo and direct response.
 
-use super::chain::Refusal;
+use super::chain::{DENIED, Refusal};
 use super::config::Terminal;
 use super::tcp_proxy::{End, Tcp, config::Tunnel};
 use super::{ChainId, ConnectionInfo, Network, Side};
@@ -53,13 +53,17 @@ pub(super) struct Outcome {
 
 /// What ends the chain.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all sessions are the TCP proxy's, and they lie in a slab"
+)]
 pub(super) enum Kind {
     /// It is only being turned away.
     Nothing,
     /// Sends back what comes.
     Echo,
     /// Passes it on.
-    Tcp(Tcp),
+    Tcp(Box<Tcp>),
 }
 
 impl Session {
@@ -87,7 +91,7 @@ impl Network {
         let opened = cx.io.accepted_at(down).unwrap_or(now);
         let wall = cx.reactor.wall();
         let kind = match &chain.terminal {
-            Some(Terminal::TcpProxy(config)) => Kind::Tcp(Tcp::new(config, cx)),
+            Some(Terminal::TcpProxy(config)) => Kind::Tcp(Box::new(Tcp::new(config, cx))),
             Some(Terminal::Echo) => Kind::Echo,
             Some(Terminal::DirectResponse(_)) | None => Kind::Nothing,
         };
@@ -205,9 +209,9 @@ impl Network {
             let read = cx.io.read(down);
             if matches!(read, Read::Data(_) | Read::Eof)
                 && session.info.is_guarded()
-                && let Err(denial) = session.info.admit(cx)
+                && let Err(denial) = session.info.admit(down, cx)
             {
-                session.outcome.reason = "rbac_deny_close";
+                session.outcome.reason = DENIED;
                 session.info.extra().denial = Some(denial.details);
                 break denial.delay.map_or(Close::Now, Close::After);
             }

@@ -33,11 +33,12 @@ pub(super) fn view<'a>(
     chain: &'a Chain,
     moment: &'static str,
     upstream: &'a Upstream,
-    cx: &Cx<'_>,
+    cx: &'a Cx<'_>,
 ) -> StreamInfo<'a> {
     let Session { info, outcome, .. } = session;
     let lasted = cx.reactor.now() - session.opened;
-    let downstream = Downstream::of(&info.provenance, session.id, &chain.name, info.filter_state(), None);
+    let downstream = Downstream::of(&info.provenance, session.id, &chain.name, info.filter_state());
+    let downstream = downstream.with_tls(session.down, cx.io);
     let times = (session.started, cx.reactor.wall());
     if let Kind::Tcp(tcp) = &session.kind {
         let info = StreamInfo::of_connection(downstream, times, lasted, tcp.info(moment));

@@ -123,7 +123,9 @@ fn compile(proto: &Bootstrap, cx: &mut Cx<'_>) -> Parts {
             };
             if udp::compile::is_udp(listener) {
                 let compiled = udp::compile::listener(listener, cx)?;
-                claim(&Address::Inet(compiled.address), &compiled.name, cx);
+                for at in &compiled.addresses {
+                    claim(&Address::Inet(at.address), &compiled.name, cx);
+                }
                 udp_listeners.push(Arc::new(compiled));
                 return None;
             }

@@ -118,12 +118,16 @@ impl Engine {
         Ok(())
     }
 
-    /// Adds a UDP listener with its socket on this thread.
+    /// Adds a UDP listener with its sockets on this thread.
     pub(super) fn add_udp_listener(
         &mut self,
-        listener: (Arc<UdpListenerConfig>, SocketAddr, UdpSocket),
+        config: &Arc<UdpListenerConfig>,
+        sockets: Vec<(SocketAddr, UdpSocket)>,
     ) -> io::Result<()> {
-        self.udp.add(listener, self.http.logger(), cx!(self))
+        for (address, socket) in sockets {
+            self.udp.add((Arc::clone(config), address, socket), self.http.logger(), cx!(self))?;
+        }
+        Ok(())
     }
 
     /// Adds a filter chain; what comes to it is served.
@@ -190,11 +194,11 @@ impl Engine {
     pub(super) fn on_io(&mut self, token: TokenKind, ready: Readiness) {
         match token {
             TokenKind::Listener(key) => self.accept(key),
+            TokenKind::Server(_) => {}
             TokenKind::UdpListener(key) => {
                 self.udp.on_listener(key, &mut self.upstream, self.http.logger(), cx!(self));
             }
             TokenKind::UdpSession(key) => self.udp.on_session(key, cx!(self)),
-            TokenKind::Server(_) => {}
             TokenKind::Connection(key) => {
                 if let Some((owner, notice)) = self.io.on_ready(key, ready, &mut self.reactor) {
                     self.on_socket(owner, notice);
@@ -281,7 +285,7 @@ impl Engine {
     pub(super) fn stop_accepting(&mut self, scope: Scope) {
         self.listeners.close(scope, cx!(self));
         self.hand_over();
-        self.udp.stop_accepting(self.http.logger(), cx!(self));
+        self.udp.stop_accepting(scope, self.http.logger(), cx!(self));
     }
 
     /// Stops accepting; what is open goes on until it is finished.

@@ -146,10 +146,7 @@ impl Server {
             .iter()
             .map(|config| {
                 udp::Bound::new(config, concurrency).map_err(|error| {
-                    io::Error::new(
-                        error.kind(),
-                        format!("cannot bind UDP listener '{}' to {}: {error}", config.name, config.address),
-                    )
+                    io::Error::new(error.kind(), format!("UDP listener '{}': {error}", config.name))
                 })
             })
             .collect::<io::Result<Vec<_>>>()?;
@@ -175,13 +172,15 @@ impl Server {
             Listeners::new(counts.without_listeners(), Colleagues::default()),
             Rng::new(),
         );
-        let count = snapshot.listeners.len();
+        let count = snapshot.listeners.len() + snapshot.udp_listeners.len();
         let mut server = Self {
             listeners: {
                 let bound = bound.iter().flat_map(|bound| {
                     bound.addresses.iter().map(|at| (bound.config.name.clone(), at.clone()))
                 });
-                let udp = udp.iter().map(|udp| (udp.config.name.clone(), Address::Inet(udp.address)));
+                let udp = udp.iter().flat_map(|udp| {
+                    udp.addresses.iter().map(|at| (udp.config.name.clone(), Address::Inet(*at)))
+                });
                 bound.chain(udp).collect()
             },
             shared: SharedClusters::new(&snapshot.clusters),
@@ -255,13 +254,7 @@ impl Server {
                 .iter_mut()
                 .map(|bound| (Arc::clone(&bound.config), bound.addresses.clone(), bound.take()))
                 .collect();
-            let udp = udp
-                .iter_mut()
-                .map(|bound| {
-                    let socket = bound.sockets.pop().expect("one for each worker");
-                    (Arc::clone(&bound.config), bound.address, socket)
-                })
-                .collect();
+            let udp = udp.iter_mut().map(|bound| (Arc::clone(&bound.config), bound.take())).collect();
             let flusher = self.flusher.as_ref().expect("the flusher outlives the workers");
             let plan = worker::Plan {
                 index,
@@ -295,7 +288,7 @@ impl Server {
         stats.record(server.initialization_time_ms, self.started.elapsed().as_millis() as u64);
         self.certificates.count(stats);
         let manager = &self.snapshot.listener_manager_stats;
-        let listeners = self.snapshot.listeners.len() as u64;
+        let listeners = self.listening.len() as u64;
         stats.add(manager.listener_added, listeners);
         stats.add(manager.listener_create_success, listeners * concurrency as u64);
         stats.set_gauge(manager.total_listeners_active, listeners);
@@ -395,7 +388,7 @@ impl Server {
         stats.set_gauge(server.state, 1);
         let manager = &self.snapshot.listener_manager_stats;
         stats.set_gauge(manager.total_listeners_active, 0);
-        stats.set_gauge(manager.total_listeners_draining, self.snapshot.listeners.len() as u64);
+        stats.set_gauge(manager.total_listeners_draining, self.listening.len() as u64);
         self.listening.fill(false);
         // No client is sent away before all sockets are closed: it must not come back to one of them.
         self.tell_workers(Mail::StopAccepting(Scope::All));
@@ -476,8 +469,11 @@ impl Server {
     /// Closes some listeners; the process and its open connections go on.
     fn stop_accepting(&mut self, scope: Scope) {
         let mut stopped = 0;
-        for (listening, config) in self.listening.iter_mut().zip(&self.snapshot.listeners) {
-            if *listening && config.is_in(scope) {
+        let (streams, datagrams) = (&self.snapshot.listeners, &self.snapshot.udp_listeners);
+        let is_in = streams.iter().map(|listener| listener.is_in(scope));
+        let is_in = is_in.chain(datagrams.iter().map(|listener| listener.is_in(scope)));
+        for (listening, is_in) in self.listening.iter_mut().zip(is_in) {
+            if *listening && is_in {
                 *listening = false;
                 stopped += 1;
             }

@@ -14,6 +14,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+/// A UDP listener with its addresses and this worker's sockets.
+type UdpPlan = (Arc<UdpListenerConfig>, Vec<(SocketAddr, UdpSocket)>);
+
 /// Everything that a worker starts with.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -21,7 +24,7 @@ pub(super) struct Plan {
     pub(super) reactor: Reactor,
     /// With their addresses and this worker's sockets.
     pub(super) listeners: Vec<(Arc<ListenerConfig>, Vec<Address>, Vec<Socket>)>,
-    pub(super) udp: Vec<(Arc<UdpListenerConfig>, SocketAddr, UdpSocket)>,
+    pub(super) udp: Vec<UdpPlan>,
     /// What all workers count together.
     pub(super) counts: Shared,
     /// How to reach each worker.
@@ -46,8 +49,8 @@ pub(super) fn run(plan: Plan) -> io::Result<()> {
     for (config, addresses, sockets) in listeners {
         engine.add_listener(&config, &addresses, sockets)?;
     }
-    for listener in udp {
-        engine.add_udp_listener(listener)?;
+    for (config, sockets) in udp {
+        engine.add_udp_listener(&config, sockets)?;
     }
     let flush_logs = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(1 << 32) };
     if engine.logs_anything() {

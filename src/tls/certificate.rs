@@ -70,6 +70,12 @@ impl Certificate {
         self.facts.get_or_init(|| Facts::of(&self.der).unwrap_or_default())
     }
 
+    /// What it says of whom it stands for: URI names, DNS names, the subject.
+    pub fn principals(&self) -> Vec<&str> {
+        let Facts { names, subject, .. } = self.facts();
+        names.uri.iter().chain(&names.dns).chain([subject]).map(String::as_str).collect()
+    }
+
     /// SHA-256 of the DER form, in hex.
     pub fn fingerprint_256(&self) -> String {
         hex(digest(&SHA256, &self.der).as_ref())

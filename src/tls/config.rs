@@ -137,7 +137,7 @@ impl CommonSettings {
         &self,
         common: &CommonState,
         trace: Trace,
-        (server_name, local): (Box<str>, Option<Arc<Identity>>),
+        local: Option<Arc<Identity>>,
         session_id: &[u8],
     ) -> (TlsInfo, Option<Negotiated>) {
         let (version, suite) = (common.protocol_version(), common.negotiated_cipher_suite());
@@ -156,7 +156,6 @@ impl CommonSettings {
             cipher: cipher.map_or("", |(_, name)| name),
             alpn: common.alpn_protocol().map(Alpn::of),
             session_id: session_id.into(),
-            server_name,
             resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),
             peer: peer.iter().cloned().map(Certificate::new).collect(),
             validated: self.validates && !peer.is_empty(),
@@ -331,11 +330,10 @@ impl ServerStart {
         &self,
         common: &CommonState,
         trace: Trace,
-        server_name: Box<str>,
         session_id: &[u8],
     ) -> (TlsInfo, Option<Negotiated>) {
         let local = trace.identity.and_then(|at| self.settings.identities.list().get(at)).map(Arc::clone);
-        self.settings.common.info(common, trace, (server_name, local), session_id)
+        self.settings.common.info(common, trace, local, session_id)
     }
 }
 
@@ -386,9 +384,8 @@ impl ClientStart {
         trace: Trace,
         session_id: &[u8],
     ) -> (TlsInfo, Option<Negotiated>) {
-        let server_name = self.name.as_ref().map(|name| name.to_str().into()).unwrap_or_default();
         let local = self.settings.identity.clone();
-        self.settings.common.info(common, trace, (server_name, local), session_id)
+        self.settings.common.info(common, trace, local, session_id)
     }
 }
 

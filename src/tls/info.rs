@@ -15,8 +15,6 @@ pub struct TlsInfo {
     pub alpn: Option<Alpn>,
     /// The session's number in TLS 1.2; empty in TLS 1.3, which has none.
     pub session_id: Box<[u8]>,
-    /// The server name that was asked for; empty if none was.
-    pub server_name: Box<str>,
     /// An earlier session was resumed.
     pub resumed: bool,
     /// The peer's certificate and those that lead from it to a root.

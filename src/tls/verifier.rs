@@ -169,7 +169,7 @@ impl Verifier {
                 &authorities.anchors,
                 intermediates,
                 time,
-                usage.clone(),
+                usage,
                 revocation,
                 None,
             );

@@ -1,22 +1,22 @@
 //! `envoy.config.listener.v3.Listener` on UDP to [`UdpListenerConfig`].
 
-use super::config::{HashPolicy, Receive, Target, UdpListenerConfig, UdpProxyConfig};
+use super::config::{HashPolicy, Receive, Target, UdpAddress, UdpListenerConfig, UdpProxyConfig};
 use crate::access_log;
 use crate::api::envoy::config::core::v3::{
-    UdpSocketConfig, address::Address as ProtoAddress, socket_address::Protocol,
+    TrafficDirection, UdpSocketConfig, address::Address as ProtoAddress, socket_address::Protocol,
 };
 use crate::api::envoy::config::listener::v3 as proto;
 use crate::api::envoy::extensions::filters::udp::udp_proxy::v3 as udp;
 use crate::config::{Cx, is};
+use crate::listener::compile::{Kind, addresses};
 use crate::matching::{self, Matcher};
 use crate::router;
 use crate::stats::{UdpClusterStats, UdpListenerStats, UdpStats};
-use crate::upstream::compile::address;
 use nuncio_reactor::{Address, may_be_transparent};
 use prost::Name;
 use prost_types::Any;
 use proto::listener_filter::ConfigType;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 use udp::udp_proxy_config::{HashPolicy as ProtoHash, RouteSpecifier, hash_policy::PolicySpecifier};
@@ -36,18 +36,41 @@ pub fn is_udp(proto: &proto::Listener) -> bool {
 
 /// Compiles a UDP listener.
 pub fn listener(proto: &proto::Listener, cx: &mut Cx<'_>) -> Option<UdpListenerConfig> {
-    let address = bind_address(proto, cx);
+    let addresses = addresses(proto, Kind::Datagram, cx).map(|addresses| {
+        let inet = addresses.into_iter().filter_map(|at| match at.address {
+            Address::Inet(address) => Some(UdpAddress { address, options: at.options }),
+            Address::Unix(_) => None,
+        });
+        inet.collect::<Vec<_>>()
+    });
     let streams_only = [
         ("filter_chains", !proto.filter_chains.is_empty()),
         ("default_filter_chain", proto.default_filter_chain.is_some()),
         ("per_connection_buffer_limit_bytes", proto.per_connection_buffer_limit_bytes.is_some()),
         ("tcp_backlog_size", proto.tcp_backlog_size.is_some()),
+        ("use_original_dst", proto.use_original_dst.is_some()),
+        ("tcp_fast_open_queue_length", proto.tcp_fast_open_queue_length.is_some()),
+        ("listener_filters_timeout", proto.listener_filters_timeout.is_some()),
+        ("continue_on_listener_filters_timeout", proto.continue_on_listener_filters_timeout),
+        ("connection_balance_config", proto.connection_balance_config.is_some()),
+        ("enable_mptcp", proto.enable_mptcp),
+        ("ignore_global_conn_limit", proto.ignore_global_conn_limit),
+        (
+            "max_connections_to_accept_per_socket_event",
+            proto.max_connections_to_accept_per_socket_event.is_some(),
+        ),
+        ("tcp_keepalive", proto.tcp_keepalive.is_some()),
     ];
     for (field, given) in streams_only {
         if given {
             cx.error_at(field, "is about connections, which a UDP listener does not have");
         }
     }
+    if proto.bind_to_port == Some(false) {
+        cx.error_at("bind_to_port", "nothing hands datagrams over: a UDP listener needs a socket");
+    }
+    // As in Envoy, no line is ever written for a listener on UDP: there are no connections.
+    cx.each("access_log", &proto.access_log, |cx, log| access_log::compile::access_log(log, cx));
     let config = proto.udp_listener_config.unwrap_or_default();
     let receive = cx.field("udp_listener_config", |cx| {
         receive("downstream_socket_config", config.downstream_socket_config, false, cx)
@@ -74,32 +97,21 @@ pub fn listener(proto: &proto::Listener, cx: &mut Cx<'_>) -> Option<UdpListenerC
                 return None;
             }
             let config = cx.unpack::<udp::UdpProxyConfig>(any)?;
-            proxy(&config, address.map(|address| address.ip()), cx)
+            proxy(&config, cx)
         })
     });
-    let address = address?;
+    let addresses = addresses?;
+    let address = addresses.first()?.address;
     let name = if proto.name.is_empty() { address.to_string() } else { proto.name.clone() };
     let scope = if proto.stat_prefix.is_empty() { address.to_string() } else { proto.stat_prefix.clone() };
     Some(UdpListenerConfig {
         name,
-        address,
-        reuse_port: proto.enable_reuse_port.unwrap_or(true),
+        addresses,
+        inbound: proto.traffic_direction() == TrafficDirection::Inbound,
         receive,
         proxy: proxies.into_iter().next()?,
         stats: UdpListenerStats::register(cx.registry, &format!("listener.{}.", scope.replace(':', "_"))),
     })
-}
-
-fn bind_address(proto: &proto::Listener, cx: &mut Cx<'_>) -> Option<SocketAddr> {
-    // Whoever calls has seen that it is UDP.
-    let mut address = proto.address.clone()?;
-    if let Some(ProtoAddress::SocketAddress(socket)) = &mut address.address {
-        socket.set_protocol(Protocol::Tcp);
-    }
-    match cx.field("address", |cx| self::address(&address, cx))? {
-        (Address::Inet(address), _) => Some(address),
-        (Address::Unix(_), _) => None,
-    }
 }
 
 fn receive(field: &str, proto: Option<UdpSocketConfig>, segments: bool, cx: &mut Cx<'_>) -> Receive {
@@ -114,7 +126,7 @@ fn receive(field: &str, proto: Option<UdpSocketConfig>, segments: bool, cx: &mut
     Receive { longest: if segments { MOST } else { longest.min(MOST) } as usize, segments }
 }
 
-fn proxy(proto: &udp::UdpProxyConfig, bound: Option<IpAddr>, cx: &mut Cx<'_>) -> Option<UdpProxyConfig> {
+fn proxy(proto: &udp::UdpProxyConfig, cx: &mut Cx<'_>) -> Option<UdpProxyConfig> {
     let prefix = cx.text("stat_prefix", &proto.stat_prefix).unwrap_or("invalid");
     let stats = UdpStats::register(cx.registry, &format!("udp.{}.", prefix.replace(':', "_")));
     let mut targets = Vec::new();
@@ -132,12 +144,9 @@ fn proxy(proto: &udp::UdpProxyConfig, bound: Option<IpAddr>, cx: &mut Cx<'_>) ->
         }),
     };
     if proto.use_original_src_ip {
-        let ours = bound.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-        let family = match ours {
-            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        if let Err(error) = may_be_transparent(family) {
+        let families = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+        // A machine may have one of them only.
+        if let Some(Err(error)) = families.map(may_be_transparent).into_iter().max_by_key(Result::is_ok) {
             let message = format!(
                 "this process may not send from the addresses of others (IP_TRANSPARENT: {error}): \
                  it needs CAP_NET_ADMIN"

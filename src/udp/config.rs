@@ -1,9 +1,11 @@
 //! The validated form of a UDP listener and its proxy.
 
 use crate::access_log::config::AccessLogConfig;
+use crate::io::Scope;
 use crate::matching::Matcher;
 use crate::stats::{ClusterStats, UdpClusterStats, UdpListenerStats, UdpStats};
 use crate::upstream::config::ClusterId;
+use nuncio_reactor::ListenOptions;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,16 +14,37 @@ use std::time::Duration;
 pub struct UdpListenerConfig {
     /// Unique; the address when the configuration gives none.
     pub name: String,
-    /// Where it is bound; port 0 lets the kernel choose (then every worker shares the chosen port).
-    pub address: SocketAddr,
-    /// One socket per worker with SO_REUSEPORT (default); without it there can be one worker only.
-    pub reuse_port: bool,
+    /// Where it is bound: its own address, then the additional ones.
+    pub addresses: Vec<UdpAddress>,
+    /// It is for inbound traffic.
+    pub inbound: bool,
     /// How its sockets receive.
     pub receive: Receive,
     /// What is done with datagrams.
     pub proxy: UdpProxyConfig,
     /// Where it counts.
     pub stats: UdpListenerStats,
+}
+
+impl UdpListenerConfig {
+    /// Whether it is one of these.
+    pub fn is_in(&self, scope: Scope) -> bool {
+        match scope {
+            Scope::All => true,
+            Scope::Inbound => self.inbound,
+            // Nothing of a session can tell its client to go elsewhere.
+            Scope::Healthy => false,
+        }
+    }
+}
+
+/// One address of a listener, and how its sockets are made.
+#[derive(Clone, Debug)]
+pub struct UdpAddress {
+    /// Port 0 lets the kernel choose (then every worker shares the chosen port).
+    pub address: SocketAddr,
+    /// One socket per worker with SO_REUSEPORT (default); without it there can be one worker only.
+    pub options: ListenOptions,
 }
 
 /// `envoy.config.core.v3.UdpSocketConfig`.

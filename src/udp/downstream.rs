@@ -195,16 +195,15 @@ impl Udp {
     fn route(&self, flow: &Flow, cx: &mut Cx<'_>) -> Option<u32> {
         let listening = self.listeners.get(flow.listener)?;
         let UdpListenerConfig { proxy, stats, .. } = &*listening.config;
-        if self.closing {
+        if listening.closing {
             cx.stats.inc(stats.downstream_rx_datagram_dropped);
             return None;
         }
         if let Some(target) = proxy.routes.constant() {
             return Some(*target);
         }
-        let ip = flow.local.unwrap_or(listening.address.ip());
-        let destination = SocketAddr::new(ip, listening.address.port());
-        let found = proxy.routes.find(&Addresses { source: flow.peer, destination });
+        let (destination, source) = listening.addresses(flow);
+        let found = proxy.routes.find(&Addresses { source, destination });
         if found.is_none() {
             cx.stats.inc(proxy.stats.downstream_sess_no_route);
         }
@@ -345,7 +344,7 @@ fn connect(
     };
     let options = UdpConnectOptions {
         segments: proxy.receive.segments,
-        source: proxy.original_source.then_some(flow.peer.ip()),
+        source: proxy.original_source.then_some(flow.peer.ip().to_canonical()),
     };
     UdpSocket::connect(*host, &options)
 }

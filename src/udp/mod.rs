@@ -9,6 +9,8 @@
 //! is of one size is sent in one piece (GSO); what goes to clients is collected for one `sendmmsg` at the end of the
 //! turn, and is sent from where it was received. Nothing is queued: what a socket does not take is dropped and counted,
 //! as datagrams are.
+//!
+//! Session filters (Envoy's `session_filters`) would stand before [`Udp::forward`] and before [`Replies::collect`].
 
 pub mod compile;
 pub mod config;
@@ -19,11 +21,11 @@ mod table;
 mod upstream;
 
 use crate::access_log::Logger;
-use crate::io::{Alarm, Cx, Layer, Rng, Task, TokenKind, Wake};
+use crate::io::{Alarm, Cx, Layer, Rng, Scope, Task, TokenKind, Wake};
 use crate::upstream::Upstream;
-use config::UdpListenerConfig;
+use config::{UdpAddress, UdpListenerConfig};
 use downstream::Arrivals;
-use nuncio_reactor::{BindOptions, RawKey, Slab, SlabKey, Time, UdpSocket};
+use nuncio_reactor::{BindOptions, ListenOptions, RawKey, Slab, SlabKey, Time, UdpSocket};
 use record::Counts;
 use replies::Replies;
 use std::io;
@@ -43,8 +45,6 @@ pub struct Udp {
     alarm: Alarm,
     arrivals: Arrivals,
     replies: Replies,
-    /// No session begins any more.
-    closing: bool,
     /// The next session's number, and how far numbers of one worker are apart.
     next_id: (u64, u64),
     /// What is due; kept for its memory.
@@ -60,6 +60,8 @@ struct Listening {
     address: SocketAddr,
     /// Sessions that came by it.
     sessions: usize,
+    /// None begins any more.
+    closing: bool,
     /// What is known of datagrams besides their senders is looked at.
     notes: bool,
     /// Datagrams that the kernel has lost, as far as that was counted, modulo 2^32.
@@ -88,49 +90,68 @@ struct Session {
     counts: Counts,
 }
 
-/// A listener's sockets, bound: one for each worker.
+/// A listener's sockets, bound: at each of its addresses one for each worker.
 #[derive(Debug)]
 pub struct Bound {
     /// What they are for.
     pub config: Arc<UdpListenerConfig>,
     /// Where they really are.
-    pub address: SocketAddr,
-    /// Indexed by worker.
-    pub sockets: Vec<UdpSocket>,
+    pub addresses: Vec<SocketAddr>,
+    /// For each worker that has not taken its own: one for each address.
+    sockets: Vec<Vec<UdpSocket>>,
 }
 
 impl Bound {
     /// Binds a listener for `workers` workers.
     ///
     /// # Errors
-    /// The first socket that cannot be made.
+    /// Of the first socket that cannot be made, with its address.
     pub fn new(config: &Arc<UdpListenerConfig>, workers: usize) -> io::Result<Self> {
-        if !config.reuse_port && workers > 1 {
+        let mut bound = Self {
+            config: Arc::clone(config),
+            addresses: Vec::new(),
+            sockets: (0..workers).map(|_| Vec::new()).collect(),
+        };
+        for UdpAddress { address, options } in &config.addresses {
+            let failed =
+                |error: io::Error| io::Error::new(error.kind(), format!("cannot bind {address}: {error}"));
+            bound.bind(*address, options).map_err(failed)?;
+        }
+        Ok(bound)
+    }
+
+    fn bind(&mut self, mut address: SocketAddr, general: &ListenOptions) -> io::Result<()> {
+        if !general.reuse_port && self.sockets.len() > 1 {
             // On one socket the workers would tear sessions apart.
             let why =
                 "several workers need a socket each: leave out enable_reuse_port, or use --concurrency 1";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         let options = BindOptions {
-            reuse_port: config.reuse_port,
-            local: config.address.ip().is_unspecified(),
+            local: is_wildcard(address),
             // Where each datagram goes by itself they had better come by themselves.
-            segments: config.receive.segments && !config.proxy.per_packet,
+            segments: self.config.receive.segments && !self.config.proxy.per_packet,
         };
-        let first = UdpSocket::bind(config.address, &options)?;
-        // With port 0 the kernel has chosen one: the others must have the same.
-        let address = first.local_address()?;
-        let mut sockets = vec![first];
-        for _ in 1..workers {
-            sockets.push(UdpSocket::bind(address, &options)?);
+        for sockets in &mut self.sockets {
+            let socket = UdpSocket::bind(address, general, &options)?;
+            // With port 0 the kernel has chosen one: the others must have the same.
+            address = socket.local_address()?;
+            sockets.push(socket);
         }
-        Ok(Self { config: Arc::clone(config), address, sockets })
+        self.addresses.push(address);
+        Ok(())
+    }
+
+    /// One worker's sockets, each with its address.
+    pub fn take(&mut self) -> Vec<(SocketAddr, UdpSocket)> {
+        let sockets = self.sockets.pop().unwrap_or_default();
+        self.addresses.iter().copied().zip(sockets).collect()
     }
 }
 
-/// Whether datagrams to a listener come with [`nuncio_reactor::Notes`].
-fn asks_for_notes(config: &UdpListenerConfig) -> bool {
-    config.address.ip().is_unspecified() || config.receive.segments
+/// Whether datagrams to a socket that is bound here may have been sent to any of several addresses.
+fn is_wildcard(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_unspecified()
 }
 
 impl Udp {
@@ -142,7 +163,6 @@ impl Udp {
             alarm: Alarm::default(),
             arrivals: Arrivals::default(),
             replies: Replies::default(),
-            closing: false,
             next_id: (0, 1),
             due: Vec::new(),
         }
@@ -174,12 +194,13 @@ impl Udp {
         let logs = record::Logs::open(&config.proxy, logger);
         let since = cx.reactor.now();
         let counts = Counts::default();
-        let notes = asks_for_notes(&config);
+        let notes = is_wildcard(address) || config.receive.segments;
         let listening = Listening {
             socket,
             config,
             address,
             sessions: 0,
+            closing: false,
             notes,
             lost: 0,
             watched: false,
@@ -231,10 +252,15 @@ impl Udp {
         }
     }
 
-    /// From now on no session begins; those that there are go on until they are quiet. Listeners without sessions
-    /// close.
-    pub fn stop_accepting(&mut self, logger: &mut Logger, cx: &mut Cx<'_>) {
-        if std::mem::replace(&mut self.closing, true) {
+    /// From now on no session begins at some listeners; those that there are go on until they are quiet. Listeners
+    /// without sessions close.
+    pub fn stop_accepting(&mut self, scope: Scope, logger: &mut Logger, cx: &mut Cx<'_>) {
+        let mut stopped = false;
+        for (_, listening) in self.listeners.iter_mut().filter(|(_, listening)| listening.config.is_in(scope))
+        {
+            stopped |= !std::mem::replace(&mut listening.closing, true);
+        }
+        if !stopped {
             return;
         }
         for key in self.sessions.keys() {
@@ -252,7 +278,9 @@ impl Udp {
     /// Ends everything at once.
     pub fn stop(&mut self, upstream: &Upstream, logger: &mut Logger, cx: &mut Cx<'_>) {
         self.flush(cx);
-        self.closing = true;
+        for (_, listening) in self.listeners.iter_mut() {
+            listening.closing = true;
+        }
         for key in self.sessions.keys() {
             self.end(key, upstream, logger, cx);
         }
@@ -264,11 +292,11 @@ impl Udp {
     fn on_alarm(&mut self, upstream: &Upstream, logger: &mut Logger, cx: &mut Cx<'_>) {
         self.alarm.rang();
         let mut due = std::mem::take(&mut self.due);
-        let Self { sessions, listeners, closing, .. } = self;
-        let most = if *closing { QUIET } else { Duration::MAX };
-        let idle = |entry: &Entry<Session>| {
-            let listening = listeners.get(entry.flow.listener);
-            listening.map_or(Duration::ZERO, |listening| listening.config.proxy.idle_timeout.min(most))
+        let Self { sessions, listeners, .. } = self;
+        let idle = |entry: &Entry<Session>| match listeners.get(entry.flow.listener) {
+            None => Duration::ZERO,
+            Some(listening) if listening.closing => listening.config.proxy.idle_timeout.min(QUIET),
+            Some(listening) => listening.config.proxy.idle_timeout,
         };
         sessions.expire(cx.reactor.now(), idle, &mut due);
         for what in due.drain(..) {
@@ -315,7 +343,7 @@ impl Udp {
 
     /// Closes a listener that has no sessions and is to have none.
     fn close_if_done(&mut self, key: ListenerKey, logger: &mut Logger, cx: &mut Cx<'_>) {
-        if self.closing && self.listeners.get(key).is_some_and(|listening| listening.sessions == 0) {
+        if self.listeners.get(key).is_some_and(|listening| listening.closing && listening.sessions == 0) {
             // What its last session has sent is not lost with it.
             self.flush(cx);
             self.count_lost(key, cx);

@@ -12,7 +12,7 @@ use crate::stream_info::{
 use crate::upstream::Upstream;
 use nuncio_codec::{HeaderMap, Method, RequestHead, Version};
 use nuncio_reactor::{Address, Time};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What has gone through a session, or through a proxy on one worker.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -77,13 +77,14 @@ fn write(record: Record<'_>, logs: &[Log], logger: &mut Logger, cx: &Cx<'_>) {
         local_reply_body: b"",
         stream_id: 0,
         downstream: Downstream {
-            tls: None,
             local: client.map(|(local, _)| local),
             direct_remote: remote,
             remote,
             connection_id: id,
             filter_chain: "",
             server_name: "",
+            tls: None,
+            transport_failure: "",
             filter_state: None,
             provenance: None,
         },
@@ -96,7 +97,6 @@ fn write(record: Record<'_>, logs: &[Log], logger: &mut Logger, cx: &Cx<'_>) {
 
 /// The upstream side as Envoy shows it: the operator for the cluster has no value, its name is in the metadata.
 const NOBODY: UpstreamInfo<'static> = UpstreamInfo {
-    tls: None,
     cluster: "",
     host: None,
     hostname: "",
@@ -105,13 +105,22 @@ const NOBODY: UpstreamInfo<'static> = UpstreamInfo {
     attempts: 0,
     transport_failure: "",
     protocol: None,
+    tls: None,
 };
 
 impl Listening {
     /// The addresses of a flow: this machine's and the client's.
-    fn addresses(&self, flow: &Flow) -> (Address, Address) {
-        let local = SocketAddr::new(flow.local.unwrap_or(self.address.ip()), self.address.port());
-        (Address::Inet(local), Address::Inet(flow.peer))
+    pub(super) fn addresses(&self, flow: &Flow) -> (SocketAddr, SocketAddr) {
+        let ip = flow.local.unwrap_or(self.address.ip());
+        // A socket for both versions of IP has those of IPv4 within those of IPv6.
+        let canonical = |ip: IpAddr, port| SocketAddr::new(ip.to_canonical(), port);
+        let peer = match flow.peer {
+            SocketAddr::V6(peer) if peer.ip().to_ipv4_mapped().is_some() => {
+                canonical((*peer.ip()).into(), peer.port())
+            }
+            peer => peer,
+        };
+        (canonical(ip, self.address.port()), peer)
     }
 
     fn log_session(
@@ -136,6 +145,7 @@ impl Listening {
             ..NOBODY
         };
         let (local, remote) = self.addresses(&entry.flow);
+        let (local, remote) = (Address::Inet(local), Address::Inet(remote));
         let record = Record {
             occasion,
             flag: Flag::None,
@@ -175,6 +185,7 @@ impl Listening {
             return;
         }
         let (local, remote) = self.addresses(flow);
+        let (local, remote) = (Address::Inet(local), Address::Inet(remote));
         let record = Record {
             occasion: Occasion::UdpSessionEnd,
             flag,

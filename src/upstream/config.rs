@@ -60,10 +60,10 @@ pub struct ClusterConfig {
     pub max_stream_duration: Option<Duration>,
     /// TCP keep-alive probes. Default off.
     pub keepalive: Option<Keepalive>,
-    /// What is said first on its connections.
-    pub introduction: Option<Introduction>,
     /// `transport_socket`, if it is TLS.
     pub tls: Option<Arc<ClientContext>>,
+    /// What is said first on its connections.
+    pub introduction: Option<Introduction>,
     /// Where this cluster counts.
     pub stats: ClusterStats,
     /// The same for external and internal callers alone.

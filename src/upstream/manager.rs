@@ -15,7 +15,7 @@ use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Notice, Owner, Rng, Task, Wake
 use crate::stats::{ClusterStats, HostStats};
 use crate::tls::ClientTls;
 use nuncio_codec::{Buffer, Version, h1};
-use nuncio_reactor::{RawKey, Slab, SlabKey};
+use nuncio_reactor::{Address, RawKey, Slab, SlabKey};
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -101,7 +101,9 @@ impl Upstream {
         if let (Some(introduction), Some(client)) = (&cluster.config.introduction, client) {
             place = cluster.pools.apart(place, Introduction::ends(client), || {
                 let mut header = Buffer::new();
-                introduction.write(client, &mut header).inspect(|too_long| cx.stats.inc(*too_long));
+                if let Some(too_long) = introduction.write(client, &mut header) {
+                    cx.stats.inc(too_long);
+                }
                 header.to_vec().into()
             });
         }
@@ -596,7 +598,7 @@ pub(super) fn connect(
 ) -> Result<ConnKey, Failure> {
     let host = &config.hosts[host as usize];
     let conn = cx.io.connect(&host.address, config.keepalive, Owner::Nobody, config.buffer_limit, cx.reactor);
-    let conn = conn.map_err(|error| Failure::ConnectFailed(reason("immediate", &error)))?;
+    let conn = conn.map_err(|error| Failure::ConnectFailed(immediate(&error, &host.address)))?;
     if !header.is_empty() {
         cx.io.output(conn).append(header);
         cx.stats.add(config.stats.upstream_cx_tx_bytes_total, header.len() as u64);
@@ -627,6 +629,11 @@ pub(super) fn millis(time: Duration) -> u64 {
 
 pub(super) fn alarm(key: ClientKey) -> Task {
     Task { layer: Layer::Upstream, wake: Wake::Alarm, key: key.raw() }
+}
+
+/// Envoy's words for a connection that could not even be begun.
+pub(super) fn immediate(error: &io::Error, address: &Address) -> Cow<'static, str> {
+    format!("{}|remote address:{address}", reason("immediate", error)).into()
 }
 
 /// Envoy's words for a connection that could not be made.

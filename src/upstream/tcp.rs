@@ -105,6 +105,9 @@ impl Upstream {
                 breaker.pending.leave();
                 cx.stats.inc(stats.upstream_cx_connect_fail);
                 cx.stats.inc(of_host.cx_connect_fail);
+                cx.stats.inc(stats.upstream_rq_pending_failure_eject);
+                cx.stats.inc(stats.upstream_cx_destroy);
+                cx.stats.inc(stats.upstream_cx_destroy_remote);
                 return Err(DialFailure::Host(host as u32, failure));
             }
         };

@@ -3,6 +3,7 @@
 //! this.
 
 mod listener_rows;
+mod network_rows;
 mod proxy_rows;
 mod rows;
 mod stats_rows;
@@ -67,7 +68,13 @@ fn the_base_document_is_right() {
 #[test]
 fn wrong_configurations_are_refused_with_path_place_and_reason() {
     let mut failures = String::new();
-    for row in ROWS.iter().chain(stats_rows::ROWS).chain(proxy_rows::ROWS).chain(listener_rows::ROWS) {
+    for row in ROWS
+        .iter()
+        .chain(stats_rows::ROWS)
+        .chain(proxy_rows::ROWS)
+        .chain(listener_rows::ROWS)
+        .chain(network_rows::ROWS)
+    {
         let (text, (line, column)) = text(row);
         let diagnostics = match load(&Source::text(&text)) {
             Ok(_) => {

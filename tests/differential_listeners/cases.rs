@@ -26,6 +26,7 @@ const LOG: &str = "%FILTER_CHAIN_NAME% remote=%DOWNSTREAM_REMOTE_ADDRESS% direct
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
 
 /// Listeners: name, options, chains (name and match).
+#[allow(clippy::type_complexity, reason = "a table")]
 const LISTENERS: &[(&str, &str, &[(&str, &str)])] = &[
     ("proxy", "F:proxy_protocol", &[("one", "")]),
     ("optional", "F:proxy_protocol;allow_requests_without_proxy_protocol: true", &[("one", "")]),

@@ -255,8 +255,9 @@ impl Side {
 }
 
 /// Counters that depend on how bytes fall into reads, or on the moment.
-const IGNORED: [&str; 10] = [
+const IGNORED: [&str; 11] = [
     "flow_control",
+    "upstream_flush_total",
     "upstream_cx_connect_ms",
     "worker_0",
     "update_",

@@ -37,7 +37,7 @@ pub fn cases() -> Vec<Case> {
         ("2.3.2", "a table that is filled again and again", |p| {
             start(p);
             for n in 0..50u8 {
-                let value = vec![b'a' + n % 26; 100];
+                let value = [b'a' + n % 26; 100];
                 send(p, 1 + 2 * u32::from(n), &[b"\x40\x01x\x64", &value[..]].concat());
                 assert_eq!(p.message(1 + 2 * u32::from(n)).status(), 200);
             }

@@ -23,7 +23,7 @@ fn connections_are_handed_to_the_listener_that_they_are_for() {
         virtual_at("six", "\"::\"", 81, ""),
         listener_at(
             "seven",
-            &"bind_to_port: false\naddress: {pipe: {path: \"@seven\"}}".to_owned(),
+            "bind_to_port: false\naddress: {pipe: {path: \"@seven\"}}",
             &[Chain("seven", "", "")],
         ),
     ];

@@ -9,6 +9,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+/// A request that has begun: its stream, its header fields, and whether that is all.
+pub type Begun = (u32, Vec<(String, String)>, bool);
+
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub const DATA: u8 = 0;
@@ -512,7 +515,7 @@ impl Peer {
     }
 
     /// The next request (server): its stream and the fields of its head.
-    pub fn request(&mut self) -> Option<(u32, Vec<(String, String)>, bool)> {
+    pub fn request(&mut self) -> Option<Begun> {
         let frame = self.until(|frame| frame.kind == HEADERS)?;
         let end = frame.has(END_STREAM);
         Some((frame.stream, frame.fields, end))

@@ -1,6 +1,6 @@
 //! The filters before the last one, and those that answer by themselves.
 
-use super::support::{Client, Folder, Proxy, config};
+use super::support::{Client, Folder, Proxy, config, tool};
 use super::{Ended, Host, access_log, connect, echo, filter, lines, read, rest, tcp_proxy, yaml};
 use std::io::Write;
 use std::net::Shutdown;
@@ -334,4 +334,69 @@ fn filters_stand_before_http_too() {
     assert_eq!(proxy.stat("r.rbac.denied"), 1);
     assert_eq!(proxy.stat("http.test.downstream_rq_total"), 0);
     proxy.await_stat("http.test.downstream_cx_active", 0);
+}
+
+/// TLS that is passed through: the name in the client hello chooses the cluster, and is judged.
+#[test]
+fn the_server_name_chooses_the_cluster() {
+    if !tool("openssl") {
+        return;
+    }
+    let (a, b) = (Host::start(), Host::start());
+    let folder = Folder::new();
+    let path = folder.0.join("log");
+    let log = access_log(
+        &path.display().to_string(),
+        "%REQUESTED_SERVER_NAME% %UPSTREAM_CLUSTER% %BYTES_RECEIVED% %CONNECTION_TERMINATION_DETAILS%",
+    );
+    let inspector = "listener_filters: [{name: i, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector}}]";
+    let secret =
+        rbac("r", &format!("rules: {}", rules("DENY", "{requested_server_name: {exact: c.example}}", ANY)));
+    let chain =
+        [secret, filter("sni_cluster.v3.SniCluster", ""), tcp_proxy(&format!("cluster: a.example, {log}"))];
+    let proxy = Proxy::start_with(
+        &yaml(
+            &[("main", &chain, inspector)],
+            &[
+                ("a.example", &[a.address], ""),
+                ("b.example", &[b.address], ""),
+                ("c.example", &[b.address], ""),
+            ],
+        ),
+        &["--concurrency", "1", "--file-flush-interval-msec", "10"],
+    );
+    let hello = |name: Option<&str>| {
+        let mut command = std::process::Command::new("openssl");
+        command.args(["s_client", "-connect", &proxy.address("main").to_string()]);
+        match name {
+            Some(name) => command.args(["-servername", name]),
+            None => command.arg("-noservername"),
+        };
+        let quiet = std::process::Stdio::null;
+        command.stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn().expect("openssl runs")
+    };
+    for (name, host) in [(Some("a.example"), &a), (Some("b.example"), &b), (None, &a)] {
+        let mut client = hello(name);
+        let mut server = host.next();
+        // The client hello has come through whole: a record of its own.
+        let head = read(&mut server, 5);
+        assert_eq!(head[..2], [0x16, 0x03]);
+        let length = usize::from(u16::from_be_bytes([head[3], head[4]]));
+        assert_eq!(read(&mut server, length)[0], 1);
+        drop(server);
+        client.wait().expect("it ends");
+    }
+    hello(Some("c.example")).wait().expect("it is closed");
+    let log = lines(&path, 4);
+    let fields: Vec<Vec<_>> = log.iter().map(|line| line.split(' ').collect()).collect();
+    for (line, (name, cluster)) in
+        fields.iter().zip([("a.example", "a.example"), ("b.example", "b.example"), ("-", "a.example")])
+    {
+        assert_eq!(line[..2], [name, cluster]);
+        assert!(line[2].parse::<u32>().expect("a number") > 100, "{line:?}");
+    }
+    assert_eq!(fields[3][0], "c.example");
+    assert_eq!(fields[3][3], "rbac_access_denied_matched_policy[p]");
+    assert_eq!(proxy.stat("r.rbac.denied"), 1);
+    assert_eq!(proxy.stat("cluster.c.example.upstream_cx_tx_bytes_total"), 0);
 }

@@ -183,7 +183,7 @@ impl Client {
     }
 
     /// Everything until the end, and whether that came with close_notify.
-    pub fn to_end(&mut self) -> (Vec<u8>, bool) {
+    pub fn rest_and_end(&mut self) -> (Vec<u8>, bool) {
         let mut bytes = std::mem::take(&mut self.rest);
         let clean = self.stream.read_to_end(&mut bytes).is_ok();
         (bytes, clean)

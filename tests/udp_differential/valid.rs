@@ -43,6 +43,28 @@ fn rows() -> Vec<(&'static str, Listener<'static>, bool)> {
         ("default filter chain", listener("    default_filter_chain: {filters: []}\n"), false),
         ("buffer limit", listener("    per_connection_buffer_limit_bytes: 1000\n"), true),
         ("backlog", listener("    tcp_backlog_size: 5\n"), true),
+        ("no socket", listener("    bind_to_port: false\n"), false),
+        ("multipath", listener("    enable_mptcp: true\n"), false),
+        ("drain type", listener("    drain_type: MODIFY_ONLY\n"), false),
+        ("direction", listener("    traffic_direction: INBOUND\n"), false),
+        ("time for filters", listener("    listener_filters_timeout: 1s\n"), true),
+        ("balance", listener("    connection_balance_config: {exact_balance: {}}\n"), true),
+        ("keep-alive", listener("    tcp_keepalive: {}\n"), true),
+        (
+            "a further address",
+            listener(
+                "    additional_addresses: [{address: {socket_address: {protocol: UDP, address: 127.0.0.2, port_value: 0}}}]\n",
+            ),
+            false,
+        ),
+        (
+            "a further address of another kind",
+            listener(
+                "    additional_addresses: [{address: {socket_address: {address: 127.0.0.2, port_value: 0}}}]\n",
+            ),
+            false,
+        ),
+        ("socket options", listener("    socket_options: [{level: 1, name: 8, int_value: 10000}]\n"), false),
         ("one socket for one worker", listener("    enable_reuse_port: false\n"), false),
         ("empty list", Listener { route: "        matcher: {matcher_list: {}}\n", ..base }, false),
         (

@@ -343,7 +343,7 @@ fn time_goes_on_between_turns_only() {
     let before = reactor.now();
     turn_until(&mut reactor, |batch| !batch.is_empty());
     assert!(reactor.now() > before);
-    assert!(SystemTime::now() >= reactor.wall() - Duration::from_millis(1));
+    assert!(SystemTime::now() >= reactor.wall() - Duration::from_secs(1));
     assert_eq!(reactor.now(), reactor.now());
 }
 

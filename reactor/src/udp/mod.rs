@@ -8,17 +8,16 @@
 
 mod sys;
 
+use crate::listen::{ListenOptions, Moment};
 use socket2::{Domain, Protocol, Type};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-/// How a socket that clients send to is made.
+/// What a socket that clients send to asks for.
 #[derive(Copy, Clone, Debug, Default)]
 pub struct BindOptions {
-    /// SO_REUSEPORT: several sockets on one address, among which the kernel spreads clients by their addresses.
-    pub reuse_port: bool,
     /// Ask for the address that each datagram was sent to, and send from it: for sockets on a wildcard address.
     pub local: bool,
     /// UDP_GRO: datagrams of one sender may come as segments.
@@ -39,17 +38,21 @@ pub struct UdpConnectOptions {
 pub struct UdpSocket(OwnedFd);
 
 impl UdpSocket {
-    /// A socket that anybody may send to.
+    /// A socket that anybody may send to. With `reuse_port` there may be several on one address, among which the
+    /// kernel spreads clients by their addresses. Of the general options, those that are about connections are not
+    /// looked at.
     ///
     /// # Errors
     /// The system's, for the step that failed.
-    pub fn bind(address: SocketAddr, options: &BindOptions) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr, general: &ListenOptions, options: &BindOptions) -> io::Result<Self> {
         let socket = Self::datagram(address)?;
-        socket.set_reuse_port(options.reuse_port)?;
+        socket.set_reuse_port(general.reuse_port)?;
         if address.is_ipv6() {
             // `[::]` is IPv6 alone, whatever the system's default, so that `0.0.0.0` can stand beside it.
-            socket.set_only_v6(true)?;
+            socket.set_only_v6(!general.dual)?;
         }
+        general.set_ip(&socket, &address)?;
+        general.set_raw(&socket, Moment::BeforeBind)?;
         if options.local {
             let option = match address {
                 SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_PKTINFO),
@@ -61,6 +64,9 @@ impl UdpSocket {
             set_segments(&socket);
         }
         socket.bind(&address.into())?;
+        general.set_raw(&socket, Moment::AfterBind)?;
+        // It does not listen, but is as far as it will be.
+        general.set_raw(&socket, Moment::AfterListen)?;
         Ok(Self(socket.into()))
     }
 

@@ -6,7 +6,8 @@ const V4: &str = "127.0.0.1:0";
 const V6: &str = "[::1]:0";
 
 fn bound(address: &str, options: &BindOptions) -> (UdpSocket, SocketAddr) {
-    let socket = UdpSocket::bind(address.parse().expect("an address"), options).expect("bound");
+    let socket = UdpSocket::bind(address.parse().expect("an address"), &ListenOptions::default(), options)
+        .expect("bound");
     let address = socket.local_address().expect("bound");
     (socket, address)
 }
@@ -181,10 +182,15 @@ fn the_kernel_counts_what_it_loses() {
 
 #[test]
 fn clients_stay_with_one_of_several_sockets() {
-    let options = BindOptions { reuse_port: true, ..BindOptions::default() };
-    let (first, address) = bound(V4, &options);
-    let second = UdpSocket::bind(address, &options).expect("a second one");
-    UdpSocket::bind(address, &BindOptions::default()).expect_err("not without the option");
+    let any: SocketAddr = V4.parse().expect("an address");
+    let bind = |address, reuse_port| {
+        let general = ListenOptions { reuse_port, ..ListenOptions::default() };
+        UdpSocket::bind(address, &general, &BindOptions::default())
+    };
+    let first = bind(any, true).expect("bound");
+    let address = first.local_address().expect("bound");
+    let second = bind(address, true).expect("a second one");
+    bind(address, false).expect_err("not without the option");
     let clients: Vec<_> = (0..64).map(|_| connected(address)).collect();
     let mut homes = Vec::new();
     for _ in 0..3 {
@@ -199,4 +205,38 @@ fn clients_stay_with_one_of_several_sockets() {
     }
     assert!(homes.iter().all(|home| *home == homes[0]), "no client moves");
     assert!((1..64).contains(&homes[0].len()), "both get some");
+}
+
+#[test]
+fn both_versions_of_ip_come_to_a_socket_for_both() {
+    let general = ListenOptions { dual: true, ..ListenOptions::default() };
+    let options = BindOptions { local: true, ..BindOptions::default() };
+    let server = UdpSocket::bind("[::]:0".parse().expect("an address"), &general, &options).expect("bound");
+    let port = server.local_address().expect("bound").port();
+    for (to, mapped) in [("127.0.0.7", "::ffff:127.0.0.7"), ("::1", "::1")] {
+        let (client, _) = connected(SocketAddr::new(to.parse().expect("an address"), port));
+        client.send(b"hello").expect("sent");
+        let (_, peer, notes) = all(&server, &mut Inbox::new(4), 16, 4).remove(0);
+        assert_eq!(notes.local, Some(mapped.parse().expect("an address")));
+        let answer = Datagram { data: b"there", to: peer, from: notes.local, segment: 0 };
+        assert_eq!(Outbox::new(1).send(&server, [answer].into_iter()).expect("sent"), 1);
+        assert_eq!(all(&client, &mut Inbox::connected(2), 16, 2)[0].0, b"there", "{to}");
+    }
+}
+
+#[test]
+fn options_by_number_are_set() {
+    let raw = |value: i32, moment| crate::RawOption {
+        level: libc::SOL_SOCKET,
+        name: libc::SO_RCVBUF,
+        value: value.to_ne_bytes().as_slice().into(),
+        moment,
+    };
+    for moment in [Moment::BeforeBind, Moment::AfterBind, Moment::AfterListen] {
+        let general = ListenOptions { raw: vec![raw(9999, moment)], ..ListenOptions::default() };
+        let socket = UdpSocket::bind(V4.parse().expect("an address"), &general, &BindOptions::default());
+        let socket = socket.expect("bound");
+        // The kernel doubles it.
+        assert_eq!(socket2::SockRef::from(&socket.0).recv_buffer_size().expect("an option"), 2 * 9999);
+    }
 }

@@ -363,9 +363,8 @@ impl Session {
         let (info, negotiated, (version, secrets, rustls)) =
             match std::mem::replace(&mut self.stage, Stage::Broken) {
                 Stage::Server(handshake) => {
-                    let ServerHandshake { connection, start, trace, hello } = *handshake;
-                    let (info, negotiated) =
-                        start.info(connection.common(), trace, hello.server_name.into(), &self.session_id);
+                    let ServerHandshake { connection, start, trace, .. } = *handshake;
+                    let (info, negotiated) = start.info(connection.common(), trace, &self.session_id);
                     let version = connection.common().protocol_version();
                     let (secrets, kernel) = connection.dangerous_into_kernel_connection()?;
                     (info, negotiated, (version, secrets, Rustls::Server(kernel)))

@@ -116,12 +116,6 @@ fn cluster(proto: &proto::TcpProxy, cx: &mut Cx<'_>) -> Option<ClusterChoice> {
 fn tunnel(proto: &TunnelingConfig, cx: &mut Cx<'_>) -> Option<Tunnel> {
     let headers =
         HeaderOps::compile((&proto.headers_to_add, &[]), ("headers_to_add", "headers_to_remove"), cx);
-    for (at, added) in proto.headers_to_add.iter().enumerate() {
-        let name = added.header.as_ref().map_or("", |header| &header.key);
-        if name.starts_with(':') || name.eq_ignore_ascii_case("host") {
-            cx.error_at(&format!("headers_to_add[{at}].header.key"), "the target is given by `hostname`");
-        }
-    }
     let post_path = (!proto.post_path.is_empty()).then_some(&*proto.post_path);
     if post_path.is_some() && !proto.use_post {
         cx.error_at("post_path", "has a meaning with `use_post: true` only");

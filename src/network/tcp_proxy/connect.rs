@@ -105,6 +105,7 @@ impl Network {
         tcp.up = Up::Open { conn, line: event.line };
         tcp.local = cx.io.local_address(conn);
         tcp.up_id = Some(cx.io.id(conn));
+        tcp.tls = cx.io.tls(conn).cloned();
         tcp.last = cx.reactor.now();
         cx.io.set_owner(conn, Owner::SessionUpstream(raw(key)));
         // What the client has sent meanwhile.

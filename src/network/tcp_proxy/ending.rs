@@ -1,6 +1,6 @@
 //! How a session ends: one reason, and what follows from it for both connections, the counters and the access log.
 
-use super::super::chain::Refusal;
+use super::super::chain::{DENIED, Refusal};
 use super::super::session::{Kind, Session, SessionKey};
 use super::super::{Denial, Network, Side};
 use super::Up;
@@ -73,7 +73,7 @@ impl End {
             }
             Self::NotConnected(reason) => Row { reason, ..row },
             Self::Denied(denial) => {
-                Row { reason: "rbac_deny_close", down: denial.delay.map_or(Close::Now, Close::After), ..row }
+                Row { reason: DENIED, down: denial.delay.map_or(Close::Now, Close::After), ..row }
             }
             Self::Refused(Refusal { reason, flag, delay }) => {
                 Row { reason, flag: *flag, down: delay.map_or(Close::Now, Close::After), ..row }

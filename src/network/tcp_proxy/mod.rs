@@ -18,6 +18,7 @@ pub(super) use ending::End;
 use crate::io::ConnKey;
 use crate::stats::Counter;
 use crate::stream_info::{CloseType, Flags};
+use crate::tls::TlsInfo;
 use crate::upstream::config::ClusterId;
 use crate::upstream::{AttemptKey, By, LineKey};
 use config::TcpProxyConfig;
@@ -38,6 +39,8 @@ pub(super) struct Tcp {
     local: Option<Address>,
     /// That connection's number in the process.
     up_id: Option<u64>,
+    /// TLS of it.
+    tls: Option<Arc<TlsInfo>>,
     /// Attempts to connect.
     attempts: u32,
     /// Why the last one failed.
@@ -165,5 +168,30 @@ impl Tcp {
 impl Flow {
     fn new(meters: Meters) -> Self {
         Self { ended: false, paused: false, passed: 0, haul: Haul::Copy(0), meters }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_changes_with_what_is_carried() {
+        let mut haul = Haul::Copy(0);
+        let mut after = |sizes: &[usize]| {
+            sizes.iter().for_each(|n| haul.note(*n));
+            matches!(haul, Haul::Splice(_))
+        };
+        assert!(!after(&[LARGE, LARGE]));
+        assert!(!after(&[100]), "one small read begins anew");
+        assert!(!after(&[LARGE, LARGE]));
+        assert!(after(&[LARGE]));
+        assert!(
+            after(&[SMALL - 1, SMALL - 1, SMALL, SMALL - 1, SMALL - 1]),
+            "what is between counts as large"
+        );
+        assert!(!after(&[1]));
+        assert!(!after(&[SMALL, LARGE - 1, LARGE, LARGE]));
+        assert!(after(&[usize::MAX]));
     }
 }

@@ -43,7 +43,7 @@ impl Network {
                 }
                 (Up::Tunnel { attempt, open: true }, Side::Down) => {
                     let attempt = *attempt;
-                    return self.relay_to_tunnel(key, attempt, upstream, cx);
+                    return self.relay_fill_tunnel(key, attempt, upstream, cx);
                 }
                 (Up::Tunnel { attempt, open: true }, Side::Up) => {
                     let attempt = *attempt;
@@ -140,7 +140,7 @@ impl Session {
                     if side == Side::Down {
                         tcp.received += n as u64;
                         if info.is_guarded()
-                            && let Err(denial) = info.admit(cx)
+                            && let Err(denial) = info.admit(down, cx)
                         {
                             return Round::Over(End::Denied(denial));
                         }
@@ -153,7 +153,7 @@ impl Session {
                 Read::Eof => {
                     if side == Side::Down
                         && info.is_guarded()
-                        && let Err(denial) = info.admit(cx)
+                        && let Err(denial) = info.admit(down, cx)
                     {
                         return Round::Over(End::Denied(denial));
                     }
@@ -195,7 +195,7 @@ impl Session {
                     tcp.received += n as u64;
                     tcp.last = cx.reactor.now();
                     if info.is_guarded()
-                        && let Err(denial) = info.admit(cx)
+                        && let Err(denial) = info.admit(down, cx)
                     {
                         return Round::Over(End::Denied(denial));
                     }

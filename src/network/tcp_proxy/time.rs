@@ -34,6 +34,7 @@ impl Tcp {
             host: None,
             local: None,
             up_id: None,
+            tls: None,
             attempts: 0,
             failure: None,
             flags: Flags::default(),

@@ -120,7 +120,7 @@ impl Network {
     }
 
     /// Passes on what the client sends.
-    pub(super) fn relay_to_tunnel(
+    pub(super) fn relay_fill_tunnel(
         &mut self,
         key: SessionKey,
         attempt: AttemptKey,
@@ -145,7 +145,7 @@ impl Network {
             let read = cx.io.read(down);
             if matches!(read, Read::Data(_) | Read::Eof)
                 && info.is_guarded()
-                && let Err(denial) = info.admit(cx)
+                && let Err(denial) = info.admit(down, cx)
             {
                 return self.end(key, End::Denied(denial), upstream, cx);
             }
@@ -155,13 +155,13 @@ impl Network {
                     cx.stats.add(tcp.down.meters.received, n as u64);
                     tcp.received += n as u64;
                     tcp.last = cx.reactor.now();
-                    tcp.to_tunnel(down, attempt, false, upstream, cx);
+                    tcp.fill_tunnel(down, attempt, false, upstream, cx);
                 }
                 Read::Empty => return,
                 Read::Eof => {
                     tcp.down.ended = true;
                     tcp.ended_by = By::Us;
-                    tcp.to_tunnel(down, attempt, true, upstream, cx);
+                    tcp.fill_tunnel(down, attempt, true, upstream, cx);
                     return self.after_half(key, cx);
                 }
                 Read::Failed => return self.end(key, End::Reset(Side::Down), upstream, cx),
@@ -184,6 +184,7 @@ impl Network {
             tcp.host = Some(peer.host);
             tcp.local = peer.local;
             tcp.up_id = peer.connection;
+            tcp.tls = peer.tls;
         }
         let Some(config) = session.tunnel() else { return };
         let view = view(session, chain, "", upstream, cx);
@@ -244,7 +245,7 @@ impl Network {
         // What the client has sent meanwhile.
         let ended = tcp.down.ended;
         if ended || !cx.io.input(down).is_empty() {
-            tcp.to_tunnel(down, attempt, ended, upstream, cx);
+            tcp.fill_tunnel(down, attempt, ended, upstream, cx);
         }
         if tcp.config.log_connected {
             self.log(key, "TcpUpstreamConnected", upstream, cx);
@@ -301,7 +302,7 @@ impl Network {
 
 impl super::Tcp {
     /// Gives the tunnel what was read from the client.
-    fn to_tunnel(
+    fn fill_tunnel(
         &mut self,
         down: crate::io::ConnKey,
         attempt: AttemptKey,

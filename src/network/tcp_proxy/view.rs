@@ -38,7 +38,7 @@ impl Tcp {
         let cluster = upstream.cluster(self.cluster?);
         let host = self.host.map(|host| &cluster.hosts[host as usize]);
         Some(UpstreamInfo {
-            tls: None,
+            tls: self.tls.as_deref(),
             cluster: &cluster.observability_name,
             host: host.map(|host| &host.address),
             hostname: host.map_or("", |host| &host.hostname),
