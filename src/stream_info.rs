@@ -4,7 +4,7 @@
 //! nothing here is kept while a request runs.
 
 use crate::filter_state::FilterState;
-use crate::io::Provenance;
+use crate::io::{ConnKey, Io, Provenance};
 use crate::tls::TlsInfo;
 use nuncio_codec::{HeaderMap, Method, RequestHead, ResponseHead, Version};
 use nuncio_reactor::Address;
@@ -372,7 +372,7 @@ pub struct Downstream<'a> {
 }
 
 impl<'a> Downstream<'a> {
-    /// A connection of this number, on a chain of this name.
+    /// A connection of this number, on a chain of this name, of whose TLS nothing is known.
     pub fn of(
         provenance: &'a Provenance,
         connection_id: u64,
@@ -387,10 +387,17 @@ impl<'a> Downstream<'a> {
             filter_chain,
             server_name: provenance.server_name(),
             filter_state,
+            provenance: Some(provenance),
             tls: None,
             transport_failure: "",
-            provenance: Some(provenance),
         }
+    }
+
+    /// The TLS of the connection.
+    #[must_use]
+    pub fn with_tls(self, conn: ConnKey, io: &'a Io) -> Self {
+        let tls = io.tls(conn).map(|tls| &**tls);
+        Self { tls, transport_failure: io.tls_failure(conn), ..self }
     }
 }
 

@@ -3,7 +3,8 @@
 use super::query::{decoded_parameter, without_query};
 use super::time::TimeFormat;
 use super::tls;
-use crate::stream_info::{Flag, MetadataValue, StreamInfo, Times};
+use crate::io::{FilterMetadata, Findings};
+use crate::stream_info::{Flag, Metadata, MetadataValue, SessionInfo, StreamInfo, Times};
 use nuncio_codec::{HeaderId, HeaderKey, HeaderMap, Version};
 use nuncio_reactor::Address;
 use std::io::Write;
@@ -95,6 +96,8 @@ enum Text {
     LocalReplyBody,
     StreamId,
     ServerName,
+    Ja3,
+    Ja4,
     LogType,
     Termination,
     DownstreamClose,
@@ -147,6 +150,7 @@ enum Precision {
 #[derive(Copy, Clone, Debug)]
 enum End {
     DownstreamLocal,
+    DownstreamDirectLocal,
     DownstreamRemote,
     DownstreamDirectRemote,
     UpstreamHost,
@@ -210,6 +214,9 @@ const PLAIN: &[(&str, Source)] = &[
     ("DOWNSTREAM_LOCAL_ADDRESS", Source::Address(End::DownstreamLocal, Part::Whole)),
     ("DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT", Source::Address(End::DownstreamLocal, Part::Ip)),
     ("DOWNSTREAM_LOCAL_PORT", Source::Address(End::DownstreamLocal, Part::Port)),
+    ("DOWNSTREAM_DIRECT_LOCAL_ADDRESS", Source::Address(End::DownstreamDirectLocal, Part::Whole)),
+    ("DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT", Source::Address(End::DownstreamDirectLocal, Part::Ip)),
+    ("DOWNSTREAM_DIRECT_LOCAL_PORT", Source::Address(End::DownstreamDirectLocal, Part::Port)),
     ("DOWNSTREAM_REMOTE_ADDRESS", Source::Address(End::DownstreamRemote, Part::Whole)),
     ("DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT", Source::Address(End::DownstreamRemote, Part::Ip)),
     ("DOWNSTREAM_REMOTE_PORT", Source::Address(End::DownstreamRemote, Part::Port)),
@@ -231,8 +238,8 @@ const PLAIN: &[(&str, Source)] = &[
     // There is no tracing.
     ("TRACE_ID", Source::Nothing),
     ("SPAN_ID", Source::Nothing),
-    ("TLS_JA3_FINGERPRINT", Source::Nothing),
-    ("TLS_JA4_FINGERPRINT", Source::Nothing),
+    ("TLS_JA3_FINGERPRINT", Source::Text(Text::Ja3)),
+    ("TLS_JA4_FINGERPRINT", Source::Text(Text::Ja4)),
 ];
 
 /// Operators with arguments, for messages.
@@ -496,7 +503,16 @@ impl Source {
             Self::Validity(validity) => validity.write(info, out),
             Self::Metadata(namespace, path) if path.is_empty() => {
                 let metadata = info.metadata.filter(|metadata| *metadata.namespace == **namespace);
-                metadata.is_some_and(|metadata| super::json::metadata(&metadata, out))
+                if let Some(metadata) = metadata {
+                    return super::json::metadata(&metadata, out);
+                }
+                let Some(values) = left(info).and_then(|left| left.namespace(namespace)) else {
+                    return false;
+                };
+                let mut fields: Vec<_> =
+                    values.iter().map(|(key, value)| (&**key, MetadataValue::Text(value))).collect();
+                fields.sort_unstable_by_key(|(key, _)| *key);
+                super::json::metadata(&Metadata { namespace, fields: &fields }, out)
             }
             Self::Metadata(..) => match self.metadata(info) {
                 None => false,
@@ -521,13 +537,24 @@ impl Source {
     /// The value in dynamic metadata that this leads to.
     fn metadata<'a>(&self, info: &StreamInfo<'a>) -> Option<MetadataValue<'a>> {
         let Self::Metadata(namespace, path) = self else { return None };
-        let metadata = info.metadata.filter(|metadata| *metadata.namespace == **namespace)?;
-        match &path[..] {
-            [name] => metadata.field(name),
-            // No value has others in it.
-            _ => None,
+        // No value has others in it.
+        let [name] = &path[..] else { return None };
+        match info.metadata.filter(|metadata| *metadata.namespace == **namespace) {
+            Some(metadata) => metadata.field(name),
+            None => left(info)?.get(namespace, name).map(MetadataValue::Text),
         }
     }
+}
+
+/// What listener filters have found out about the connection.
+fn findings<'a>(info: &StreamInfo<'a>) -> Option<&'a Findings> {
+    info.downstream.provenance?.findings.as_deref()
+}
+
+/// The metadata that they have left, which is the connection's and not its requests'.
+fn left<'a>(info: &StreamInfo<'a>) -> Option<&'a FilterMetadata> {
+    info.session.as_ref()?;
+    Some(&findings(info)?.metadata)
 }
 
 impl Head {
@@ -544,8 +571,11 @@ impl Text {
     fn write(self, info: &StreamInfo<'_>, out: &mut Vec<u8>) -> bool {
         let (upstream, session) = (info.upstream.as_ref(), info.session.as_ref());
         let text = match self {
-            Self::Protocol if !info.occasion.is_http() || info.session.is_some() => return false,
-            Self::Protocol => protocol(info.request.version),
+            Self::Protocol => match session {
+                Some(SessionInfo { protocol: Some(version), .. }) => protocol(*version),
+                None if info.occasion.is_http() => protocol(info.request.version),
+                _ => return false,
+            },
             Self::UpstreamProtocol => match upstream.and_then(|upstream| upstream.protocol) {
                 Some(version) => protocol(version),
                 None => return false,
@@ -588,6 +618,8 @@ impl Text {
             }
             Self::StreamId => return put(info.request.headers.get(HeaderId::X_REQUEST_ID), out),
             Self::ServerName => info.downstream.server_name,
+            Self::Ja3 => findings(info).map_or("", |findings| &findings.ja3),
+            Self::Ja4 => findings(info).map_or("", |findings| &findings.ja4),
             Self::LogType => session.map_or(info.occasion.name(), |session| session.moment),
             Self::Termination => session.map_or("", |session| session.termination),
             Self::DownstreamClose => session.map_or("", |session| session.downstream_close),
@@ -645,6 +677,9 @@ impl End {
         let upstream = info.upstream.as_ref();
         match self {
             Self::DownstreamLocal => info.downstream.local,
+            Self::DownstreamDirectLocal => {
+                info.downstream.provenance.map(|provenance| &provenance.socket_local)
+            }
             Self::DownstreamRemote => info.downstream.remote,
             Self::DownstreamDirectRemote => info.downstream.direct_remote,
             Self::UpstreamHost => upstream?.host,

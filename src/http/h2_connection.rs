@@ -211,6 +211,9 @@ impl Http {
         if let Some(id) = unread {
             self.begin_unread(key, id, cx);
         }
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.garbled = true;
+        }
         if let Some(connection) = self.connections.get(key)
             && connection.stream_count() > 0
         {

@@ -20,6 +20,7 @@ mod response;
 mod server_connection;
 mod stream;
 
+use crate::access_log::config::AccessLogConfig;
 use crate::access_log::{Log, Logger};
 use crate::io::{Cx, Discourage, Notice, Scope, Task, Wake};
 use crate::upstream::{Event, Upstream};
@@ -41,6 +42,8 @@ struct Manager {
     /// High watermark of a connection's output, and most body that waits for an upstream, in bytes.
     buffer_limit: u32,
     logs: Vec<Log>,
+    /// Those of the listener.
+    connection_logs: Vec<Log>,
     /// Name of the filter chain.
     filter_chain: String,
     /// Its connections have TLS.
@@ -59,6 +62,8 @@ pub struct Entrance<'a> {
     pub buffer_limit: u32,
     /// Name of the filter chain.
     pub filter_chain: &'a str,
+    /// Access logs of the listener.
+    pub connection_logs: &'a [AccessLogConfig],
     /// Its connections have TLS.
     pub secure: bool,
     /// It is for inbound traffic.
@@ -110,10 +115,12 @@ impl Http {
     /// Adds a connection manager for a listener's filter chain.
     pub fn add_manager(&mut self, config: &Arc<HcmConfig>, entrance: &Entrance<'_>) -> ManagerId {
         let logs = config.access_log.iter().map(|log| self.logger.open(log)).collect();
+        let connection_logs = entrance.connection_logs.iter().map(|log| self.logger.open(log)).collect();
         self.managers.push(Manager {
             config: Arc::clone(config),
             buffer_limit: entrance.buffer_limit,
             logs,
+            connection_logs,
             filter_chain: entrance.filter_chain.to_owned(),
             secure: entrance.secure,
             inbound: entrance.inbound,

@@ -9,10 +9,11 @@ use super::{Http, Manager, ManagerId};
 use crate::io::{Alarm, BULK, Close, ConnKey, Cx, Layer, Owner, Read, Task, Wake};
 use crate::network::ConnectionInfo;
 use crate::router::Cause;
+use crate::stream_info::{Bytes, CloseType, Downstream, Flag, Flags, Occasion, SessionInfo, StreamInfo};
 use crate::tls::TlsInfo;
 use crate::upstream::Upstream;
 use nuncio_codec::h1::{self, RequestEvent};
-use nuncio_codec::h2;
+use nuncio_codec::{Version, h2};
 use nuncio_reactor::{SlabKey, Time, slab_key};
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,10 @@ pub(super) struct ServerConnection {
     gone: bool,
     /// The client has ended its half of a tunnel.
     ended: bool,
+    /// The version of HTTP in which the last request was understood.
+    spoken: Option<Version>,
+    /// The client has broken the protocol.
+    pub(super) garbled: bool,
     pub(super) manager: ManagerId,
     /// What is known of its TLS, once the handshake is done.
     pub(super) tls: Option<Arc<TlsInfo>>,
@@ -94,8 +99,39 @@ impl ServerConnection {
     }
 }
 
+/// A connection as the access logs of its listener see it.
+fn view<'a>(connection: &'a ServerConnection, manager: &'a Manager, cx: &'a Cx<'_>) -> StreamInfo<'a> {
+    let ServerConnection { conn, id, info, codec, spoken, garbled, gone, .. } = connection;
+    let (now, wall) = (cx.reactor.now(), cx.reactor.wall());
+    let lasted = now - cx.io.accepted_at(*conn).unwrap_or(connection.opened);
+    let denial = info.extra.as_ref().and_then(|extra| extra.denial.as_deref());
+    let mut flags = Flags::default();
+    if *garbled {
+        flags.add(Flag::DownstreamProtocolError);
+    }
+    let session = SessionInfo {
+        moment: Occasion::NotSet.name(),
+        protocol: if matches!(codec, Codec::H2(_)) { Some(Version::H2) } else { *spoken },
+        flags,
+        termination: denial.unwrap_or_default(),
+        downstream_close: if denial.is_some() { "rbac_deny_close" } else { "" },
+        downstream_end: if *gone && cx.io.is_broken(*conn) {
+            CloseType::RemoteReset
+        } else {
+            CloseType::Normal
+        },
+        ..SessionInfo::default()
+    };
+    let downstream = Downstream::of(&info.provenance, *id, &manager.filter_chain, info.filter_state());
+    let downstream = downstream.with_tls(*conn, cx.io);
+    let times = (wall.checked_sub(lasted).unwrap_or(wall), wall);
+    let (received, sent) = cx.io.traffic(*conn);
+    let bytes = Bytes { received, sent, ..Bytes::default() };
+    StreamInfo { bytes, ..StreamInfo::of_connection(downstream, times, lasted, session) }
+}
+
 impl Http {
-    /// Starts HTTP on an accepted connection. It may have input already.
+    /// Starts HTTP on an accepted connection.
     pub fn open(&mut self, conn: ConnKey, info: ConnectionInfo, manager: ManagerId, cx: &mut Cx<'_>) {
         let Manager { config, secure, .. } = &self.managers[manager.0 as usize];
         let now = cx.reactor.now();
@@ -113,6 +149,8 @@ impl Http {
             drained_by: None,
             gone: false,
             ended: false,
+            spoken: None,
+            garbled: false,
             manager,
             tls: None,
             codec: Codec::H1(h1::Server::new(config.http1)),
@@ -204,6 +242,7 @@ impl Http {
     pub(super) fn admit(&mut self, key: DownstreamKey, upstream: &mut Upstream, cx: &mut Cx<'_>) -> bool {
         let Some(connection) = self.connections.get_mut(key) else { return false };
         let Err(denial) = connection.info.admit(connection.conn, cx) else { return true };
+        connection.info.extra().denial = Some(denial.details);
         self.end_all(key, &Cause::Stopped, upstream, cx);
         self.close(key, denial.delay.map_or(Close::Now, Close::After), cx);
         false
@@ -251,6 +290,7 @@ impl Http {
             match event {
                 Ok(Some(RequestEvent::Headers { head, end })) => {
                     connection.head_since = None;
+                    connection.spoken = Some(head.version);
                     self.on_request(key, head, (end, None), upstream, cx);
                 }
                 Ok(Some(RequestEvent::Data { data, end })) => {
@@ -277,6 +317,7 @@ impl Http {
         }
         let now = cx.reactor.now();
         connection.head_since = Some(now);
+        connection.spoken.get_or_insert(Version::Http11);
         let config = &self.managers[connection.manager.0 as usize].config;
         if let Some(timeout) = config.request_headers_timeout {
             connection.alarm.by(now + timeout, alarm(key), cx.reactor);
@@ -434,7 +475,11 @@ impl Http {
         let Some(mut connection) = self.connections.remove(key) else { return };
         debug_assert!(connection.stream_count() == 0, "a stream ends before its connection");
         connection.alarm.stop(cx.reactor);
-        let Manager { config, secure, .. } = &self.managers[connection.manager.0 as usize];
+        let manager = &self.managers[connection.manager.0 as usize];
+        if !manager.connection_logs.is_empty() {
+            self.logger.record(&manager.connection_logs, &view(&connection, manager, cx));
+        }
+        let Manager { config, secure, .. } = manager;
         cx.io.close(connection.conn, how, config.delayed_close_timeout, cx.reactor);
         let stats = &config.stats;
         let lived = (cx.reactor.now() - connection.opened).as_millis() as u64;

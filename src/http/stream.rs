@@ -508,7 +508,8 @@ impl Http {
         upstream: &mut Upstream,
         cx: &mut Cx<'_>,
     ) {
-        if let Some(connection) = self.connections.get(key) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.garbled = true;
             let stats = &self.managers[connection.manager.0 as usize].config.stats;
             cx.stats.inc(stats.downstream_cx_protocol_error);
         }

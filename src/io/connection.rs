@@ -34,6 +34,8 @@ const LINGER_LIMIT: usize = 1 << 20;
 pub struct Enrolment {
     /// The listener, by its place on this worker.
     pub listener: u32,
+    /// When it was accepted.
+    pub accepted: Time,
     /// When its network filters began, if they have.
     pub since: Option<Time>,
     /// It counts for the limit of the process.
@@ -155,6 +157,11 @@ struct Connection {
     enrolment: Option<Enrolment>,
     /// When something of the output was last taken.
     written_at: Time,
+    /// Was read before there was an owner for it, to whom it is still to come.
+    early: Option<Box<Buffer>>,
+    /// What its owner has read of it and what was written of the output, in bytes.
+    received: u64,
+    sent: u64,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -335,11 +342,33 @@ impl Io {
     pub fn rouse(&mut self, key: ConnKey, reactor: &mut Reactor) {
         if let Some(connection) = self.connections.get(key)
             && connection.phase != Phase::Securing
-            && (connection.readable || !connection.input.is_empty())
+            && (connection.readable || connection.early.is_some())
             && let Some(task) = Task::resume(connection.owner)
         {
             reactor.defer(task);
         }
+    }
+
+    /// What was read already is read once more, by the owner that the connection gets now.
+    pub fn hand_on(&mut self, key: ConnKey) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.received = 0;
+            if !connection.input.is_empty() {
+                connection.early = Some(Box::new(std::mem::take(&mut connection.input)));
+            }
+        }
+    }
+
+    /// When a connection was accepted, if it was.
+    pub fn accepted_at(&self, key: ConnKey) -> Option<Time> {
+        Some(self.connections.get(key)?.enrolment?.accepted)
+    }
+
+    /// What the owner of a connection has read of it and what it has given it to send, in bytes.
+    pub fn traffic(&self, key: ConnKey) -> (u64, u64) {
+        let traffic =
+            |connection: &Connection| (connection.received, connection.sent + connection.output.len() as u64);
+        self.connections.get(key).map(traffic).unwrap_or_default()
     }
 
     /// The enrolment of a connection that [`Self::reap`] has freed.
@@ -407,6 +436,12 @@ impl Io {
     /// Reads once, as much as seems useful, into the input.
     pub fn read(&mut self, key: ConnKey) -> Read {
         let Some(connection) = self.connections.get_mut(key) else { return Read::Failed };
+        if let Some(early) = connection.early.take() {
+            connection.input = *early;
+            let read = Read::Data(connection.input.len());
+            connection.count(read);
+            return read;
+        }
         if connection.failed {
             return Read::Failed;
         }
@@ -414,9 +449,12 @@ impl Io {
             return Read::Empty;
         }
         let Some(tls) = self.tls.as_mut().filter(|_| connection.session.is_some()) else {
-            return connection.read();
+            let read = connection.read();
+            connection.count(read);
+            return read;
         };
         let read = connection.read_session(tls);
+        connection.count(read);
         if connection.wants_to_send() && !connection.dirty {
             connection.dirty = true;
             self.dirty.push(key);
@@ -430,11 +468,14 @@ impl Io {
         match self.connections.get_mut(key) {
             Some(connection)
                 if connection.readable
+                    && connection.early.is_none()
                     && connection.phase == Phase::Open
                     && !connection.failed
                     && connection.session.is_none() =>
             {
-                connection.read_bulk(most)
+                let read = connection.read_bulk(most);
+                connection.count(read);
+                read
             }
             _ => self.read(key),
         }
@@ -538,7 +579,9 @@ impl Io {
 
     /// Whether the peer may have sent something that was not read.
     pub fn may_read(&self, key: ConnKey) -> bool {
-        self.connections.get(key).is_some_and(|connection| connection.readable || connection.failed)
+        self.connections
+            .get(key)
+            .is_some_and(|connection| connection.readable || connection.failed || connection.early.is_some())
     }
 
     /// Gives back memory that a waiting connection does not need.
@@ -557,6 +600,7 @@ impl Io {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.owner = Owner::Nobody;
         connection.input.clear();
+        connection.early = None;
         let unmade = matches!(connection.phase, Phase::Connecting | Phase::Securing);
         let how = if connection.failed || unmade { Close::Now } else { how };
         match how {
@@ -630,8 +674,10 @@ impl Io {
                 Some(tls) if connection.session.is_some() => connection.write_session(tls),
                 _ => connection.write(),
             }
-            if connection.unsent() < before {
+            let after = connection.output.len();
+            if after < before {
                 connection.written_at = reactor.now();
+                connection.sent += (before - after) as u64;
             }
             connection.marks.update(connection.output.len());
             let drained = connection.backed_up && !connection.marks.is_above();
@@ -755,6 +801,15 @@ impl Connection {
             id: 0,
             enrolment: None,
             written_at: Time::ZERO,
+            early: None,
+            received: 0,
+            sent: 0,
+        }
+    }
+
+    fn count(&mut self, read: Read) {
+        if let Read::Data(n) = read {
+            self.received += n as u64;
         }
     }
 

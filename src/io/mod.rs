@@ -19,6 +19,6 @@ mod transport;
 pub use bulk::BULK;
 pub use connection::{Close, ConnKey, Enrolment, Io, Notice, Owner, Read};
 pub use nuncio_reactor::Alarm;
-pub use provenance::{Findings, Provenance};
+pub use provenance::{FilterMetadata, Findings, Provenance};
 pub use rng::Rng;
 pub use task::{Cx, Discourage, Layer, Mail, Reactor, Scope, Task, TokenKind, Wake};

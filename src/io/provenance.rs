@@ -36,17 +36,17 @@ pub struct Findings {
     /// Extensions of the PROXY header that may be passed on, in order.
     pub tlvs: Vec<(u8, Box<[u8]>)>,
     /// What filters leave for logs and policies.
-    pub metadata: Metadata,
+    pub metadata: FilterMetadata,
 }
 
 /// Texts by namespace and key (dynamic metadata).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Metadata(Vec<Namespace>);
+pub struct FilterMetadata(Vec<Namespace>);
 
 /// Its name, and what is in it.
 type Namespace = (Box<str>, Vec<(Box<str>, String)>);
 
-impl Metadata {
+impl FilterMetadata {
     /// Sets a value; the one that was there is gone.
     pub fn set(&mut self, namespace: &str, key: &str, value: String) {
         let at = self.0.iter().position(|(name, _)| **name == *namespace).unwrap_or_else(|| {

@@ -6,7 +6,7 @@
 
 use super::filters::{Run, Step};
 use super::{Listener, Listeners, refuse};
-use crate::io::{Close, ConnKey, Cx, Layer, Owner, Provenance, Read, Task, Wake};
+use crate::io::{ConnKey, Cx, Layer, Owner, Provenance, Read, Task, Wake};
 use nuncio_reactor::{RawKey, SlabKey, TimerKey, slab_key};
 
 slab_key! {
@@ -75,6 +75,7 @@ impl Listeners {
                 if config.continue_on_timeout {
                     self.pass(listener, conn, provenance, redirected, cx);
                 } else {
+                    self.log(listener, conn, &provenance, false, cx);
                     refuse(conn, cx);
                 }
             }
@@ -103,9 +104,7 @@ impl Listeners {
                     arrival.run = None;
                 }
                 Step::Refuse => {
-                    let conn = arrival.conn;
-                    self.remove(key, cx);
-                    return refuse(conn, cx);
+                    return self.turn_away(key, cx);
                 }
                 Step::More => {
                     let (conn, stats) = (arrival.conn, &config.stats);
@@ -116,11 +115,17 @@ impl Listeners {
                         Read::Failed => stats.downstream_listener_filter_error,
                     };
                     cx.stats.inc(counter);
-                    self.remove(key, cx);
-                    return cx.io.close(conn, Close::Now, None, cx.reactor);
+                    return self.turn_away(key, cx);
                 }
             }
         }
+    }
+
+    /// A filter does not let a connection in, or its client has gone.
+    fn turn_away(&mut self, key: ArrivalKey, cx: &mut Cx<'_>) {
+        let Some(Arrival { conn, listener, provenance, .. }) = self.remove(key, cx) else { return };
+        self.log(listener, conn, &provenance, false, cx);
+        refuse(conn, cx);
     }
 
     /// The filters of a connection are done.

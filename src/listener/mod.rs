@@ -17,11 +17,13 @@ pub use bound::Bound;
 pub use matcher::Matcher;
 pub use shared::{Colleagues, Shared};
 
+use crate::access_log::{Log, Logger};
 use crate::http::ManagerId;
 use crate::io::{
     Close, ConnKey, Cx, Enrolment, Layer, Mail, Owner, Provenance, Reactor, Scope, Task, TokenKind, Wake,
 };
 use crate::network::ChainId;
+use crate::stream_info::{Downstream, Flag, Occasion, SessionInfo, StreamInfo};
 use crate::tls::ServerTls;
 use arrival::{Arrival, ArrivalKey};
 use config::{ListenerConfig, TransportSocket};
@@ -52,6 +54,7 @@ pub struct Listeners {
     by_address: HashMap<Address, u32>,
     shared: Shared,
     colleagues: Colleagues,
+    logger: Option<Logger>,
 }
 
 /// A listener on one worker.
@@ -64,6 +67,8 @@ struct Listener {
     tls: Vec<Option<ServerTls>>,
     /// What the workers count together.
     counts: Option<Arc<Counts>>,
+    /// About connections that do not get as far as a filter chain; for the others, the chain writes.
+    logs: Vec<Log>,
 }
 
 #[derive(Debug)]
@@ -80,7 +85,7 @@ struct Listening {
 /// A connection that has got its filter chain.
 #[derive(Debug)]
 pub struct Accepted {
-    /// It has no owner yet; it may have input already.
+    /// It has no owner yet.
     pub conn: ConnKey,
     /// Where it comes from.
     pub provenance: Provenance,
@@ -105,6 +110,16 @@ impl Listeners {
         Self { shared, colleagues, ..Self::default() }
     }
 
+    /// Says where access logs go.
+    pub fn log_to(&mut self, logger: Logger) {
+        self.logger = Some(logger);
+    }
+
+    /// Hands over what is in the access logs.
+    pub fn flush_logs(&mut self) {
+        self.logger.iter_mut().for_each(Logger::flush);
+    }
+
     /// Adds a listener at these addresses, whose filter chains are `chains` on this worker.
     pub fn add(&mut self, config: Arc<ListenerConfig>, addresses: &[Address], chains: Vec<Entry>) -> u32 {
         let listener = self.listeners.len() as u32;
@@ -116,7 +131,12 @@ impl Listeners {
             TransportSocket::Tls(context) => Some(ServerTls::new(context)),
         });
         let tls = tls.collect();
-        self.listeners.push(Listener { config, chains, tls, counts: self.shared.counts(listener) });
+        let logs = match &mut self.logger {
+            Some(logger) => config.access_log.iter().map(|log| logger.open(log)).collect(),
+            None => Vec::new(),
+        };
+        let counts = self.shared.counts(listener);
+        self.listeners.push(Listener { config, chains, tls, counts, logs });
         listener
     }
 
@@ -232,7 +252,7 @@ impl Listeners {
     fn adopt(&mut self, listener: u32, handed: Handed, cx: &mut Cx<'_>) {
         let Handed { socket, peer, local, global } = handed;
         let config = &self.listeners[listener as usize].config;
-        let enrolment = Enrolment { listener, since: None, global };
+        let enrolment = Enrolment { listener, accepted: cx.reactor.now(), since: None, global };
         // A socket that cannot be registered is closed by being dropped.
         match cx.io.adopt(socket, Owner::Nobody, config.buffer_limit, cx.reactor) {
             Ok(conn) => {
@@ -248,6 +268,7 @@ impl Listeners {
         let Listener { config, chains, tls, .. } = &self.listeners[listener as usize];
         let Some(chain) = config.matcher.find(&provenance) else {
             cx.stats.inc(config.stats.no_filter_chain_match);
+            self.log(listener, conn, &provenance, true, cx);
             return refuse(conn, cx);
         };
         cx.stats.inc(config.stats.downstream_cx_total);
@@ -258,7 +279,26 @@ impl Listeners {
             let late = config.stats.downstream_cx_transport_socket_connect_timeout;
             cx.io.secure(conn, tls, (limit, late), cx.stats, cx.reactor);
         }
+        cx.io.hand_on(conn);
         self.accepted.push_back(Accepted { conn, provenance, entry: chains[chain as usize] });
+    }
+
+    /// Writes a line about a connection that ends before it has a filter chain: by our will if there is none for it.
+    fn log(&mut self, listener: u32, conn: ConnKey, provenance: &Provenance, unmatched: bool, cx: &Cx<'_>) {
+        let Listener { logs, .. } = &self.listeners[listener as usize];
+        let Some(logger) = self.logger.as_mut().filter(|_| !logs.is_empty()) else { return };
+        let (now, wall) = (cx.reactor.now(), cx.reactor.wall());
+        let lasted = cx.io.accepted_at(conn).map_or(Duration::ZERO, |accepted| now - accepted);
+        let mut session = SessionInfo { moment: Occasion::NotSet.name(), ..SessionInfo::default() };
+        let mut details = "";
+        if unmatched {
+            session.flags.add(Flag::NoRouteFound);
+            details = "filter_chain_not_found";
+        }
+        let downstream = Downstream::of(provenance, cx.io.id(conn), "", None);
+        let times = (wall.checked_sub(lasted).unwrap_or(wall), wall);
+        let info = StreamInfo::of_connection(downstream, times, lasted, session);
+        logger.record(logs, &StreamInfo { details, ..info });
     }
 
     /// The listener of this worker that a connection to an address would come to.

@@ -6,14 +6,14 @@
 
 use super::config::Filter;
 use super::info::ConnectionInfo;
-use super::rbac::{Denial, Guard};
+use super::rbac::Guard;
 use crate::filter_state::{Kind, Object, TCP_PROXY_CLUSTER};
 use crate::io::Cx;
-use crate::stream_info::{Bytes, Downstream, Flag, Occasion, StreamInfo, Times, no_request};
+use crate::stream_info::{Downstream, Flag, SessionInfo, StreamInfo};
 use std::time::Duration;
 
 /// Why a new connection is turned away.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     /// For the access log.
     pub(super) reason: &'static str,
@@ -21,19 +21,11 @@ pub(super) struct Refusal {
     pub(super) flag: Flag,
     /// How long it is left open.
     pub(super) delay: Option<Duration>,
-    /// More for the access log.
-    pub(super) details: Option<Box<str>>,
 }
 
 impl Refusal {
     fn new(reason: &'static str, flag: Flag, delay: Option<Duration>) -> Self {
-        Self { reason, flag, delay, details: None }
-    }
-}
-
-impl From<Denial> for Refusal {
-    fn from(denial: Denial) -> Self {
-        Self { details: Some(denial.details), ..Self::new(DENIED, Flag::None, denial.delay) }
+        Self { reason, flag, delay }
     }
 }
 
@@ -85,37 +77,8 @@ pub(super) fn admit(
 }
 
 /// A new connection as formats see it.
-fn view<'a>(info: &'a ConnectionInfo, (id, filter_chain): (u64, &'a str), cx: &Cx<'_>) -> StreamInfo<'a> {
+fn view<'a>(info: &'a ConnectionInfo, (id, chain): (u64, &'a str), cx: &Cx<'_>) -> StreamInfo<'a> {
     let now = cx.reactor.wall();
-    StreamInfo {
-        occasion: Occasion::NotSet,
-        metadata: None,
-        request: no_request(),
-        request_trailers: None,
-        response: None,
-        response_trailers: None,
-        start: now,
-        now,
-        times: Times::default(),
-        bytes: Bytes::default(),
-        flag: Flag::None,
-        details: "",
-        local_reply_body: b"",
-        stream_id: id,
-        downstream: Downstream {
-            local: Some(info.provenance.local()),
-            direct_remote: Some(&info.provenance.peer),
-            remote: Some(info.provenance.remote()),
-            connection_id: id,
-            filter_chain,
-            server_name: info.provenance.server_name(),
-            tls: None,
-            transport_failure: "",
-            filter_state: info.filter_state(),
-            provenance: Some(&info.provenance),
-        },
-        route: None,
-        upstream: None,
-        session: Some(Default::default()),
-    }
+    let downstream = Downstream::of(&info.provenance, id, chain, info.filter_state());
+    StreamInfo::of_connection(downstream, (now, now), Duration::ZERO, SessionInfo::default())
 }

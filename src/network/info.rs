@@ -28,6 +28,8 @@ pub struct Extra {
     pub guards: Vec<Guard>,
     /// What the connection takes of limits; given back when it is dropped.
     pub places: Vec<Place>,
+    /// Why one of them has ended it, for the access log.
+    pub denial: Option<Box<str>>,
 }
 
 impl From<Provenance> for ConnectionInfo {

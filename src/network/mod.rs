@@ -16,6 +16,7 @@ mod session;
 mod set_filter_state;
 pub mod tcp_proxy;
 mod token_bucket;
+mod view;
 
 pub use cidr::Cidr;
 pub use info::{ConnectionInfo, Extra};
@@ -23,6 +24,7 @@ pub use limit::Place;
 pub use rbac::{Denial, Guard};
 pub use token_bucket::{Settings as BucketSettings, TokenBucket};
 
+use crate::access_log::config::AccessLogConfig;
 use crate::access_log::{Log, Logger};
 use crate::io::{ConnKey, Cx, Notice, Owner, Task};
 use crate::upstream::{Dialed, Event, Upstream};
@@ -43,6 +45,8 @@ struct Chain {
     /// `None` if it is an HTTP connection manager.
     terminal: Option<Terminal>,
     logs: Vec<Log>,
+    /// Those of the listener.
+    connection_logs: Vec<Log>,
     /// Name of the filter chain.
     name: String,
 }
@@ -62,7 +66,13 @@ impl Network {
     }
 
     /// Adds a filter chain; without a terminal filter it ends in an HTTP connection manager.
-    pub fn add_chain(&mut self, filters: &Arc<[Filter]>, terminal: Option<&Terminal>, name: &str) -> ChainId {
+    pub fn add_chain(
+        &mut self,
+        filters: &Arc<[Filter]>,
+        terminal: Option<&Terminal>,
+        name: &str,
+        connection_logs: &[AccessLogConfig],
+    ) -> ChainId {
         let logs = match terminal {
             Some(Terminal::TcpProxy(config)) => {
                 config.access_log.iter().map(|log| self.logger.open(log)).collect()
@@ -73,12 +83,13 @@ impl Network {
             filters: Arc::clone(filters),
             terminal: terminal.cloned(),
             logs,
+            connection_logs: connection_logs.iter().map(|log| self.logger.open(log)).collect(),
             name: name.to_owned(),
         });
         ChainId(self.chains.len() as u32 - 1)
     }
 
-    /// Runs a chain on an accepted connection, which may have input already. One that is for an HTTP connection manager
+    /// Runs a chain on an accepted connection. One that is for an HTTP connection manager
     /// is given back when the filters have let it in.
     pub fn open(
         &mut self,
@@ -89,15 +100,7 @@ impl Network {
         cx: &mut Cx<'_>,
     ) -> Option<ConnectionInfo> {
         let at = &self.chains[chain.0 as usize];
-        let mut admitted = admit(&at.filters, &mut info, (cx.io.id(conn), &at.name), cx);
-        // Listener filters may have read something, which no read will bring up again.
-        if admitted.is_ok()
-            && info.is_guarded()
-            && !cx.io.input(conn).is_empty()
-            && let Err(denial) = info.admit(conn, cx)
-        {
-            admitted = Err(denial.into());
-        }
+        let admitted = admit(&at.filters, &mut info, (cx.io.id(conn), &at.name), cx);
         if at.terminal.is_none() && admitted.is_ok() {
             return Some(info);
         }

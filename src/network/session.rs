@@ -1,11 +1,12 @@
 //! A connection that a filter chain owns: its beginning, its time limits, its end. And the two filters that answer by
 //! themselves, echo and direct response.
 
-use super::chain::Refusal;
+use super::chain::{DENIED, Refusal};
 use super::config::Terminal;
 use super::tcp_proxy::{End, Tcp, config::Tunnel};
 use super::{ChainId, ConnectionInfo, Network, Side};
 use crate::io::{Alarm, Close, ConnKey, Cx, Layer, Owner, Read, Task, Wake};
+use crate::stream_info::{Flag, Flags};
 use crate::upstream::Upstream;
 use nuncio_reactor::{SlabKey, Time, slab_key};
 use std::time::{Duration, SystemTime};
@@ -30,10 +31,24 @@ pub(super) struct Session {
     /// Its number in the process.
     pub(super) id: u64,
     pub(super) down: ConnKey,
+    /// When it was accepted.
     pub(super) opened: Time,
     pub(super) started: SystemTime,
     pub(super) alarm: Alarm,
     pub(super) kind: Kind,
+    /// Why it ended, for the access log; the TCP proxy has more to say.
+    pub(super) outcome: Outcome,
+}
+
+/// Why a session ended, in words.
+#[derive(Copy, Clone, Debug, Default)]
+pub(super) struct Outcome {
+    /// `%RESPONSE_CODE_DETAILS%`.
+    pub(super) details: &'static str,
+    /// Why we closed the connection.
+    pub(super) reason: &'static str,
+    pub(super) flags: Flags,
+    pub(super) reset: bool,
 }
 
 /// What ends the chain.
@@ -78,6 +93,8 @@ impl Network {
     ) {
         let chain = &self.chains[id.0 as usize];
         let now = cx.reactor.now();
+        let opened = cx.io.accepted_at(down).unwrap_or(now);
+        let wall = cx.reactor.wall();
         let kind = match &chain.terminal {
             Some(Terminal::TcpProxy(config)) => Kind::Tcp(Box::new(Tcp::new(config, cx))),
             Some(Terminal::Echo) => Kind::Echo,
@@ -92,10 +109,11 @@ impl Network {
             info,
             id: cx.io.id(down),
             down,
-            opened: now,
-            started: cx.reactor.wall(),
+            opened,
+            started: wall.checked_sub(now - opened).unwrap_or(wall),
             alarm: Alarm::default(),
             kind,
+            outcome: Outcome::default(),
         });
         cx.io.set_owner(down, Owner::Session(key.raw()));
         if let Err(refusal) = admitted {
@@ -103,6 +121,9 @@ impl Network {
         }
         if let Some(response) = direct {
             cx.io.output(down).append(&response);
+            if let Some(session) = self.sessions.get_mut(key) {
+                session.outcome.details = "direct_response";
+            }
             // What the client sends must not destroy the answer by a reset.
             return self.close_down(key, Close::Linger, upstream, cx);
         }
@@ -110,10 +131,15 @@ impl Network {
     }
 
     fn refuse(&mut self, key: SessionKey, refusal: Refusal, upstream: &mut Upstream, cx: &mut Cx<'_>) {
-        match self.sessions.get(key).map(|session| &session.kind) {
-            Some(Kind::Tcp(_)) => self.end(key, End::Refused(refusal), upstream, cx),
-            _ => self.close_down(key, refusal.delay.map_or(Close::Now, Close::After), upstream, cx),
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if let Kind::Tcp(_) = session.kind {
+            return self.end(key, End::Refused(refusal), upstream, cx);
         }
+        session.outcome.reason = refusal.reason;
+        if refusal.flag != Flag::None {
+            session.outcome.flags.add(refusal.flag);
+        }
+        self.close_down(key, refusal.delay.map_or(Close::Now, Close::After), upstream, cx);
     }
 
     /// The client has sent something, or something has changed for it.
@@ -152,6 +178,7 @@ impl Network {
         cx: &mut Cx<'_>,
     ) {
         self.log(key, "TcpConnectionEnd", upstream, cx);
+        self.log_connection(key, upstream, cx);
         let Some(session) = self.sessions.get_mut(key) else { return };
         let patience = if how == Close::Linger { GRACE } else { PATIENCE };
         cx.io.close(session.down, how, Some(patience), cx.reactor);
@@ -167,8 +194,6 @@ impl Network {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let down = session.down;
         let mut budget = READ_BUDGET;
-        // What listener filters have read, too.
-        cx.io.forward(down, down);
         let how = loop {
             if cx.io.is_finished(down) {
                 break Close::Now;
@@ -187,6 +212,8 @@ impl Network {
                 && session.info.is_guarded()
                 && let Err(denial) = session.info.admit(down, cx)
             {
+                session.outcome.reason = DENIED;
+                session.info.extra().denial = Some(denial.details);
                 break denial.delay.map_or(Close::Now, Close::After);
             }
             match read {
@@ -196,7 +223,10 @@ impl Network {
                 }
                 Read::Empty => return,
                 Read::Eof => return cx.io.finish(down),
-                Read::Failed => break Close::Now,
+                Read::Failed => {
+                    session.outcome.reset = true;
+                    break Close::Now;
+                }
             }
         };
         self.close_down(key, how, upstream, cx);

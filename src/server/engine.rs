@@ -69,9 +69,10 @@ impl Engine {
         shared: SharedClusters,
         stats: Block,
         logger: Logger,
-        listeners: Listeners,
+        mut listeners: Listeners,
         mut rng: Rng,
     ) -> Self {
+        listeners.log_to(logger.sibling());
         let upstream = Upstream::new(clusters, shared, &mut rng);
         let udp = Udp::new(&mut rng);
         Self {
@@ -102,6 +103,7 @@ impl Engine {
                 let entrance = Entrance {
                     buffer_limit: config.buffer_limit,
                     filter_chain: &chain.name,
+                    connection_logs: &config.access_log,
                     secure: chain.is_secure(),
                     inbound: config.direction == Direction::Inbound,
                     drains_when_sick: config.drains_when_sick,
@@ -137,11 +139,17 @@ impl Engine {
                 if filters.is_empty() {
                     return Entry::Http(manager);
                 }
-                Entry::FilteredHttp(self.network.add_chain(filters, None, &chain.name), manager)
+                Entry::FilteredHttp(
+                    self.network.add_chain(filters, None, &chain.name, entrance.connection_logs),
+                    manager,
+                )
             }
-            NetworkTerminal::Network(terminal) => {
-                Entry::Network(self.network.add_chain(filters, Some(terminal), &chain.name))
-            }
+            NetworkTerminal::Network(terminal) => Entry::Network(self.network.add_chain(
+                filters,
+                Some(terminal),
+                &chain.name,
+                entrance.connection_logs,
+            )),
         }
     }
 
@@ -323,9 +331,16 @@ impl Engine {
         }
     }
 
+    /// Whether there are access logs to be handed over now and then.
+    pub(super) fn logs_anything(&mut self) -> bool {
+        // A log of a listener is one of its filter chains too.
+        self.http.logger().is_used() || self.network.logger().is_used()
+    }
+
     /// Hands over what is in the access logs.
     pub(super) fn flush_logs(&mut self) {
         self.http.logger().flush();
         self.network.logger().flush();
+        self.listeners.flush_logs();
     }
 }

@@ -156,7 +156,8 @@ impl Server {
             .flat_map(|listener| listener.proxy.access_log.iter().chain(&listener.proxy.proxy_access_log));
         let admin_log = snapshot.admin.iter().flat_map(|admin| &admin.access_log);
         let chains = snapshot.listeners.iter().flat_map(|listener| &listener.filter_chains);
-        let logs = chains.flat_map(|chain| chain.terminal.access_log());
+        let listener_logs = snapshot.listeners.iter().flat_map(|listener| &listener.access_log);
+        let logs = chains.flat_map(|chain| chain.terminal.access_log()).chain(listener_logs);
         let flusher =
             Flusher::start(options.access_log, logs.chain(udp_logs).chain(admin_log).map(|log| &log.sink))?;
         let blocks: Vec<_> = (0..=concurrency).map(|_| Block::new(&snapshot.registry)).collect();

@@ -203,6 +203,7 @@ impl Simulation {
         let listener = &snapshot.listeners[0];
         let entrance = Entrance {
             buffer_limit: listener.buffer_limit,
+            connection_logs: &[],
             filter_chain: "",
             inbound: false,
             drains_when_sick: false,

@@ -53,7 +53,7 @@ pub(super) fn run(plan: Plan) -> io::Result<()> {
         engine.add_udp_listener(&config, sockets)?;
     }
     let flush_logs = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(1 << 32) };
-    if engine.http.logger().is_used() || engine.network.logger().is_used() {
+    if engine.logs_anything() {
         engine.reactor.arm(interval, flush_logs);
     }
     // If main is gone the process is ending and nobody counts workers any more.

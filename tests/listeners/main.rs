@@ -5,13 +5,19 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[allow(dead_code, reason = "each test binary uses its own part")]
+#[path = "../tls/certs.rs"]
+mod certs;
+
 mod chains;
 mod config;
 mod draining;
 mod haproxy;
 mod limits;
+mod logs;
 mod proxy_protocol;
 mod redirection;
+mod secure;
 mod slow;
 mod sockets;
 mod tls;

@@ -75,7 +75,7 @@ impl End {
             Self::Denied(denial) => {
                 Row { reason: DENIED, down: denial.delay.map_or(Close::Now, Close::After), ..row }
             }
-            Self::Refused(Refusal { reason, flag, delay, .. }) => {
+            Self::Refused(Refusal { reason, flag, delay }) => {
                 Row { reason, flag: *flag, down: delay.map_or(Close::Now, Close::After), ..row }
             }
         }
@@ -100,7 +100,6 @@ impl Network {
             End::Idle => cx.stats.inc(stats.idle_timeout),
             End::Expired => cx.stats.inc(stats.max_downstream_connection_duration),
             End::Denied(denial) => tcp.termination = Some(denial.details),
-            End::Refused(refusal) => tcp.termination = refusal.details,
             _ => {}
         }
         if row.flag != Flag::None {

@@ -71,20 +71,9 @@ impl Network {
         upstream: &mut Upstream,
         cx: &mut Cx<'_>,
     ) {
-        let Some(Session { kind: Kind::Tcp(tcp), alarm, down, .. }) = self.sessions.get_mut(key) else {
-            return;
-        };
+        let Some(Session { kind: Kind::Tcp(tcp), alarm, .. }) = self.sessions.get_mut(key) else { return };
         if let Some(next) = tcp.next_limit() {
             alarm.by(next, self::alarm(key), cx.reactor);
-        }
-        // What listener filters have read is the first that the client has sent.
-        let n = cx.io.input(*down).len() as u64;
-        if n > 0 {
-            tcp.received = n;
-            cx.stats.add(tcp.config.stats.downstream_cx_rx_bytes_total, n);
-            if std::mem::take(&mut tcp.waits_for_data) {
-                cx.stats.inc(tcp.config.stats.early_data_received_count_total);
-            }
         }
         if !tcp.waits_for_data {
             self.connect(key, upstream, cx);

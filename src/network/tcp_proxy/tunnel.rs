@@ -2,6 +2,7 @@
 //! of that request and its response.
 
 use super::super::session::{Kind, Session, SessionKey};
+use super::super::view::view;
 use super::super::{Network, Side};
 use super::connect::{CONNECT_FAILED, LIMIT_EXCEEDED, NO_HEALTHY_HOST};
 use super::{End, Flow, Meters, Up};
@@ -186,8 +187,8 @@ impl Network {
             tcp.up_id = peer.connection;
             tcp.tls = peer.tls;
         }
-        let (Kind::Tcp(tcp), Some(config)) = (&session.kind, session.tunnel()) else { return };
-        let view = super::view::view(session, tcp, chain, "", upstream, cx);
+        let Some(config) = session.tunnel() else { return };
+        let view = view(session, chain, "", upstream, cx);
         let mut target = Vec::new();
         config.hostname.write_value(&view, &mut target);
         // What is asked for may have been named by the client.

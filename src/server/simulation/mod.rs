@@ -431,6 +431,7 @@ impl Simulation {
             let entrance = Entrance {
                 secure: false,
                 buffer_limit: listener.buffer_limit,
+                connection_logs: &[],
                 filter_chain: "",
                 inbound: false,
                 drains_when_sick: false,
