@@ -12,6 +12,7 @@ mod simulation;
 #[cfg(test)]
 mod simulation_tcp;
 pub mod snapshot;
+mod stops;
 mod worker;
 
 pub use logging::init as init_logging;

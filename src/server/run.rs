@@ -6,6 +6,7 @@
 use super::certificates::{self, Certificates};
 use super::engine::{Engine, Outside, cx};
 use super::snapshot::Snapshot;
+use super::stops::Stops;
 use super::worker;
 use crate::access_log::{Flusher, Logger, Settings, Tally};
 use crate::admin::{self, Action};
@@ -79,6 +80,7 @@ pub struct Server {
     state: State,
     /// An operator wants health checks to fail.
     looks_sick: bool,
+    stops: Stops,
     /// Which listeners a graceful drain will close.
     drained: Scope,
     /// Those whose sockets are open still, by their places.
@@ -197,6 +199,7 @@ impl Server {
             started_wall: SystemTime::now(),
             state: State::Live,
             looks_sick: false,
+            stops: Stops::new(concurrency),
             drained: Scope::All,
             listening: vec![true; count],
         };
@@ -317,7 +320,7 @@ impl Server {
         let end_of_drain = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(2 << 32) };
         self.engine.reactor.defer(housekeeping);
         let mut outside = Vec::new();
-        let (mut closed, mut stopped) = (0, 0);
+        let mut stopped = 0;
         loop {
             self.engine.turn(&mut outside).map_err(|error| ShutdownError(format!("main thread: {error}")))?;
             for event in std::mem::take(&mut outside) {
@@ -353,12 +356,7 @@ impl Server {
                         self.engine.reactor.arm(HOUSEKEEPING, housekeeping);
                     }
                     Outside::Mail(Mail::Stop) => return self.finish(),
-                    Outside::Mail(Mail::StoppedAccepting(_)) if self.state == State::Draining => {
-                        closed += 1;
-                        if closed == self.workers.len() {
-                            self.tell_workers(Mail::Drain);
-                        }
-                    }
+                    Outside::Mail(Mail::StoppedAccepting(index)) => self.stopped_accepting(index),
                     Outside::Mail(Mail::Stopped(index)) => {
                         stopped += 1;
                         if self.state != State::Draining {
@@ -391,7 +389,17 @@ impl Server {
         stats.set_gauge(manager.total_listeners_draining, self.listening.len() as u64);
         self.listening.fill(false);
         // No client is sent away before all sockets are closed: it must not come back to one of them.
+        self.stops.order(0);
         self.tell_workers(Mail::StopAccepting(Scope::All));
+    }
+
+    fn stopped_accepting(&mut self, worker: usize) {
+        if let Some(listeners) = self.stops.obeyed(worker) {
+            self.stats.blocks()[0].add(self.snapshot.listener_manager_stats.listener_stopped, listeners);
+            if self.state == State::Draining && self.stops.is_done() {
+                self.tell_workers(Mail::Drain);
+            }
+        }
     }
 
     /// Answers what was asked of the admin interface; true when the process is to end.
@@ -483,7 +491,7 @@ impl Server {
             let (stats, manager) = (&self.stats.blocks()[0], &self.snapshot.listener_manager_stats);
             let open = self.listening.iter().filter(|listening| **listening).count();
             stats.set_gauge(manager.total_listeners_active, open as u64);
-            stats.add(manager.listener_stopped, stopped);
+            self.stops.order(stopped);
             self.tell_workers(Mail::StopAccepting(scope));
         }
     }

@@ -284,7 +284,7 @@ fn protocol(proto: &Cluster, cx: &mut Cx<'_>) -> HttpOptions {
                         cx.field("auto_config", |cx| {
                             let of_http1 = options.http_protocol_options.clone().unwrap_or_default();
                             cx.field("http_protocol_options", |cx| http1(&of_http1, &mut protocol.http1, cx));
-                            let of_http2 = options.http2_protocol_options.clone().unwrap_or_default();
+                            let of_http2 = options.http2_protocol_options.unwrap_or_default();
                             cx.field("http2_protocol_options", |cx| http2(&of_http2, &mut protocol, cx));
                         });
                     }

@@ -45,18 +45,18 @@ mod tests {
         };
         let long = "x".repeat(256);
         for (header, headers, expected) in [
-            (None, &[("host", "a.test")][..], "a.test"),
-            (None, &[("host", "A.test:80")], "A.test"),
-            (None, &[("host", "1.2.3.4:80")], "1.2.3.4"),
-            (None, &[("host", "[::1]:80")], "::1"),
-            (None, &[("host", "::1")], "::1"),
-            (None, &[("host", "a.test:b")], "a.test:b"),
-            (None, &[("host", "")], ""),
-            (None, &[("host", &long)], ""),
-            (None, &[("host", "a.test"), ("x-name", "b.test")], "a.test"),
-            (Some("x-name"), &[("host", "a.test"), ("x-name", "b.test:1"), ("x-name", "c.test")], "b.test"),
-            (Some("x-name"), &[("host", "a.test"), ("x-name", "")], "a.test"),
-            (Some("x-name"), &[("host", "a.test")], "a.test"),
+            (None, &[(":authority", "a.test")][..], "a.test"),
+            (None, &[(":authority", "A.test:80")], "A.test"),
+            (None, &[(":authority", "1.2.3.4:80")], "1.2.3.4"),
+            (None, &[(":authority", "[::1]:80")], "::1"),
+            (None, &[(":authority", "::1")], "::1"),
+            (None, &[(":authority", "a.test:b")], "a.test:b"),
+            (None, &[(":authority", "")], ""),
+            (None, &[(":authority", &long)], ""),
+            (None, &[(":authority", "a.test"), ("x-name", "b.test")], "a.test"),
+            (Some("x-name"), &[(":authority", "a.test"), ("x-name", "b.test:1"), ("x-name", "c.test")], "b.test"),
+            (Some("x-name"), &[(":authority", "a.test"), ("x-name", "")], "a.test"),
+            (Some("x-name"), &[(":authority", "a.test")], "a.test"),
         ] {
             let mut map = HeaderMap::new();
             for (name, value) in headers {

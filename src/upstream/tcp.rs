@@ -97,10 +97,10 @@ impl Upstream {
         cx.stats.inc(stats.upstream_cx_total);
         cx.stats.inc(of_host.cx_total);
         let mut header = Buffer::new();
-        if let (Some(introduction), Some(client)) = (&config.introduction, client) {
-            if let Some(too_long) = introduction.write(client, &mut header) {
-                cx.stats.inc(too_long);
-            }
+        if let (Some(introduction), Some(client)) = (&config.introduction, client)
+            && let Some(too_long) = introduction.write(client, &mut header)
+        {
+            cx.stats.inc(too_long);
         }
         let header = header.to_vec();
         let opening = Opening { header: &header, ..Opening::default() };

@@ -204,7 +204,7 @@ pub(crate) const ROWS: &[Row] = &[
             "    typed_extension_protocol_options:\n      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:\n        »\"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
         )],
         (APP, ".typed_extension_protocol_options.envoy.extensions.upstreams.http.v3.HttpProtocolOptions"),
-        &["one of `explicit_http_config`, `use_downstream_protocol_config` is required"],
+        &["one of `explicit_http_config`, `use_downstream_protocol_config`, `auto_config` is required"],
     ),
     row(
         "a client's limit in a cluster",

@@ -173,7 +173,7 @@ fn clients_get_http2_by_alpn() {
     // What was agreed on is what is spoken.
     let mut client = Config::new().alpn(&["h2"]).connect(proxy.first()).expect("a connection");
     client.stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").expect("sent");
-    let (answer, _) = client.to_end();
+    let (answer, _) = client.rest_and_end();
     assert!(!answer.windows(8).any(|part| part == b"HTTP/1.1"), "{answer:?}");
     proxy.await_stat("http.test.downstream_cx_active", 0);
     assert_eq!(proxy.stat("http.test.downstream_cx_http2_total"), 3);
@@ -344,7 +344,7 @@ fn sessions_of_tcp_have_tls_on_both_sides() {
     client.stream.write_all(&body).expect("sent");
     client.stream.conn.send_close_notify();
     client.stream.flush().expect("sent");
-    let (back, clean) = client.to_end();
+    let (back, clean) = client.rest_and_end();
     assert!(back == body && clean);
     proxy.await_stat("listener.main.downstream_cx_active", 0);
     // Not TLS at all.
