@@ -54,7 +54,11 @@ mod tests {
             (None, &[(":authority", "")], ""),
             (None, &[(":authority", &long)], ""),
             (None, &[(":authority", "a.test"), ("x-name", "b.test")], "a.test"),
-            (Some("x-name"), &[(":authority", "a.test"), ("x-name", "b.test:1"), ("x-name", "c.test")], "b.test"),
+            (
+                Some("x-name"),
+                &[(":authority", "a.test"), ("x-name", "b.test:1"), ("x-name", "c.test")],
+                "b.test",
+            ),
             (Some("x-name"), &[(":authority", "a.test"), ("x-name", "")], "a.test"),
             (Some("x-name"), &[(":authority", "a.test")], "a.test"),
         ] {
