@@ -53,22 +53,31 @@ impl Rng {
 
     /// A random UUID (RFC 9562 section 5.4) in text.
     pub fn uuid(&mut self) -> [u8; 36] {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut bits = (u128::from(self.bits()) << 64) | u128::from(self.bits());
         // Version 4, variant 10.
         bits = bits & !(0xf << 76) | (0x4 << 76);
         bits = bits & !(0x3 << 62) | (0x2 << 62);
+        let digits: [[u8; 2]; 16] = bits.to_be_bytes().map(|byte| HEX[usize::from(byte)]);
+        let digits = digits.as_flattened();
         let mut text = [b'-'; 36];
-        let mut shift = 128;
-        for (at, byte) in text.iter_mut().enumerate() {
-            if !matches!(at, 8 | 13 | 18 | 23) {
-                shift -= 4;
-                *byte = HEX[(bits >> shift) as usize & 0xf];
-            }
+        for (to, from) in [(0, 0..8), (9, 8..12), (14, 12..16), (19, 16..20), (24, 20..32)] {
+            text[to..to + from.len()].copy_from_slice(&digits[from]);
         }
         text
     }
 }
+
+/// Each byte in hexadecimal.
+static HEX: [[u8; 2]; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut all = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        all[byte] = [DIGITS[byte >> 4], DIGITS[byte & 0xf]];
+        byte += 1;
+    }
+    all
+};
 
 impl Default for Rng {
     fn default() -> Self {

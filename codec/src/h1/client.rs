@@ -14,7 +14,7 @@ use crate::{
         connection::Options,
         encode::{self, HeadWriter},
         framing::{self, Facts, Framing},
-        head_parser::{self, Kind, Limits, Scanner, is_target, with_fields},
+        head_parser::{self, Kind, Limits, Scanner, is_target},
         settings::ClientSettings,
     },
     is_token,
@@ -377,17 +377,15 @@ impl Client {
             return Ok(None);
         };
         let rules = rules(&self.settings);
-        let Some(section) = scanner.scan(Kind::Response, input, rules.limits)? else {
-            return Ok(None);
-        };
-        let (line, block) = head_parser::status_line(input.linearize(section.len))?;
-        let mut headers = with_fields(block, section.fields, |fields| {
+        let head = head_parser::read_head(scanner, Kind::Response, input, rules.limits, |line, fields| {
+            let line = head_parser::status_line(line)?;
             let mut headers = encode::empty(rules.case);
             for field in fields {
                 encode::append(&mut headers, field, rules.case);
             }
-            Ok(headers)
+            Ok((line, headers))
         })?;
+        let Some((length, (line, mut headers))) = head else { return Ok(None) };
         let switched = line.status == 101;
         if switched && !self.upgrade {
             return Err(Error::UnexpectedUpgrade);
@@ -406,13 +404,13 @@ impl Client {
             if self.informational == MAX_INFORMATIONAL {
                 return Err(Error::TooManyInformational);
             }
-            input.drain(section.len);
+            input.drain(length);
             self.informational += 1;
             self.receive = Receive::Head(Scanner::default());
             return Ok(Some(ResponseEvent::Informational { head }));
         }
 
-        input.drain(section.len);
+        input.drain(length);
         self.close |= last || !options.persistent(line.http_10);
         let tunnel = framing == Framing::Tunnel;
         if self.send == Send::Held {

@@ -17,7 +17,9 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn of(headers: &HeaderMap) -> Options {
         let mut options = Options::default();
-        if headers.contains(HeaderId::CONNECTION) {
+        if says_keep_alive(headers) {
+            options.keep_alive = true;
+        } else if headers.contains(HeaderId::CONNECTION) {
             for token in tokens(headers, HeaderId::CONNECTION) {
                 options.close |= token.eq_ignore_ascii_case(b"close");
                 options.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
@@ -39,13 +41,18 @@ impl Options {
     }
 }
 
+/// The usual `connection`, which needs no taking apart.
+fn says_keep_alive(headers: &HeaderMap) -> bool {
+    headers.only(HeaderId::CONNECTION).is_some_and(|value| value.eq_ignore_ascii_case(b"keep-alive"))
+}
+
 /// From this many connection options on, a request is refused, as Envoy does.
 const TOO_MANY_OPTIONS: usize = 10;
 
 /// Refuses a request whose `Connection` names pseudo-headers, `Host` or the forwarding headers: a
 /// hop that obeyed would lose what the next one decides by.
 pub(crate) fn check_nominations(headers: &HeaderMap) -> Result<(), Error> {
-    if !headers.contains(HeaderId::CONNECTION) {
+    if !headers.contains(HeaderId::CONNECTION) || says_keep_alive(headers) {
         return Ok(());
     }
     for (index, token) in tokens(headers, HeaderId::CONNECTION).enumerate() {
@@ -69,7 +76,9 @@ pub(crate) fn check_nominations(headers: &HeaderMap) -> Result<(), Error> {
 /// peer's word.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap, keep_upgrade: bool) {
     if headers.contains(HeaderId::CONNECTION) {
-        strip_nominated(headers);
+        if !says_keep_alive(headers) {
+            strip_nominated(headers);
+        }
         headers.remove(HeaderId::CONNECTION);
     }
     for id in [HeaderId::KEEP_ALIVE, HeaderId::PROXY_CONNECTION, HeaderId::TRANSFER_ENCODING] {

@@ -13,7 +13,6 @@ use crate::{
     },
     is_token,
 };
-use memchr::memchr3;
 
 /// Stores a received field, with its spelling if that is to be kept.
 #[inline]
@@ -118,8 +117,21 @@ impl<'a> HeadWriter<'a> {
 
     /// The fields of a head that are not the codec's own business. `content-length` is written if
     /// `length` is given: with that number, where the map has it or else at the end.
-    pub(crate) fn fields(&mut self, headers: &HeaderMap, case: HeaderCase, mut length: Option<u64>) {
-        for header in headers.iter() {
+    pub(crate) fn fields(&mut self, headers: &HeaderMap, case: HeaderCase, length: Option<u64>) {
+        match case {
+            HeaderCase::Lower => self.each(headers.plain(), case, length),
+            _ => self.each(headers.iter(), case, length),
+        }
+    }
+
+    #[inline]
+    fn each<'h>(
+        &mut self,
+        headers: impl Iterator<Item = Header<'h>>,
+        case: HeaderCase,
+        mut length: Option<u64>,
+    ) {
+        for header in headers {
             match header.id {
                 id if is_connection_field(id) => {}
                 HeaderId::HOST if self.has_host => {}
@@ -164,17 +176,34 @@ impl<'a> HeadWriter<'a> {
             return;
         }
         match (case, original) {
+            (HeaderCase::Lower, _) | (HeaderCase::Preserve, None) => return self.line(name, value),
             (HeaderCase::Preserve | HeaderCase::PreserveElseProper, Some(original))
                 if original.eq_ignore_ascii_case(name) =>
             {
-                self.push(original);
+                return self.line(original, value);
             }
+            (HeaderCase::Preserve, Some(_)) => return self.line(name, value),
             (HeaderCase::Proper | HeaderCase::PreserveElseProper, _) => self.push_proper(name),
-            (HeaderCase::Lower | HeaderCase::Preserve, _) => self.push(name),
         }
         self.push(b": ");
         self.push(value);
         self.push(b"\r\n");
+    }
+
+    #[inline]
+    fn line(&mut self, name: &[u8], value: &[u8]) {
+        let length = name.len() + value.len() + b": \r\n".len();
+        let Some(room) = self.room.get_mut(self.used..self.used + length) else {
+            return [name, b": ", value, b"\r\n"].into_iter().for_each(|piece| self.push(piece));
+        };
+        let (of_name, rest) = room.split_at_mut(name.len());
+        of_name.copy_from_slice(name);
+        let (colon, rest) = rest.split_at_mut(2);
+        colon.copy_from_slice(b": ");
+        let (of_value, end) = rest.split_at_mut(value.len());
+        of_value.copy_from_slice(value);
+        end.copy_from_slice(b"\r\n");
+        self.used += length;
     }
 
     fn push_proper(&mut self, name: &[u8]) {
@@ -215,7 +244,8 @@ pub(crate) fn is_barred_from_trailers(id: HeaderId) -> bool {
 /// No CR, LF or NUL.
 #[inline]
 pub(crate) fn is_safe_value(value: &[u8]) -> bool {
-    memchr3(b'\r', b'\n', 0, value).is_none()
+    // Without an early end, so that it is done in few, wide steps.
+    !value.iter().fold(false, |bad, &byte| bad | matches!(byte, b'\r' | b'\n' | 0))
 }
 
 /// The reason phrase of a status, as Envoy writes it; `Unknown` for one that is not registered.

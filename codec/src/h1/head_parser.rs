@@ -238,6 +238,62 @@ impl Scanner {
     }
 }
 
+/// Takes the head at the start of `input` apart if it is there whole, and hands its start line (without the CRLF) and its
+/// fields to `visit`; gives what that says, and the length of the head. `Ok(None)`: it is not complete.
+///
+/// # Errors
+/// What is wrong with the head, whether it is complete or not; and what `visit` says.
+pub(crate) fn read_head<T>(
+    scanner: &mut Scanner,
+    kind: Kind,
+    input: &mut Buffer,
+    limits: Limits,
+    visit: impl Fn(&[u8], &[httparse::Header<'_>]) -> Result<T, Error>,
+) -> Result<Option<(usize, T)>, Error> {
+    // The usual case: all of it is in the first block, and nothing is wrong. That costs one look at the fields instead of
+    // one for the ends of lines and another for what stands in them.
+    if !scanner.started() {
+        let mut room = [httparse::EMPTY_HEADER; USUAL_FIELDS];
+        let chunk = input.chunks().next().unwrap_or_default();
+        if let Some((line, fields, length)) = usual_head(kind, chunk, &mut room, limits) {
+            return Ok(Some((length, visit(line, fields)?)));
+        }
+    }
+    let Some(section) = scanner.scan(kind, input, limits)? else { return Ok(None) };
+    let (line, block) = split_line(input.linearize(section.len))?;
+    let visited = with_fields(block, section.fields, |fields| visit(line, fields))?;
+    Ok(Some((section.len, visited)))
+}
+
+/// Most fields of a head of the usual kind.
+const USUAL_FIELDS: usize = 24;
+
+/// A head with nothing wrong that starts here and is whole: its start line, its fields, its length. What this does not take
+/// may be all right nevertheless.
+#[inline]
+fn usual_head<'h, 'b>(
+    kind: Kind,
+    piece: &'b [u8],
+    room: &'h mut [httparse::Header<'b>],
+    limits: Limits,
+) -> Option<(&'b [u8], &'h [httparse::Header<'b>], usize)> {
+    let start = whole_start_line(kind, piece)?;
+    let block = &piece[start..];
+    let Ok(httparse::Status::Complete((length, fields))) = httparse::parse_headers(block, room) else {
+        return None;
+    };
+    let right = start + length <= limits.bytes as usize
+        && fields.len() <= limits.fields as usize
+        && lines_end_with_crlf(&block[..length]);
+    right.then_some((&piece[..start - 2], fields, start + length))
+}
+
+/// Whether no LF stands without its CR. All bytes are looked at whatever they are, so that it is done in few, wide steps.
+fn lines_end_with_crlf(block: &[u8]) -> bool {
+    let pairs = block.iter().zip(block.iter().skip(1));
+    pairs.fold(block.first() != Some(&b'\n'), |right, (&one, &next)| right & ((next != b'\n') | (one == b'\r')))
+}
+
 /// The usual case: a start line that is here whole and has nothing wrong. Says how long it is; all others are looked
 /// at byte by byte, which finds out what is wrong.
 fn whole_start_line(kind: Kind, piece: &[u8]) -> Option<usize> {
@@ -299,13 +355,12 @@ pub(crate) struct RequestLine<'a> {
     pub(crate) http_10: bool,
 }
 
-/// Splits a head into request line and field block.
-pub(crate) fn request_line(head: &[u8]) -> Result<(RequestLine<'_>, &[u8]), Error> {
-    let (line, fields) = split_line(head)?;
+/// Takes a request line apart.
+pub(crate) fn request_line(line: &[u8]) -> Result<RequestLine<'_>, Error> {
     let space = memchr(b' ', line).ok_or(Error::Malformed)?;
     let (method, rest) = (&line[..space], &line[space + 1..]);
     let space = memchr(b' ', rest).ok_or(Error::Malformed)?;
-    Ok((RequestLine { method, target: &rest[..space], http_10: rest.ends_with(b"0") }, fields))
+    Ok(RequestLine { method, target: &rest[..space], http_10: rest.ends_with(b"0") })
 }
 
 /// A complete status line, which the scanner has found to be well-formed. The reason phrase is
@@ -316,15 +371,15 @@ pub(crate) struct StatusLine {
     pub(crate) http_10: bool,
 }
 
-/// Splits a head into status line and field block.
-pub(crate) fn status_line(head: &[u8]) -> Result<(StatusLine, &[u8]), Error> {
-    let (line, fields) = split_line(head)?;
+/// Takes a status line apart.
+pub(crate) fn status_line(line: &[u8]) -> Result<StatusLine, Error> {
     let minor = line.get(7).ok_or(Error::Malformed)?;
     let digits = line.get(9..12).ok_or(Error::Malformed)?;
     let status = digits.iter().fold(0, |value, digit| value * 10 + u16::from(digit - b'0'));
-    Ok((StatusLine { status, http_10: *minor == b'0' }, fields))
+    Ok(StatusLine { status, http_10: *minor == b'0' })
 }
 
+/// Splits a head into start line, without its end, and field block.
 fn split_line(head: &[u8]) -> Result<(&[u8], &[u8]), Error> {
     let end = memchr(b'\n', head).ok_or(Error::Malformed)?;
     let line = head.get(..end.saturating_sub(1)).ok_or(Error::Malformed)?;

@@ -14,7 +14,7 @@ use crate::{
         connection::{self, Options},
         encode::{self, HeadWriter},
         framing::{self, Facts, Framing},
-        head_parser::{self, Kind, Limits, Scanner, with_fields},
+        head_parser::{self, Kind, Limits, Scanner},
         settings::ServerSettings,
         target::{self, Target},
     },
@@ -376,14 +376,11 @@ impl Server {
             accept_http_10: settings.accept_http_10,
             custom_methods: settings.allow_custom_methods,
         };
-        let Some(section) = scanner.scan(kind, input, rules(settings).limits)? else {
-            return Ok(None);
-        };
-        let (line, block) = head_parser::request_line(input.linearize(section.len))?;
-        let target = Target::parse(line.method, line.target, settings.allow_absolute_url)?;
-        let method = Method::of(line.method);
-        let http_10 = line.http_10;
-        let mut headers = with_fields(block, section.fields, |fields| {
+        let limits = rules(settings).limits;
+        let head = head_parser::read_head(scanner, kind, input, limits, |line, fields| {
+            let line = head_parser::request_line(line)?;
+            let target = Target::parse(line.method, line.target, settings.allow_absolute_url)?;
+            let method = Method::of(line.method);
             let mut headers = encode::empty(settings.header_case);
             headers.append_id(HeaderId::METHOD, line.method);
             if method != Method::Connect {
@@ -404,8 +401,9 @@ impl Server {
             for field in fields.iter().filter(|field| !is_host_field(field)) {
                 encode::append(&mut headers, field, settings.header_case);
             }
-            Ok(headers)
+            Ok((method, line.http_10, headers))
         })?;
+        let Some((length, (method, http_10, mut headers))) = head else { return Ok(None) };
 
         connection::check_nominations(&headers)?;
         let options = Options::of(&headers);
@@ -416,7 +414,7 @@ impl Server {
             allow_chunked_length: settings.allow_chunked_length,
         };
         let (framing, last) = framing::of_request(&mut headers, facts)?;
-        input.drain(section.len);
+        input.drain(length);
 
         self.http_10 = http_10;
         self.head = facts.head;

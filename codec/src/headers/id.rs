@@ -177,6 +177,46 @@ const STARTS: [u8; LONGEST + 2] = {
     starts
 };
 
+/// The ends of the known names: what they are told apart by.
+static ENDS: [(u64, u64); NAMES.len()] = {
+    let mut all = [(0, 0); NAMES.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = ends(NAMES[at].as_bytes());
+        at += 1;
+    }
+    all
+};
+
+/// The first and the last eight bytes of a name, as numbers, which is all of it up to a length of 16. Of a shorter one than
+/// eight bytes the first and the last four, or each of up to three: for names of one length there is but one way to read
+/// them.
+#[inline]
+const fn ends(name: &[u8]) -> (u64, u64) {
+    if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        return (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+    }
+    if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        return (u32::from_le_bytes(*first) as u64, u32::from_le_bytes(*last) as u64);
+    }
+    match name {
+        [] => (0, 0),
+        [first, .., last] => (*first as u64 | (name[name.len() / 2] as u64) << 8, *last as u64),
+        [only] => (*only as u64, 0),
+    }
+}
+
+/// The letters A to Z among eight bytes, and nothing else, in lower case.
+#[inline]
+const fn lower(bytes: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let low = bytes & (0x7f * EACH);
+    let from_a = low + (0x80 - b'A' as u64) * EACH;
+    let after_z = low + (0x7f - b'Z' as u64) * EACH;
+    let is_letter = from_a & !after_z & !bytes & (0x80 * EACH);
+    bytes | (is_letter >> 2)
+}
+
 impl HeaderId {
     /// A name that is not in the table.
     pub const OTHER: Self = Self(u8::MAX);
@@ -188,10 +228,29 @@ impl HeaderId {
         if length == 0 || length > LONGEST {
             return Self::OTHER;
         }
+        let ends = ends(name);
+        Self::among(length, |at| ENDS[at] == ends && (length <= 16 || NAMES[at].as_bytes() == name))
+    }
+
+    /// The number of a name in any case.
+    #[inline]
+    pub fn of_any_case(name: &[u8]) -> Self {
+        let length = name.len();
+        if length == 0 || length > LONGEST {
+            return Self::OTHER;
+        }
+        let (first, last) = ends(name);
+        let ends = (lower(first), lower(last));
+        Self::among(length, |at| {
+            ENDS[at] == ends && (length <= 16 || NAMES[at].as_bytes().eq_ignore_ascii_case(name))
+        })
+    }
+
+    /// The known name of this length that is the one.
+    #[inline]
+    fn among(length: usize, is: impl Fn(usize) -> bool) -> Self {
         for at in STARTS[length]..STARTS[length + 1] {
-            let known = NAMES[usize::from(at)].as_bytes();
-            // Most names differ in their first or last byte.
-            if known[0] == name[0] && known[length - 1] == name[length - 1] && known == name {
+            if is(usize::from(at)) {
                 return Self(at);
             }
         }
@@ -290,6 +349,20 @@ mod tests {
             let mut other = name.as_bytes().to_vec();
             other[name.len() / 2] ^= 1;
             assert_ne!(HeaderId::of(&other).name(), *name);
+        }
+        for name in NAMES {
+            for other in [name.to_ascii_uppercase(), name.replace('e', "E")] {
+                assert_eq!(HeaderId::of_any_case(other.as_bytes()).name(), *name);
+            }
+            for at in 0..name.len() {
+                for bit in [1, 0x20, 0x80] {
+                    let mut other = name.as_bytes().to_vec();
+                    other[at] ^= bit;
+                    let found = HeaderId::of_any_case(&other).name();
+                    assert_eq!(found == *name, other.eq_ignore_ascii_case(name.as_bytes()), "{name} {at} {bit}");
+                    assert_eq!(HeaderId::of(&other) == HeaderId::of(name.as_bytes()), false, "{name} {at} {bit}");
+                }
+            }
         }
         for name in ["", "x", "X-Request-Id", "content-lengtH", "x-envoy-unknown", &"a".repeat(300)] {
             assert_eq!(HeaderId::of(name.as_bytes()), HeaderId::OTHER, "{name}");

@@ -235,6 +235,12 @@ impl HeaderMap {
         self.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
     }
 
+    /// The value of a known name that occurs once.
+    pub fn only(&self, id: HeaderId) -> Option<&[u8]> {
+        let mut values = self.get_all(id);
+        values.next().filter(|_| values.next().is_none())
+    }
+
     /// All values of a known name.
     #[inline]
     pub fn get_all(&self, id: HeaderId) -> impl Iterator<Item = &[u8]> {
@@ -305,9 +311,23 @@ impl HeaderMap {
         storage.entries.iter().map(|entry| storage.header(entry))
     }
 
+    /// All headers, in order, without their original spelling.
+    #[inline]
+    pub(crate) fn plain(&self) -> impl Iterator<Item = Header<'_>> {
+        let storage = self.0.as_deref().unwrap_or(&EMPTY);
+        storage.entries.iter().map(|entry| Header {
+            id: entry.id,
+            name: storage.name(entry),
+            original: None,
+            value: storage.value(entry),
+            sensitive: entry.sensitive,
+        })
+    }
+
     /// Bytes of all names and values.
     pub fn byte_size(&self) -> usize {
-        self.iter().map(|header| header.name.len() + header.value.len()).sum()
+        let storage = self.0.as_deref().unwrap_or(&EMPTY);
+        storage.entries.iter().map(|entry| storage.name(entry).len() + entry.value_length as usize).sum()
     }
 }
 
@@ -326,18 +346,34 @@ impl Storage {
         self.entries.push(entry);
     }
 
+    #[inline]
     fn append(&mut self, name: &[u8], value: &[u8], cased: bool) {
-        let start = self.put(name);
-        let lower = &mut self.arena[start as usize..];
-        lower.make_ascii_lowercase();
-        let id = HeaderId::of(lower);
-        let cased = cased && lower != name;
-        let mut name_length = name.len() as u32;
-        if id != HeaderId::OTHER {
-            // The name is known: it need not be kept.
-            self.arena.truncate(start as usize);
-            name_length = 0;
+        let id = HeaderId::of_any_case(name);
+        if id == HeaderId::OTHER || cased {
+            return self.append_named(id, name, value, cased);
         }
+        let value_start = self.put(value);
+        self.push(Entry {
+            name: 0,
+            name_length: 0,
+            value: value_start,
+            value_length: value.len() as u32,
+            id,
+            cased: false,
+            sensitive: false,
+        });
+    }
+
+    /// A name that is not known, or whose spelling is kept.
+    fn append_named(&mut self, id: HeaderId, name: &[u8], value: &[u8], cased: bool) {
+        let start = self.arena.len() as u32;
+        let mut name_length = 0;
+        if id == HeaderId::OTHER {
+            self.put(name);
+            self.arena[start as usize..].make_ascii_lowercase();
+            name_length = name.len() as u32;
+        }
+        let cased = cased && name.iter().any(u8::is_ascii_uppercase);
         if cased {
             self.put(name);
         }
