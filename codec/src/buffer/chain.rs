@@ -112,7 +112,7 @@ impl Buffer {
         self.length += std::mem::take(&mut from.length);
         if let Some(mut blocks) = from.chain.take() {
             let chain = self.chain();
-            for block in blocks.drain(..) {
+            while let Some(block) = blocks.pop_front() {
                 push(chain, block);
             }
             pool::give_chain(blocks);
@@ -179,7 +179,8 @@ impl Buffer {
     pub fn clear(&mut self) {
         self.length = 0;
         if let Some(mut chain) = self.chain.take() {
-            chain.clear();
+            // One by one: most often there is one, for which `VecDeque::clear` does too much.
+            while chain.pop_front().is_some() {}
             pool::give_chain(chain);
         }
     }

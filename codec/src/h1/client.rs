@@ -14,9 +14,10 @@ use crate::{
         connection::Options,
         encode::{self, HeadWriter},
         framing::{self, Facts, Framing},
-        head_parser::{self, Kind, Limits, Scanner, is_target},
+        head_parser::{self, Kind, Limits, Scanner},
         settings::ClientSettings,
     },
+    headers::chars::{is_one_line, is_visible},
     is_token,
 };
 
@@ -142,13 +143,13 @@ impl Client {
         let valid = is_token(method)
             && (method == b"CONNECT") == connect
             && !target.is_empty()
-            && target.iter().all(|&byte| is_target(byte))
-            && authority.iter().all(|&byte| is_target(byte));
+            && is_visible(target)
+            && is_visible(authority);
         if !valid {
             return Err(Error::InvalidRequest);
         }
 
-        let upgrade = headers.get(HeaderId::UPGRADE).filter(|value| encode::is_safe_value(value));
+        let upgrade = headers.get(HeaderId::UPGRADE).filter(|value| is_one_line(value));
         let announced = headers.get(HeaderId::CONTENT_LENGTH).and_then(framing::parse_length);
         let upgrade = upgrade.filter(|_| !connect && announced.is_none_or(|length| length == 0));
         let bodiless = matches!(

@@ -11,6 +11,7 @@ use crate::{
         framing::{MAX_DIGITS, format_length},
         settings::HeaderCase,
     },
+    headers::chars::is_one_line,
     is_token,
 };
 
@@ -172,7 +173,7 @@ impl<'a> HeadWriter<'a> {
     #[inline]
     fn field(&mut self, header: Header<'_>, case: HeaderCase) {
         let Header { id, name, original, value, .. } = header;
-        if (id == HeaderId::OTHER && !is_token(name)) || !is_safe_value(value) {
+        if (id == HeaderId::OTHER && !is_token(name)) || !is_one_line(value) {
             return;
         }
         match (case, original) {
@@ -239,13 +240,6 @@ pub(crate) fn is_connection_field(id: HeaderId) -> bool {
 pub(crate) fn is_barred_from_trailers(id: HeaderId) -> bool {
     is_connection_field(id)
         || matches!(id, HeaderId::HOST | HeaderId::CONTENT_LENGTH | HeaderId::TE | HeaderId::TRAILER)
-}
-
-/// No CR, LF or NUL.
-#[inline]
-pub(crate) fn is_safe_value(value: &[u8]) -> bool {
-    // Without an early end, so that it is done in few, wide steps.
-    !value.iter().fold(false, |bad, &byte| bad | matches!(byte, b'\r' | b'\n' | 0))
 }
 
 /// The reason phrase of a status, as Envoy writes it; `Unknown` for one that is not registered.

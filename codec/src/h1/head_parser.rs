@@ -6,7 +6,7 @@
 //! is made contiguous and tokenised, once, by `httparse`. Which error a peer gets depends on the
 //! bytes alone, never on how they were split. Nothing here gives a field a meaning.
 
-use crate::{Buffer, h1::Error};
+use crate::{Buffer, h1::Error, headers::chars::is_visible};
 use memchr::{memchr, memchr_iter};
 
 /// Bytes and field lines that a head or trailer section may have.
@@ -254,7 +254,7 @@ pub(crate) fn read_head<T>(
     // one for the ends of lines and another for what stands in them.
     if !scanner.started() {
         let mut room = [httparse::EMPTY_HEADER; USUAL_FIELDS];
-        let chunk = input.chunks().next().unwrap_or_default();
+        let chunk = input.front();
         if let Some((line, fields, length)) = usual_head(kind, chunk, &mut room, limits) {
             return Ok(Some((length, visit(line, fields)?)));
         }
@@ -291,7 +291,9 @@ fn usual_head<'h, 'b>(
 /// Whether no LF stands without its CR. All bytes are looked at whatever they are, so that it is done in few, wide steps.
 fn lines_end_with_crlf(block: &[u8]) -> bool {
     let pairs = block.iter().zip(block.iter().skip(1));
-    pairs.fold(block.first() != Some(&b'\n'), |right, (&one, &next)| right & ((next != b'\n') | (one == b'\r')))
+    pairs.fold(block.first() != Some(&b'\n'), |right, (&one, &next)| {
+        right & ((next != b'\n') | (one == b'\r'))
+    })
 }
 
 /// The usual case: a start line that is here whole and has nothing wrong. Says how long it is; all others are looked
@@ -306,7 +308,7 @@ fn whole_start_line(kind: Kind, piece: &[u8]) -> Option<usize> {
             let (method, target) = (&rest[..space], &rest[space + 1..]);
             let known = is_registered_method(method)
                 || (custom_methods && !method.is_empty() && method.iter().all(|&byte| is_tchar(byte)));
-            known && !target.is_empty() && target.iter().fold(true, |all, &byte| all & is_target(byte))
+            known && !target.is_empty() && is_visible(target)
         }
         Kind::Response => match line.strip_prefix(b"HTTP/1.")? {
             [b'0'..=b'9', b' ', b'1'..=b'9', b'0'..=b'9', b'0'..=b'9', b' ', reason @ ..] => {

@@ -18,7 +18,7 @@ mod server;
 mod settings;
 mod target;
 
-pub(crate) use encode::{is_barred_from_trailers, is_connection_field, is_safe_value};
+pub(crate) use encode::{is_barred_from_trailers, is_connection_field};
 pub(crate) use framing::parse_length;
 pub(crate) use head_parser::is_target;
 pub(crate) use target::{is_connect_target, is_host};

@@ -9,7 +9,8 @@ use super::output::Output;
 use super::stream::{Receiving, Sending, Stream};
 use super::streams::Closed;
 use super::{Code, Connection, Sent, Side, StreamId};
-use crate::h1::{is_barred_from_trailers, is_connection_field, is_safe_value};
+use crate::h1::{is_barred_from_trailers, is_connection_field};
+use crate::headers::chars::is_one_line;
 use crate::{Buffer, Header, HeaderId, HeaderMap, is_token};
 
 /// The largest DATA frame that is sent, whatever the peer takes: streams have their turns in time, and it is as much
@@ -89,7 +90,7 @@ impl Outgoing<'_> {
             HeaderId::OTHER if !is_token(header.name) => return None,
             _ => {}
         }
-        Some(header.value.trim_ascii()).filter(|value| is_safe_value(value))
+        Some(header.value.trim_ascii()).filter(|value| is_one_line(value))
     }
 }
 

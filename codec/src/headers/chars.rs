@@ -27,6 +27,35 @@ pub fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| TOKEN[usize::from(*byte)])
 }
 
+/// Whether all bytes are visible ASCII, 0x21 to 0x7e.
+#[inline]
+pub(crate) fn is_visible(bytes: &[u8]) -> bool {
+    // What is too low borrows into the highest bit, what is too high has it or carries into it.
+    let word =
+        |word: u64| (word.wrapping_sub(0x21 * EACH) | word | word.wrapping_add(EACH)) & (0x80 * EACH) == 0;
+    all(bytes, word, |byte| matches!(byte, 0x21..=0x7e))
+}
+
+/// Whether there is no CR, LF or NUL.
+#[inline]
+pub(crate) fn is_one_line(bytes: &[u8]) -> bool {
+    // What is seldom in them, all control characters, is looked for first.
+    let word = |word: u64| word.wrapping_sub(0x20 * EACH) & !word & (0x80 * EACH) == 0;
+    let byte = |byte| !matches!(byte, b'\r' | b'\n' | 0);
+    all(bytes, word, byte) || bytes.iter().all(|&one| byte(one))
+}
+
+const EACH: u64 = 0x0101_0101_0101_0101;
+
+/// Whether all bytes are of a kind, which `word` tells of eight at a time, and `byte` of one.
+#[inline]
+fn all(bytes: &[u8], word: impl Fn(u64) -> bool, byte: impl Fn(u8) -> bool) -> bool {
+    let Some(last) = bytes.last_chunk() else { return bytes.iter().all(|&one| byte(one)) };
+    // Those at the end are looked at twice.
+    bytes.as_chunks().0.iter().all(|group| word(u64::from_le_bytes(*group)))
+        && word(u64::from_le_bytes(*last))
+}
+
 /// Whether this may be a header's value: no control bytes but tab.
 pub fn is_field_value(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| VALUE[usize::from(*byte)])
@@ -35,6 +64,23 @@ pub fn is_field_value(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_looked_at_as_bytes_are() {
+        for length in 0..40 {
+            let mut bytes = vec![b'a'; length];
+            for at in 0..length {
+                for byte in 0..=255 {
+                    bytes[at] = byte;
+                    assert_eq!(is_visible(&bytes), (0x21..=0x7e).contains(&byte), "{length} {at} {byte}");
+                    assert_eq!(is_one_line(&bytes), !b"\0\r\n".contains(&byte), "{length} {at} {byte}");
+                }
+                bytes[at] = b'a';
+            }
+            assert!(is_visible(&bytes) && is_one_line(&bytes), "{length}");
+        }
+        assert!(is_one_line(b"a\ttab and more\t") && !is_one_line(b"a\ttab\n and more"));
+    }
 
     #[test]
     fn tokens_and_values() {

@@ -274,11 +274,28 @@ impl HeaderId {
     pub(crate) const fn number(self) -> Option<usize> {
         if (self.0 as usize) < NAMES.len() { Some(self.0 as usize) } else { None }
     }
+}
 
-    /// This name's bit in a set of known names; none for [`Self::OTHER`].
+/// Known names, as a set.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Names([u64; 2]);
+
+impl Names {
+    /// None.
+    pub(super) const NONE: Self = Self([0; 2]);
+
+    /// Whether a name is in it; [`HeaderId::OTHER`] never is.
     #[inline]
-    pub(super) fn bit(self) -> u128 {
-        if self == Self::OTHER { 0 } else { 1 << self.0 }
+    pub(super) fn has(&self, id: HeaderId) -> bool {
+        self.0.get(usize::from(id.0 / 64)).is_some_and(|word| word & (1 << (id.0 % 64)) != 0)
+    }
+
+    /// Adds a name.
+    #[inline]
+    pub(super) fn add(&mut self, id: HeaderId) {
+        if let Some(word) = self.0.get_mut(usize::from(id.0 / 64)) {
+            *word |= 1 << (id.0 % 64);
+        }
     }
 }
 
@@ -359,8 +376,16 @@ mod tests {
                     let mut other = name.as_bytes().to_vec();
                     other[at] ^= bit;
                     let found = HeaderId::of_any_case(&other).name();
-                    assert_eq!(found == *name, other.eq_ignore_ascii_case(name.as_bytes()), "{name} {at} {bit}");
-                    assert_eq!(HeaderId::of(&other) == HeaderId::of(name.as_bytes()), false, "{name} {at} {bit}");
+                    assert_eq!(
+                        found == *name,
+                        other.eq_ignore_ascii_case(name.as_bytes()),
+                        "{name} {at} {bit}"
+                    );
+                    assert_eq!(
+                        HeaderId::of(&other) == HeaderId::of(name.as_bytes()),
+                        false,
+                        "{name} {at} {bit}"
+                    );
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! The header map: an arena of bytes and an index into it.
 
-use super::id::{HeaderId, HeaderKey};
+use super::id::{HeaderId, HeaderKey, Names};
 use std::cell::RefCell;
 use std::fmt;
 
@@ -18,8 +18,8 @@ pub struct HeaderMap(Option<Box<Storage>>);
 struct Storage {
     arena: Vec<u8>,
     entries: Vec<Entry>,
-    /// Bits of the known names that occur.
-    present: u128,
+    /// The known names that occur.
+    present: Names,
     spelling: Spelling,
 }
 
@@ -37,7 +37,7 @@ pub enum Spelling {
 
 /// What an empty map is looked at as.
 static EMPTY: Storage =
-    Storage { arena: Vec::new(), entries: Vec::new(), present: 0, spelling: Spelling::Free };
+    Storage { arena: Vec::new(), entries: Vec::new(), present: Names::NONE, spelling: Spelling::Free };
 
 #[derive(Copy, Clone)]
 struct Entry {
@@ -94,7 +94,7 @@ impl HeaderMap {
         if let Some(mut storage) = self.0.take() {
             storage.arena.clear();
             storage.entries.clear();
-            storage.present = 0;
+            storage.present = Names::NONE;
             storage.spelling = Spelling::Free;
             let bytes = storage.arena.capacity() + storage.entries.capacity() * size_of::<Entry>();
             if bytes <= KEPT_BYTES {
@@ -218,7 +218,7 @@ impl HeaderMap {
     #[inline]
     pub fn get(&self, id: HeaderId) -> Option<&[u8]> {
         let storage = self.0.as_ref()?;
-        if storage.present & id.bit() == 0 {
+        if !storage.present.has(id) {
             return None;
         }
         let entry = storage.entries.iter().find(|entry| entry.id == id)?;
@@ -244,7 +244,7 @@ impl HeaderMap {
     /// All values of a known name.
     #[inline]
     pub fn get_all(&self, id: HeaderId) -> impl Iterator<Item = &[u8]> {
-        let storage = self.0.as_deref().filter(|storage| storage.present & id.bit() != 0).unwrap_or(&EMPTY);
+        let storage = self.0.as_deref().filter(|storage| storage.present.has(id)).unwrap_or(&EMPTY);
         storage.entries.iter().filter(move |entry| entry.id == id).map(|entry| storage.value(entry))
     }
 
@@ -253,7 +253,7 @@ impl HeaderMap {
         let storage = self
             .0
             .as_deref()
-            .filter(|storage| key.id() == HeaderId::OTHER || storage.present & key.id().bit() != 0)
+            .filter(|storage| key.id() == HeaderId::OTHER || storage.present.has(key.id()))
             .unwrap_or(&EMPTY);
         storage.entries.iter().filter(move |entry| storage.is(entry, key)).map(|entry| storage.value(entry))
     }
@@ -261,7 +261,7 @@ impl HeaderMap {
     /// Whether a known name occurs.
     #[inline]
     pub fn contains(&self, id: HeaderId) -> bool {
-        self.0.as_ref().is_some_and(|storage| storage.present & id.bit() != 0)
+        self.0.as_ref().is_some_and(|storage| storage.present.has(id))
     }
 
     /// Gives a known name this one value, in the place of its first.
@@ -342,7 +342,7 @@ impl Storage {
 
     #[inline]
     fn push(&mut self, entry: Entry) {
-        self.present |= entry.id.bit();
+        self.present.add(entry.id);
         self.entries.push(entry);
     }
 
@@ -449,7 +449,8 @@ impl Storage {
         }
         self.entries.truncate(kept);
         if kept != before {
-            self.present = self.entries.iter().fold(0, |present, entry| present | entry.id.bit());
+            self.present = Names::NONE;
+            self.entries.iter().for_each(|entry| self.present.add(entry.id));
         }
         kept != before
     }

@@ -3,7 +3,7 @@
 //! A map is one arena of bytes with an index, pooled by the thread like buffers are, so a warm connection parses
 //! and rewrites heads without allocating. HTTP/1 and HTTP/2 share it: pseudo-headers are ordinary entries.
 
-mod chars;
+pub(crate) mod chars;
 mod head;
 mod id;
 mod map;
