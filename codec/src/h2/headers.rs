@@ -100,6 +100,11 @@ impl<S: Side> Connection<S> {
                     self.read(block, Kind::Nothing)?;
                     return Ok(Step::On);
                 }
+                if how == Some(Closed::ResetByUs) && self.memory.answered(id).is_some() {
+                    let fields = self.read(block, Kind::Trailers)?;
+                    self.late_trailers(head, &fields, out)?;
+                    return Ok(Step::On);
+                }
                 match how {
                     Some(Closed::Ended) => return Err(Error::StreamClosed),
                     Some(Closed::Skipped) => return Err(Error::StreamId),

@@ -40,6 +40,7 @@ mod frame;
 mod guard;
 mod headers;
 pub mod hpack;
+mod late;
 mod message;
 mod output;
 mod receive;

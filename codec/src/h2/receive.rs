@@ -207,7 +207,10 @@ impl<S: Side> Connection<S> {
             },
             _ if self.is_left_out(id) => None,
             Target::Gone(Some(Closed::Ended | Closed::Skipped)) => return Err(Error::StreamClosed),
-            Target::Gone(Some(Closed::ResetByUs)) => None,
+            Target::Gone(Some(Closed::ResetByUs)) => {
+                self.late_data(id, content, end, out);
+                None
+            }
             Target::Gone(Some(Closed::ResetByPeer) | None) | Target::Idle => {
                 self.send_reset(id, Code::STREAM_CLOSED, out);
                 None
@@ -377,7 +380,10 @@ impl<S: Side> Connection<S> {
         }
         match self.target(id) {
             Target::Idle => return Err(Error::UnexpectedFrame),
-            Target::Gone(_) => return Ok(Step::On),
+            Target::Gone(_) => {
+                self.memory.reset_answered(id);
+                return Ok(Step::On);
+            }
             Target::Open => {}
         }
         self.counters.rx_reset += 1;
@@ -482,7 +488,10 @@ impl<S: Side> Connection<S> {
         }
         match self.target(id) {
             Target::Idle => return Err(Error::UnexpectedFrame),
-            Target::Gone(_) => return Ok(Step::On),
+            Target::Gone(_) => {
+                self.late_window_update(id, increment, out);
+                return Ok(Step::On);
+            }
             Target::Open => {}
         }
         if increment == 0 {

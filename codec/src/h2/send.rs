@@ -7,7 +7,7 @@ use super::guard::Guard;
 use super::hpack::{self, Encoder};
 use super::output::Output;
 use super::stream::{Receiving, Sending, Stream};
-use super::streams::Closed;
+use super::streams::{Answered, Closed};
 use super::{Code, Connection, Sent, Side, StreamId};
 use crate::h1::{is_barred_from_trailers, is_connection_field};
 use crate::headers::chars::is_one_line;
@@ -217,6 +217,8 @@ impl<S: Side> Connection<S> {
         let Some(stream) = self.streams.get_mut(id) else { return };
         stream.sending = Sending::Ended;
         if S::SERVER && stream.receiving != Receiving::Ended && !stream.tunnel {
+            let Stream { announced, received, send_window, .. } = *stream;
+            self.memory.answer(Answered { id, announced, received, send_window });
             self.send_reset(id, Code::NO_ERROR, out);
             self.close(id, Closed::ResetByUs, out);
         } else {

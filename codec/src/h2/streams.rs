@@ -1,6 +1,7 @@
 //! The streams of a connection: where they are kept, how they are found, and what is remembered of those that are
 //! gone.
 
+use super::flow::SendWindow;
 use super::stream::Stream;
 use std::collections::VecDeque;
 
@@ -169,11 +170,25 @@ pub(super) struct Memory {
     reset: VecDeque<u32>,
     /// First and last of those that were passed over.
     skipped: VecDeque<(u32, u32)>,
+    /// Those of `reset` that were answered before their requests were complete.
+    answered: VecDeque<Answered>,
+}
+
+/// A request that was answered in full before it was complete: it is not wanted any more, but the client may not know
+/// that yet, and what it still sends has to be as right as it would have to be on an open stream.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Answered {
+    pub(super) id: u32,
+    pub(super) announced: Option<u64>,
+    pub(super) received: u64,
+    pub(super) send_window: SendWindow,
 }
 
 /// Streams, and gaps between them, that are remembered.
 const REMEMBERED: usize = 64;
 const GAPS: usize = 4;
+/// The same for requests that were answered early.
+const ANSWERED: usize = 16;
 
 impl Memory {
     pub(super) fn close(&mut self, id: u32, how: Closed) {
@@ -187,6 +202,32 @@ impl Memory {
             list.pop_front();
         }
         list.push_back((id & !1) | peer);
+    }
+
+    /// A response was complete before its request.
+    pub(super) fn answer(&mut self, answered: Answered) {
+        if self.answered.len() == ANSWERED {
+            self.answered.pop_front();
+        }
+        self.answered.push_back(answered);
+    }
+
+    pub(super) fn answered(&mut self, id: u32) -> Option<&mut Answered> {
+        self.answered.iter_mut().find(|answered| answered.id == id)
+    }
+
+    /// What else comes for a request that was answered early does not matter.
+    pub(super) fn forget_answered(&mut self, id: u32) {
+        self.answered.retain(|answered| answered.id != id);
+    }
+
+    /// The client has reset a request that was answered early.
+    pub(super) fn reset_answered(&mut self, id: u32) {
+        if self.answered(id).is_some() {
+            self.forget_answered(id);
+            self.reset.retain(|name| *name != id & !1);
+            self.close(id, Closed::ResetByPeer);
+        }
     }
 
     /// Streams from `first` to `last` will never be opened.
