@@ -21,7 +21,7 @@ pub(super) struct Ended {
 impl Ended {
     fn of(stream: &Stream, cause: &Cause) -> Self {
         let reset = match cause {
-            Cause::Disconnected | Cause::Stopped | Cause::Http2(_) | Cause::Reset(_) => None,
+            Cause::Disconnected | Cause::Stopped | Cause::Http2(_) | Cause::Reset { .. } => None,
             // The codec sends what it has of the response, and then tells the client that nobody reads the rest of the
             // request (RFC 9113 section 8.1); except in a tunnel, of which each half has its own end.
             _ if stream.response_end => {
@@ -83,7 +83,7 @@ impl Http {
         if stream.admitted {
             cx.stats.move_gauge(stats.downstream_cx_upgrades_active, -1);
         }
-        let theirs = matches!(cause, Cause::Disconnected | Cause::Reset(_) | Cause::Http2(_));
+        let theirs = matches!(cause, Cause::Disconnected | Cause::Reset { .. } | Cause::Http2(_));
         if !theirs && !stream.response_end {
             cx.stats.inc(stats.downstream_rq_tx_reset);
         }

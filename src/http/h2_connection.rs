@@ -155,9 +155,9 @@ impl Http {
             RequestEvent::Trailers { tag, trailers, .. } => {
                 self.on_request_trailers(stream_of(tag), trailers, upstream, cx);
             }
-            RequestEvent::Reset { id, tag, cause, .. } => {
+            RequestEvent::Reset { id, tag, code, cause } => {
                 self.forget_flushing(key, id, cx);
-                self.end(stream_of(tag), Cause::Reset(cause), upstream, cx);
+                self.end(stream_of(tag), Cause::Reset { code, cause }, upstream, cx);
             }
             RequestEvent::Writable { tag, .. } => {
                 let key = stream_of(tag);
@@ -184,7 +184,7 @@ impl Http {
                 // A request that cannot be understood is one for statistics and logs.
                 if let h2::Cause::Malformed(_) = cause {
                     let stream = self.begin_unread(key, id, cx);
-                    self.end(stream, Cause::Reset(cause), upstream, cx);
+                    self.end(stream, Cause::Reset { code: cause.code(), cause }, upstream, cx);
                 }
             }
             // An informational response is nothing that a client sends.

@@ -69,7 +69,12 @@ pub enum Cause {
     /// The client's message is over the limits of HTTP/2.
     TooLarge(h2::Cause),
     /// The client reset the stream, or did what the stream was reset for.
-    Reset(h2::Cause),
+    Reset {
+        /// What the client said, or was told.
+        code: h2::Code,
+        /// Why.
+        cause: h2::Cause,
+    },
     /// HTTP/1.1 without a host.
     MissingHost,
     /// No path, or one that does not begin with a slash.
@@ -132,10 +137,12 @@ impl Cause {
             Self::TooLarge(cause) => {
                 (431, reason_phrase(431).into(), Flag::DownstreamProtocolError, cause.details().into())
             }
-            Self::Reset(cause @ h2::Cause::Peer) => {
-                (0, "".into(), Flag::DownstreamRemoteReset, cause.details().into())
+            Self::Reset { code, cause: cause @ h2::Cause::Peer } => {
+                (0, "".into(), Flag::DownstreamRemoteReset, h2::reset_details(*code, *cause).into())
             }
-            Self::Reset(cause) => (0, "".into(), Flag::DownstreamProtocolError, cause.details().into()),
+            Self::Reset { cause, .. } => {
+                (0, "".into(), Flag::DownstreamProtocolError, cause.details().into())
+            }
             Self::NoCluster { status } => {
                 (*status, "".into(), Flag::NoClusterFound, "cluster_not_found".into())
             }
@@ -286,6 +293,20 @@ mod tests {
             (Cause::RouteTimeout { empty: false }, 504, "upstream request timeout", "UT", "response_timeout"),
             (Cause::StreamIdle { request_end: false }, 408, "stream timeout", "SI", "stream_idle_timeout"),
             (Cause::RequestTimeout, 408, "request timeout", "-", "request_overall_timeout"),
+            (
+                Cause::Reset { code: h2::Code::CANCEL, cause: h2::Cause::Peer },
+                0,
+                "",
+                "DR",
+                "http2.remote_reset",
+            ),
+            (
+                Cause::Reset { code: h2::Code::REFUSED_STREAM, cause: h2::Cause::Peer },
+                0,
+                "",
+                "DR",
+                "http2.remote_refuse",
+            ),
             (Cause::Disconnected, 0, "", "DC", "downstream_remote_disconnect"),
         ] {
             let row = cause.row();

@@ -8,17 +8,23 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../tls/certs.rs"]
+mod certs;
 mod frames;
 mod hpack;
 mod messages;
 mod streams;
 
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 use support::h2::*;
-use support::{Proxy, Upstream, config};
+use support::{Folder, Proxy, Upstream, config};
 
 /// Conformance suites wait about so long.
 const STRICT: Duration = Duration::from_millis(1500);
+
+/// And want to see the connection closed soon after GOAWAY.
+const PROMPT: Duration = Duration::from_millis(500);
 
 pub const NO_ERROR: u32 = 0;
 pub const PROTOCOL: u32 = 1;
@@ -53,8 +59,8 @@ const BODY: &str = "a body of some length";
 
 const ROUTES: &str = "- {match: {prefix: \"/\"}, route: {cluster: up, timeout: 5s}}";
 
-fn proxy(hcm: &str, routes: &str) -> (Proxy, Upstream) {
-    let upstream = Upstream::start(|mut client, _| {
+fn upstream() -> Upstream {
+    Upstream::start(|mut client, _| {
         while let Some(request) = client.request() {
             if request.head.contains("/hang") {
                 continue;
@@ -62,14 +68,17 @@ fn proxy(hcm: &str, routes: &str) -> (Proxy, Upstream) {
             let body = if request.head.starts_with("HEAD") { "" } else { BODY };
             client.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", BODY.len()));
         }
-    });
+    })
+}
+
+fn yaml(hcm: &str, routes: &str, upstream: &Upstream) -> String {
     let breakers = "    circuit_breakers: {thresholds: [{max_connections: 5000, max_pending_requests: 5000, max_requests: 5000}]}\n";
-    (Proxy::start(&config(hcm, routes, &[("up", &[upstream.address], breakers)])), upstream)
+    config(hcm, routes, &[("up", &[upstream.address], breakers)])
 }
 
 /// What is wrong, if anything is.
-fn run(proxy: &Proxy, (_, _, script, expect): &Case) -> Result<(), String> {
-    let mut peer = Peer::raw(proxy.first());
+fn run(address: SocketAddr, (_, _, script, expect): &Case) -> Result<(), String> {
+    let mut peer = Peer::raw(address);
     peer.patience(STRICT);
     script(&mut peer);
     let judge = std::panic::AssertUnwindSafe(|| verdict(&mut peer, expect));
@@ -85,7 +94,11 @@ fn verdict(peer: &mut Peer, expect: &Expect) -> Result<(), String> {
     };
     match *expect {
         Expect::Connection(code) => {
+            let begun = Instant::now();
             let frames = peer.rest();
+            if begun.elapsed() > PROMPT {
+                return Err(format!("closed after {:?}", begun.elapsed()));
+            }
             let goaway = frames.iter().rev().find(|frame| frame.kind == GOAWAY);
             code_is(goaway.ok_or(format!("closed without GOAWAY after {frames:?}"))?, code)
         }
@@ -146,7 +159,12 @@ fn run_all(hcm: &str, cases: &[Case]) {
 }
 
 fn run_with(hcm: &str, routes: &str, cases: &[Case]) {
-    let (proxy, _upstream) = proxy(hcm, routes);
+    let upstream = upstream();
+    let proxy = Proxy::start(&yaml(hcm, routes, &upstream));
+    run_against(&proxy, proxy.first(), cases);
+}
+
+fn run_against(proxy: &Proxy, address: SocketAddr, cases: &[Case]) {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let failed = std::sync::Mutex::new(Vec::new());
     // Most of the time is spent waiting for ends of connections.
@@ -155,7 +173,7 @@ fn run_with(hcm: &str, routes: &str, cases: &[Case]) {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
                     // On a busy machine what did not come in time must not come again.
-                    if let Err(why) = run(&proxy, case).or_else(|_| run(&proxy, case)) {
+                    if let Err(why) = run(address, case).or_else(|_| run(address, case)) {
                         failed.lock().expect("failures").push(format!("{} {}: {why}", case.0, case.1));
                     }
                 }
@@ -205,6 +223,48 @@ fn every_section_is_obeyed_by_early_answers() {
     ];
     cases.retain(|case| !open.contains(&case.1));
     run_with("", routes, &cases);
+}
+
+/// Over TLS, with ALPN. The cases speak through a second proxy, which does the client's part of TLS.
+#[test]
+fn every_section_is_obeyed_over_tls() {
+    let folder = Folder::new();
+    let pem = certs::Authority::new("ca").issue(&["a.test"]);
+    let (chain, key) = (folder.file("cert.pem", &pem.certificate), folder.file("key.pem", &pem.key));
+    let upstream = upstream();
+    let tls = format!(
+        "\n      transport_socket: {{name: tls, typed_config: {{\"@type\": \
+         type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext, common_tls_context: \
+         {{alpn_protocols: [h2, http/1.1], tls_certificates: [{{certificate_chain: {{filename: {}}}, private_key: \
+         {{filename: {}}}}}]}}}}}}\n  clusters:\n",
+        chain.display(),
+        key.display()
+    );
+    let proxy = Proxy::start(&yaml("", ROUTES, &upstream).replacen("\n  clusters:\n", &tls, 1));
+    let front = Proxy::start(&format!(
+        r#"
+admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: 0}}}}}}
+static_resources:
+  listeners:
+  - name: main
+    address: {{socket_address: {{address: 127.0.0.1, port_value: 0}}}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.tcp_proxy
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+          stat_prefix: tcp
+          cluster: up
+  clusters:
+  - name: up
+    load_assignment: {{cluster_name: up, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {}}}}}}}}}]}}]}}
+    transport_socket: {{name: tls, typed_config: {{"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, common_tls_context: {{alpn_protocols: [h2]}}}}}}
+"#,
+        proxy.first().port()
+    ));
+    run_against(&proxy, front.first(), &every_case());
+    assert!(proxy.stat("http.test.downstream_cx_http2_total") > 0);
+    assert_eq!(proxy.stat("http.test.downstream_cx_http1_total"), 0);
 }
 
 /// With the option that a malformed message ends its stream only: the same, as stream errors.
