@@ -938,6 +938,32 @@ fn tunnels_go_through_every_mix() {
     }
 }
 
+/// RFC 8441 section 5: what RFC 6455 has the client check is not sent in HTTP/2.
+#[test]
+fn a_websocket_of_http1_is_accepted_for_an_upstream_of_http2() {
+    let upstream = Upstream::start(|client, _| {
+        let Some(mut peer) = Peer::accept(client.stream, &[(8, 1)]) else { return };
+        while let Some((stream, fields, _)) = peer.request() {
+            let mut head = vec![(":status", "200")];
+            if fields.iter().any(|field| field == &(":path".to_owned(), "/own".to_owned())) {
+                head.push(("sec-websocket-accept", "mine"));
+            }
+            peer.headers(stream, &head, false);
+        }
+    });
+    let proxy = proxy("upgrade_configs: [{upgrade_type: websocket}]", upstream.address, true);
+    // The key is the RFC's example.
+    for (path, accept) in [("/", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), ("/own", "mine")] {
+        let mut client = proxy.connect();
+        client.send(format!(
+            "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n"
+        ));
+        let response = client.response();
+        assert_eq!((response.status, response.header("sec-websocket-accept")), (101, Some(accept)));
+    }
+}
+
 #[test]
 fn an_upstream_without_extended_connect_is_not_asked_for_it() {
     let upstream = scripted(|mut peer, _| while peer.read().is_some() {});

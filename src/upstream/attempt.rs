@@ -178,10 +178,18 @@ pub(super) struct OfStream {
     pub(super) response_started: bool,
     /// It is a tunnel if the upstream agrees: neither half ends the other.
     pub(super) tunnel: bool,
-    /// The protocol that an HTTP/1 client wants to upgrade to.
-    pub(super) upgrade: Option<Box<[u8]>>,
+    /// What an HTTP/1 client wants to upgrade to.
+    pub(super) upgrade: Option<Box<Upgrade>>,
     /// What must wait until the upstream has said whether it takes extended CONNECT.
     pub(super) parked: Option<Box<Parked>>,
+}
+
+/// An upgrade that HTTP/2 knows as an extended CONNECT.
+#[derive(Debug)]
+pub(super) struct Upgrade {
+    pub(super) protocol: Vec<u8>,
+    /// `sec-websocket-key`, which RFC 8441 has no use for, but which the client wants to see answered.
+    pub(super) key: Option<Vec<u8>>,
 }
 
 /// A request that waits for the upstream's SETTINGS.

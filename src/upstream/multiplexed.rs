@@ -4,11 +4,14 @@
 //! finds it. A slow reader of a response holds back that stream's window only; an attempt that is given up resets its
 //! stream and leaves the connection to the others.
 
-use super::attempt::{Attempt, AttemptKey, Event, Failure, Parked, What};
+use super::attempt::{Attempt, AttemptKey, Event, Failure, Parked, Upgrade, What};
 use super::client::{Carrier, ClientKey, State, Trunk};
 use super::http2::{self, Vigil, Watch};
 use super::manager::{By, Cluster, Upstream, alarm};
 use crate::io::{Close, Cx, Owner, Read, Task};
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use nuncio_codec::h2::{self, Code, OpenError, ResponseEvent};
 use nuncio_codec::{Buffer, HeaderId, HeaderMap, Method, RequestHead, ResponseHead};
 use nuncio_reactor::{RawKey, SlabKey};
@@ -58,8 +61,8 @@ impl Upstream {
             return 0;
         };
         let Carrier::H2(trunk) = &mut client.carrier else { return 0 };
-        let Some((head, protocol)) = to_connect(head) else { return self.open(attempt, key, head, end, cx) };
-        state.stream.upgrade = Some(protocol);
+        let Some((head, upgrade)) = to_connect(head) else { return self.open(attempt, key, head, end, cx) };
+        state.stream.upgrade = Some(Box::new(upgrade));
         if !trunk.settled {
             state.stream.parked = Some(Box::new(Parked { head, data: Buffer::new(), end: false }));
             return 0;
@@ -351,8 +354,8 @@ impl Upstream {
                 state.stream.response_started = true;
                 let success = (200..300).contains(&head.status);
                 state.stream.tunnel &= success;
-                if let (true, Some(protocol)) = (success, &state.stream.upgrade) {
-                    to_switching(&mut head, protocol);
+                if let (true, Some(upgrade)) = (success, &state.stream.upgrade) {
+                    to_switching(&mut head, upgrade);
                 }
                 self.on_head(attempt, &head, cx);
                 let size = head.headers.byte_size();
@@ -588,9 +591,10 @@ fn attempt_of(tag: u64) -> AttemptKey {
     AttemptKey::from_raw(RawKey::from_bits(tag))
 }
 
-/// An upgrade of HTTP/1 as HTTP/2 has it: an extended CONNECT (RFC 8441), and the protocol.
-fn to_connect(head: &RequestHead) -> Option<(RequestHead, Box<[u8]>)> {
-    let protocol: Box<[u8]> = head.headers.get(HeaderId::UPGRADE)?.into();
+/// An upgrade of HTTP/1 as HTTP/2 has it: an extended CONNECT (RFC 8441), and what was asked for.
+fn to_connect(head: &RequestHead) -> Option<(RequestHead, Upgrade)> {
+    let protocol = head.headers.get(HeaderId::UPGRADE)?.to_vec();
+    let key = head.headers.get(HeaderId::SEC_WEBSOCKET_KEY).map(<[u8]>::to_vec);
     let mut headers = HeaderMap::new();
     headers.append_id(HeaderId::METHOD, b"CONNECT");
     headers.append_id(HeaderId::PROTOCOL, &protocol);
@@ -602,12 +606,21 @@ fn to_connect(head: &RequestHead) -> Option<(RequestHead, Box<[u8]>)> {
             headers.append(header.name, header.value);
         }
     }
-    Some((RequestHead { version: head.version, method: Method::Connect, headers }, protocol))
+    Some((RequestHead { version: head.version, method: Method::Connect, headers }, Upgrade { protocol, key }))
 }
 
 /// The answer to such a request as HTTP/1 has it.
-fn to_switching(head: &mut ResponseHead, protocol: &[u8]) {
+fn to_switching(head: &mut ResponseHead, Upgrade { protocol, key }: &Upgrade) {
     head.status = 101;
     head.headers.append_id(HeaderId::UPGRADE, protocol);
     head.headers.append_id(HeaderId::CONNECTION, b"upgrade");
+    // A server of RFC 8441 does not send it (section 5), and a client of RFC 6455 does not go on without it.
+    if let Some(key) = key
+        && protocol.eq_ignore_ascii_case(b"websocket")
+        && head.headers.get(HeaderId::SEC_WEBSOCKET_ACCEPT).is_none()
+    {
+        let text = [key.trim_ascii(), b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat();
+        let accept = STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &text));
+        head.headers.append_id(HeaderId::SEC_WEBSOCKET_ACCEPT, accept.as_bytes());
+    }
 }
