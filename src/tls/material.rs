@@ -36,6 +36,8 @@ pub struct Identity {
     pub chain: Vec<Certificate>,
     /// Where it came from: a path, or `<inline>`.
     pub path: String,
+    /// The secret that it is, if it has a name.
+    pub secret: Option<String>,
     /// When the OCSP response ends to be true, in seconds since 1970, if it says so.
     pub ocsp_until: Option<i64>,
 }
@@ -168,7 +170,7 @@ pub(super) fn identity(proto: &TlsCertificate, files: &mut Files, cx: &mut Cx<'_
     let mut chain = chain.into_iter().map(Certificate::new);
     let leaf = Arc::new(chain.next()?);
     warn_if_expired(&leaf, &path);
-    Some(Identity { key: Arc::new(certified), leaf, chain: chain.collect(), path, ocsp_until })
+    Some(Identity { key: Arc::new(certified), leaf, chain: chain.collect(), path, secret: None, ocsp_until })
 }
 
 /// Says so if a certificate is of no use any more, or not yet.

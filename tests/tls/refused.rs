@@ -59,9 +59,17 @@ fn files(folder: &Folder) {
         ("odd.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
         ("ocsp", "not a response"),
         ("short", "0123456789"),
+        ("broken.yaml", "resources:\n- nonsense: 1\n"),
     ] {
         folder.file(name, text);
     }
+    let secret = |key: &str| {
+        format!("{{\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret, name: x, tls_certificate: {{certificate_chain: {{filename: F/a.pem}}, private_key: {{filename: F/{key}}}}}}}")
+            .replace("F/", &format!("{}/", folder.0.display()))
+    };
+    folder.file("x.yaml", &format!("resources: [{}]", secret("b.key")));
+    folder.file("good.yaml", &format!("resources: [{}]", secret("a.key")));
+    folder.file("two.yaml", &format!("resources: [{}, {}]", secret("a.key"), secret("b.key")));
 }
 
 #[test]
@@ -82,7 +90,7 @@ fn wrong_contexts_are_refused() {
             "common_tls_context: »{}".to_owned(),
             SERVER,
             ".common_tls_context",
-            &["`tls_certificates` is required"],
+            &["`tls_certificates`", "is required"],
         ),
         (pair("{filename: »F/none.pem}", "{filename: F/a.key}"), SERVER, ".common_tls_context.tls_certificates[0].certificate_chain.filename", &["F/none.pem"]),
         (pair("»{filename: F/empty}", "{filename: F/a.key}"), SERVER, ".common_tls_context.tls_certificates[0].certificate_chain", &["F/empty"]),
@@ -142,7 +150,20 @@ fn wrong_contexts_are_refused() {
         (with("validation_context: »{match_typed_subject_alt_names: [{san_type: DNS, matcher: {exact: a}}]}"), SERVER, ".common_tls_context.validation_context", &["`trusted_ca`"]),
         (with(&format!("{trusted}, match_typed_subject_alt_names: [»{{matcher: {{exact: a}}}}]}}")), SERVER, ".common_tls_context.validation_context.match_typed_subject_alt_names[0]", &["`san_type` is required"]),
         (with(&format!("{trusted}, »max_verify_depth: 3}}")), SERVER, ".common_tls_context.validation_context.max_verify_depth", &["not supported"]),
-        (with("»validation_context_sds_secret_config: {name: x}"), SERVER, ".common_tls_context.validation_context_sds_secret_config", &["not supported"]),
+        // Secrets.
+        (with("validation_context_sds_secret_config: »{name: x}"), SERVER, ".common_tls_context.validation_context_sds_secret_config", &["no secret called `x`"]),
+        (with("validation_context_sds_secret_config: »{}"), SERVER, ".common_tls_context.validation_context_sds_secret_config", &["`name` is required"]),
+        (with("validation_context_sds_secret_config: {name: x, sds_config: »{}}"), SERVER, ".common_tls_context.validation_context_sds_secret_config.sds_config", &["path_config_source"]),
+        (with("validation_context_sds_secret_config: {name: x, sds_config: {»ads: {}}}"), SERVER, ".common_tls_context.validation_context_sds_secret_config.sds_config.ads", &["not supported"]),
+        (with("validation_context_sds_secret_config: {name: x, sds_config: »{path: F/none.yaml}}"), SERVER, ".common_tls_context.validation_context_sds_secret_config.sds_config", &["F/none.yaml"]),
+        (with("validation_context_sds_secret_config: {name: x, sds_config: »{path: F/broken.yaml}}"), SERVER, ".common_tls_context.validation_context_sds_secret_config.sds_config", &["F/broken.yaml:2:3: ", "@type"]),
+        (with("validation_context_sds_secret_config: {name: y, sds_config: »{path: F/x.yaml}}"), SERVER, ".common_tls_context.validation_context_sds_secret_config.sds_config", &["called `x`", "`y` is expected"]),
+        (with("validation_context_sds_secret_config: {name: x, sds_config: »{path: F/x.yaml}}"), SERVER, ".common_tls_context.validation_context_sds_secret_config.sds_config", &["`x` is no `validation_context`"]),
+        (with("validation_context_sds_secret_config: {name: x, sds_config: »{path: F/two.yaml}}"), SERVER, ".common_tls_context.validation_context_sds_secret_config.sds_config", &["has 2 `resources`"]),
+        (with("combined_validation_context: »{default_validation_context: {}}"), SERVER, ".common_tls_context.combined_validation_context", &["`validation_context_sds_secret_config` is required"]),
+        (with("tls_certificate_sds_secret_configs: »[{name: x, sds_config: {path: F/good.yaml}}]"), SERVER, ".common_tls_context.tls_certificate_sds_secret_configs", &["not in both"]),
+        ("common_tls_context: {tls_certificate_sds_secret_configs: [»{name: x, sds_config: {path: F/x.yaml}}]}".to_owned(), SERVER, ".common_tls_context.tls_certificate_sds_secret_configs[0].tls_certificate.private_key", &["F/b.key does not belong"]),
+        (format!("session_ticket_keys_sds_secret_config: »{{name: x}}, {good}}}"), SERVER, ".session_ticket_keys_sds_secret_config", &["no secret called `x`"]),
         // Sessions, key logs.
         (format!("session_ticket_keys: {{keys: [»{{filename: F/short}}]}}, {good}}}"), SERVER, ".session_ticket_keys.keys[0]", &["80 bytes", "this one has 10"]),
         (format!("session_ticket_keys: »{{}}, {good}}}"), SERVER, ".session_ticket_keys", &["`keys` is required"]),
