@@ -438,7 +438,7 @@ fn parameters(
         found.map(|(.., group)| *group)
     });
     provider.kx_groups = if proto.ecdh_curves.is_empty() {
-        GROUPS.iter().take(2).map(|(.., group)| *group).collect()
+        GROUPS.iter().take(3).map(|(.., group)| *group).collect()
     } else {
         groups
     };

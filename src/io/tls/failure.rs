@@ -16,6 +16,9 @@ pub(super) fn text(error: &Error) -> String {
     let (bar, words) = match error {
         Error::InvalidCertificate(CertificateError::Other(other)) if is_usage(other) => ("", String::new()),
         Error::InvalidCertificate(error) => (":verify cert failed: ", verification_words(error)),
+        Error::NoCertificatesPresented => {
+            (":", "peer did not provide required client certificate".to_owned())
+        }
         _ => ("", String::new()),
     };
     in_form(number, &format!("{reason}{bar}{words}"))
