@@ -34,6 +34,8 @@ pub(super) struct Verifier {
     pub(super) leaf_only: bool,
     /// `allow_expired_certificate`.
     pub(super) allow_expired: bool,
+    /// `max_verify_depth`.
+    pub(super) depth: Option<usize>,
     /// `trust_chain_verification: ACCEPT_UNTRUSTED`.
     pub(super) accept_untrusted: bool,
     /// `verify_certificate_spki` and `verify_certificate_hash`: one of them must fit, if there are any.
@@ -174,7 +176,12 @@ impl Verifier {
                 time,
                 usage,
                 revocation,
-                None,
+                Some(&|path| match self.depth {
+                    Some(depth) if path.intermediate_certificates().count() >= depth => {
+                        Err(webpki::Error::MaximumPathDepthExceeded)
+                    }
+                    _ => Ok(()),
+                }),
             );
             match result {
                 Ok(_) => return Ok(()),

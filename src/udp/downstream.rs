@@ -254,8 +254,16 @@ impl Udp {
             }
         };
         let now = cx.reactor.now();
-        let session =
-            Session { socket, target, host, since: now, id, plain: false, filters, counts: Counts::default() };
+        let session = Session {
+            socket,
+            target,
+            host,
+            since: now,
+            id,
+            plain: false,
+            filters,
+            counts: Counts::default(),
+        };
         let key = self.sessions.insert(flow, now, proxy.idle_timeout, session);
         listening.sessions += 1;
         cx.stats.move_gauge(proxy.stats.downstream_sess_active, 1);

@@ -149,7 +149,8 @@ fn wrong_contexts_are_refused() {
         (with("validation_context: {verify_certificate_spki: [»abcd]}"), SERVER, ".common_tls_context.validation_context.verify_certificate_spki[0]", &["`abcd`", "in base64"]),
         (with("validation_context: »{match_typed_subject_alt_names: [{san_type: DNS, matcher: {exact: a}}]}"), SERVER, ".common_tls_context.validation_context", &["`trusted_ca`"]),
         (with(&format!("{trusted}, match_typed_subject_alt_names: [»{{matcher: {{exact: a}}}}]}}")), SERVER, ".common_tls_context.validation_context.match_typed_subject_alt_names[0]", &["`san_type` is required"]),
-        (with(&format!("{trusted}, »max_verify_depth: 3}}")), SERVER, ".common_tls_context.validation_context.max_verify_depth", &["not supported"]),
+        (with(&format!("{trusted}, max_verify_depth: »101}}")), SERVER, ".common_tls_context.validation_context.max_verify_depth", &["101", "0 to 100"]),
+        (with(&format!("{trusted}, »custom_validator_config: {{}}}}")), SERVER, ".common_tls_context.validation_context.custom_validator_config", &["not supported"]),
         // Secrets.
         (with("validation_context_sds_secret_config: »{name: x}"), SERVER, ".common_tls_context.validation_context_sds_secret_config", &["no secret called `x`"]),
         (with("validation_context_sds_secret_config: »{}"), SERVER, ".common_tls_context.validation_context_sds_secret_config", &["`name` is required"]),

@@ -114,7 +114,10 @@ fn verification_words(error: &CertificateError) -> String {
         CertificateError::InvalidPurpose => "unsupported certificate purpose",
         CertificateError::Other(other) => match other.0.downcast_ref::<Rejection>() {
             Some(rejection) => return rejection.to_string(),
-            None => &other.0.to_string(),
+            None => match other.0.downcast_ref() {
+                Some(webpki::Error::MaximumPathDepthExceeded) => "certificate chain too long",
+                _ => &other.0.to_string(),
+            },
         },
         other => &other.to_string(),
     };
