@@ -178,7 +178,7 @@ fn time(time: SystemTime) -> Value {
 }
 
 /// A message as JSON with the names that configuration files use.
-fn shown<M: Message + Name>(message: &M) -> Value {
+pub(super) fn shown<M: Message + Name>(message: &M) -> Value {
     let descriptor = pool().get_message_by_name(&M::full_name()).expect("the schema has it");
     let dynamic = DynamicMessage::decode(descriptor, &message.encode_to_vec()[..])
         .expect("just encoded with the same schema");

@@ -116,7 +116,8 @@ fn depth(proto: &CertificateValidationContext, cx: &mut Cx<'_>) -> Option<usize>
     if depth > 100 {
         cx.error_at("max_verify_depth", format!("{depth} is out of range: 0 to 100"));
     }
-    Some(depth as usize)
+    // Envoy takes 0 for 1.
+    Some(depth.max(1) as usize)
 }
 
 fn authorities(trusted: Vec<CertificateDer<'static>>, cx: &mut Cx<'_>) -> Authorities {
