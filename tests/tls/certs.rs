@@ -34,6 +34,11 @@ impl Authority {
         Self { pem, issuer: Issuer::new(params, key) }
     }
 
+    /// Its key, in PEM.
+    pub fn key(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// An authority that this one vouches for.
     pub fn below(&self, name: &str) -> Self {
         let key = KeyPair::generate().expect("a key");

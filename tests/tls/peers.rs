@@ -144,6 +144,52 @@ fn openssl_s_client() {
 }
 
 #[test]
+fn openssl_is_shown_ocsp_responses() {
+    if !tool("openssl") {
+        return;
+    }
+    let (authority, folder) = (Authority::new("ca"), Folder::new());
+    let pem = authority.issue(&["localhost"]);
+    folder.file("ca.pem", &authority.pem);
+    folder.file("ca.key", &authority.key());
+    let listener = Listener::new(&[&pem], &folder);
+    folder.file("index", &format!("V\t900101000000Z\t\t{:04X}\tunknown\t/CN=localhost\n", pem.serial));
+    let made = Command::new("openssl")
+        .current_dir(&folder.0)
+        .args([
+            "ocsp", "-index", "index", "-rsigner", "ca.pem", "-rkey", "ca.key", "-CA", "ca.pem", "-issuer",
+            "ca.pem",
+        ])
+        .args(["-cert", "cert0.pem", "-respout", "ocsp.der", "-ndays", "7"])
+        .output()
+        .expect("openssl runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let ocsp = folder.0.join("ocsp.der");
+    let stapled = |policy: &str| {
+        let yaml = Listener::new(&[&pem], &folder).context(format!("ocsp_staple_policy: {policy}")).yaml();
+        yaml.replace("private_key:", &format!("ocsp_staple: {{filename: {}}}, private_key:", ocsp.display()))
+    };
+    let plain = listener.yaml();
+    for (yaml, shown) in [
+        (plain, false),
+        (stapled("LENIENT_STAPLING"), true),
+        (stapled("STRICT_STAPLING"), true),
+        (stapled("MUST_STAPLE"), true),
+    ] {
+        let world = World { proxy: Proxy::start(&yaml), folder: Folder::new(), _upstream: Upstream::echo() };
+        world.folder.file("ca.pem", &authority.pem);
+        for version in ["-tls1_2", "-tls1_3"] {
+            let text = s_client(&world, &[version, "-status"]);
+            assert!(text.contains("HTTP/1.1 200 OK"), "{text}");
+            assert_eq!(text.contains("OCSP Response Status: successful (0x0)"), shown, "{text}");
+            assert_eq!(text.contains("OCSP response: no response sent"), !shown, "{text}");
+        }
+        let counter = if shown { "ocsp_staple_responses" } else { "ocsp_staple_omitted" };
+        assert_eq!(world.proxy.stat(&format!("listener.main.ssl.{counter}")), 2);
+    }
+}
+
+#[test]
 fn python() {
     if !tool("python3") {
         return;
