@@ -849,3 +849,41 @@ fn an_idle_codec_is_small() {
     assert!(size_of::<Server>() <= 96, "{}", size_of::<Server>());
     assert!(size_of::<Client>() <= 96, "{}", size_of::<Client>());
 }
+
+#[test]
+fn received_fields_are_sent_on_in_one_form() {
+    let wire = "POST /a HTTP/1.1\r\nX-First: 1\r\nHost: a\r\nx-tight:2\r\nX-Wide:   3  \r\nX-Empty:\r\nX-Empty-Too: \r\n\
+                Connection: x-gone, keep-alive\r\nX-Gone: 4\r\nContent-Length: 0\r\nCookie: a=1; b\r\nX-Utf: \u{e9}\r\n\
+                A-Very-Long-Name-That-Is-Not-Known-At-All: 5\r\nVia: 1\r\nvia: 2\r\n\r\n";
+    let (mut server, mut input) = (Server::new(ServerSettings::default()), Buffer::new());
+    input.append(wire.as_bytes());
+    let Ok(Some(RequestEvent::Headers { mut head, .. })) = server.poll(&mut input) else {
+        panic!("a request")
+    };
+    let send = |head: &RequestHead| {
+        let mut out = Buffer::new();
+        Client::new(ClientSettings::default()).send_headers(head, true, &mut out).expect("it can be sent");
+        String::from_utf8(out.to_vec()).expect("UTF-8")
+    };
+    strip_hop_by_hop(&mut head.headers, false);
+    let rest = "cookie: a=1; b\r\nx-utf: \u{e9}\r\na-very-long-name-that-is-not-known-at-all: 5\r\n";
+    assert_eq!(
+        send(&head),
+        format!(
+            "POST /a HTTP/1.1\r\nhost: a\r\nx-first: 1\r\nx-tight: 2\r\nx-wide: 3\r\nx-empty: \r\nx-empty-too: \r\n\
+             content-length: 0\r\n{rest}via: 1\r\nvia: 2\r\n\r\n"
+        )
+    );
+    // What is changed stands where it stood, and nothing of what was there before is left.
+    head.headers.set(nuncio_codec::HeaderId::VIA, b"3");
+    head.headers.set(nuncio_codec::HeaderId::CONTENT_LENGTH, b"00");
+    head.headers.remove_name(b"x-empty");
+    head.headers.append(b"X-Last", b"6");
+    assert_eq!(
+        send(&head),
+        format!(
+            "POST /a HTTP/1.1\r\nhost: a\r\nx-first: 1\r\nx-tight: 2\r\nx-wide: 3\r\nx-empty-too: \r\n\
+             content-length: 0\r\n{rest}via: 3\r\nx-last: 6\r\n\r\n"
+        )
+    );
+}

@@ -66,6 +66,13 @@ pub fn return_large_blocks() {
     sys::map_large_blocks(128 << 10);
 }
 
+/// Gives back to the system what the start of a process has taken and its work does not need: memory that was freed, and
+/// the program text that has been used so far, of which what is needed comes back from the page cache.
+pub fn give_back_memory() {
+    sys::trim_heap();
+    sys::drop_text();
+}
+
 /// Lets this process have as many descriptors as it may, and says how many that are.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use socket2::SockAddr;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::ptr;
+use std::{ptr, slice};
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
@@ -198,6 +198,53 @@ pub(crate) fn map_large_blocks(size: libc::c_int) {
     }
     #[cfg(not(target_env = "gnu"))]
     let _ = size;
+}
+
+/// Has the allocator give back what is free.
+pub(crate) fn trim_heap() {
+    // SAFETY: malloc_trim has no preconditions.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Unmaps the pages of program text that have been touched so far; each is mapped again when it is next executed.
+pub(crate) fn drop_text() {
+    extern "C" fn drop_of(
+        object: *mut libc::dl_phdr_info,
+        _: libc::size_t,
+        page: *mut libc::c_void,
+    ) -> libc::c_int {
+        // SAFETY: dl_iterate_phdr gives a valid object with that many program headers, for the duration of this call.
+        let (base, headers) = unsafe {
+            let object = &*object;
+            let count = usize::from(object.dlpi_phnum);
+            (
+                object.dlpi_addr,
+                if count == 0 { &[][..] } else { slice::from_raw_parts(object.dlpi_phdr, count) },
+            )
+        };
+        let page = page as u64;
+        let is_text = |header: &&libc::Elf64_Phdr| {
+            header.p_type == libc::PT_LOAD && header.p_flags & (libc::PF_X | libc::PF_W) == libc::PF_X
+        };
+        for header in headers.iter().filter(is_text) {
+            let start = base.wrapping_add(header.p_vaddr) & !(page - 1);
+            let length = base.wrapping_add(header.p_vaddr).wrapping_add(header.p_memsz).saturating_sub(start);
+            // SAFETY: the segment is mapped from a file and never written to, so that a page of it that is dropped comes
+            // back from the file as it was.
+            unsafe { libc::madvise(start as *mut libc::c_void, length as usize, libc::MADV_DONTNEED) };
+        }
+        0
+    }
+    // SAFETY: sysconf has no preconditions; the callback gets the page size through its last argument, as it is.
+    unsafe {
+        let page = libc::sysconf(libc::_SC_PAGESIZE);
+        if page > 0 {
+            libc::dl_iterate_phdr(Some(drop_of), page as *mut libc::c_void);
+        }
+    }
 }
 
 /// Raises the soft limit of open descriptors to the hard one, and gives the limit.

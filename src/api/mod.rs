@@ -5,18 +5,27 @@
 //! that configuration text is checked against.
 
 use prost_reflect::DescriptorPool;
-use std::sync::LazyLock;
+use std::sync::{Mutex, PoisonError};
 
 /// The prefix of the type URLs of `google.protobuf.Any`.
 pub const TYPE_URL: &str = "type.googleapis.com/";
 
+/// The descriptors, while somebody needs them.
+static POOL: Mutex<Option<DescriptorPool>> = Mutex::new(None);
+
 /// The descriptors of all messages of the schema.
-pub fn pool() -> &'static DescriptorPool {
-    static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
+pub fn pool() -> DescriptorPool {
+    let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+    let decode = || {
         let bytes = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
         DescriptorPool::decode(&bytes[..]).expect("the build script has checked the schema")
-    });
-    &POOL
+    };
+    pool.get_or_insert_with(decode).clone()
+}
+
+/// Frees the descriptors, some megabytes, until [`pool`] is called again.
+pub fn forget_pool() {
+    *POOL.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
 #[allow(missing_docs, clippy::all, unreachable_pub, unused_qualifications, reason = "generated")]

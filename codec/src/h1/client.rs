@@ -378,14 +378,13 @@ impl Client {
             return Ok(None);
         };
         let rules = rules(&self.settings);
-        let head = head_parser::read_head(scanner, Kind::Response, input, rules.limits, |line, fields| {
-            let line = head_parser::status_line(line)?;
-            let mut headers = encode::empty(rules.case);
-            for field in fields {
-                encode::append(&mut headers, field, rules.case);
-            }
-            Ok((line, headers))
-        })?;
+        let head =
+            head_parser::read_head(scanner, Kind::Response, input, rules.limits, |line, block, fields| {
+                let line = head_parser::status_line(line)?;
+                let mut headers = encode::empty(rules.case);
+                encode::append_all(&mut headers, block, fields.iter(), rules.case);
+                Ok((line, headers))
+            })?;
         let Some((length, (line, mut headers))) = head else { return Ok(None) };
         let switched = line.status == 101;
         if switched && !self.upgrade {

@@ -12,6 +12,7 @@ use crate::{
         settings::HeaderCase,
     },
     headers::chars::is_one_line,
+    headers::map::Piece,
     is_token,
 };
 
@@ -23,6 +24,22 @@ pub(crate) fn append(headers: &mut HeaderMap, field: &httparse::Header<'_>, case
             headers.append_cased(field.name.as_bytes(), field.value);
         }
         _ => headers.append(field.name.as_bytes(), field.value),
+    }
+}
+
+/// Stores received fields; `block` is where they lie.
+#[inline]
+pub(crate) fn append_all<'a>(
+    headers: &mut HeaderMap,
+    block: &'a [u8],
+    fields: impl Iterator<Item = &'a httparse::Header<'a>>,
+    case: HeaderCase,
+) {
+    match case {
+        HeaderCase::Preserve | HeaderCase::PreserveElseProper => {
+            fields.for_each(|field| headers.append_cased(field.name.as_bytes(), field.value));
+        }
+        _ => headers.append_lines(block, fields.map(|field| (field.name.as_bytes(), field.value))),
     }
 }
 
@@ -118,36 +135,63 @@ impl<'a> HeadWriter<'a> {
 
     /// The fields of a head that are not the codec's own business. `content-length` is written if
     /// `length` is given: with that number, where the map has it or else at the end.
-    pub(crate) fn fields(&mut self, headers: &HeaderMap, case: HeaderCase, length: Option<u64>) {
-        match case {
-            HeaderCase::Lower => self.each(headers.plain(), case, length),
-            _ => self.each(headers.iter(), case, length),
-        }
-    }
-
-    #[inline]
-    fn each<'h>(
-        &mut self,
-        headers: impl Iterator<Item = Header<'h>>,
-        case: HeaderCase,
-        mut length: Option<u64>,
-    ) {
-        for header in headers {
-            match header.id {
-                id if is_connection_field(id) => {}
-                HeaderId::HOST if self.has_host => {}
-                HeaderId::CONTENT_LENGTH => {
-                    if let Some(length) = length.take() {
+    pub(crate) fn fields(&mut self, headers: &HeaderMap, case: HeaderCase, mut length: Option<u64>) {
+        if case == HeaderCase::Lower {
+            self.lines(headers, &mut length);
+        } else {
+            for header in headers.iter() {
+                match (header.id, length) {
+                    (id, _) if !self.takes(id) => {}
+                    (HeaderId::CONTENT_LENGTH, None) => {}
+                    (HeaderId::CONTENT_LENGTH, Some(number)) => {
+                        length = None;
                         let digits = &mut [0; MAX_DIGITS];
-                        self.field(Header { value: format_length(length, digits), ..header }, case);
+                        self.field(Header { value: format_length(number, digits), ..header }, case);
                     }
+                    _ => self.field(header, case),
                 }
-                _ => self.field(header, case),
             }
         }
         if let Some(length) = length {
             self.own(HeaderId::CONTENT_LENGTH, format_length(length, &mut [0; MAX_DIGITS]), case);
         }
+    }
+
+    /// The fields with names in lower case: lines that have been received and stand next to each other in one step.
+    fn lines(&mut self, headers: &HeaderMap, length: &mut Option<u64>) {
+        let all = headers.lines();
+        let mut run = 0..0;
+        for piece in headers.pieces() {
+            let (Piece::Line(header, _) | Piece::Parts(header)) = &piece;
+            if !self.takes(header.id) {
+                continue;
+            }
+            if header.id == HeaderId::CONTENT_LENGTH {
+                let Some(number) = length.take() else { continue };
+                let mut digits = [0; MAX_DIGITS];
+                let value = format_length(number, &mut digits);
+                if value != header.value {
+                    self.push(&all[std::mem::take(&mut run)]);
+                    self.line(header.name, value);
+                    continue;
+                }
+            }
+            match piece {
+                Piece::Line(_, line) if line.start == run.end => run.end = line.end,
+                Piece::Line(_, line) => self.push(&all[std::mem::replace(&mut run, line)]),
+                Piece::Parts(header) => {
+                    self.push(&all[std::mem::take(&mut run)]);
+                    self.field(header, HeaderCase::Lower);
+                }
+            }
+        }
+        self.push(&all[run]);
+    }
+
+    /// Whether a field of a map is to be written.
+    #[inline]
+    fn takes(&self, id: HeaderId) -> bool {
+        !is_connection_field(id) && !(id == HeaderId::HOST && self.has_host)
     }
 
     /// A field that the codec writes for itself.

@@ -238,8 +238,8 @@ impl Scanner {
     }
 }
 
-/// Takes the head at the start of `input` apart if it is there whole, and hands its start line (without the CRLF) and its
-/// fields to `visit`; gives what that says, and the length of the head. `Ok(None)`: it is not complete.
+/// Takes the head at the start of `input` apart if it is there whole, and hands its start line (without the CRLF), its block
+/// of fields and the fields to `visit`; gives what that says, and the length of the head. `Ok(None)`: it is not complete.
 ///
 /// # Errors
 /// What is wrong with the head, whether it is complete or not; and what `visit` says.
@@ -248,7 +248,7 @@ pub(crate) fn read_head<T>(
     kind: Kind,
     input: &mut Buffer,
     limits: Limits,
-    visit: impl Fn(&[u8], &[httparse::Header<'_>]) -> Result<T, Error>,
+    visit: impl for<'b> Fn(&[u8], &'b [u8], &'b [httparse::Header<'b>]) -> Result<T, Error>,
 ) -> Result<Option<(usize, T)>, Error> {
     // The usual case: all of it is in the first block, and nothing is wrong. That costs one look at the fields instead of
     // one for the ends of lines and another for what stands in them.
@@ -256,12 +256,13 @@ pub(crate) fn read_head<T>(
         let mut room = [httparse::EMPTY_HEADER; USUAL_FIELDS];
         let chunk = input.front();
         if let Some((line, fields, length)) = usual_head(kind, chunk, &mut room, limits) {
-            return Ok(Some((length, visit(line, fields)?)));
+            let block = &chunk[line.len() + 2..length];
+            return Ok(Some((length, visit(line, block, fields)?)));
         }
     }
     let Some(section) = scanner.scan(kind, input, limits)? else { return Ok(None) };
     let (line, block) = split_line(input.linearize(section.len))?;
-    let visited = with_fields(block, section.fields, |fields| visit(line, fields))?;
+    let visited = with_fields(block, section.fields, |fields| visit(line, block, fields))?;
     Ok(Some((section.len, visited)))
 }
 

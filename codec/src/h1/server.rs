@@ -377,7 +377,7 @@ impl Server {
             custom_methods: settings.allow_custom_methods,
         };
         let limits = rules(settings).limits;
-        let head = head_parser::read_head(scanner, kind, input, limits, |line, fields| {
+        let head = head_parser::read_head(scanner, kind, input, limits, |line, block, fields| {
             let line = head_parser::request_line(line)?;
             let target = Target::parse(line.method, line.target, settings.allow_absolute_url)?;
             let method = Method::of(line.method);
@@ -398,9 +398,8 @@ impl Server {
                     _ => headers.append_id(HeaderId::AUTHORITY, authority),
                 }
             }
-            for field in fields.iter().filter(|field| !is_host_field(field)) {
-                encode::append(&mut headers, field, settings.header_case);
-            }
+            let others = fields.iter().filter(|field| !is_host_field(field));
+            encode::append_all(&mut headers, block, others, settings.header_case);
             Ok((method, line.http_10, headers))
         })?;
         let Some((length, (method, http_10, mut headers))) = head else { return Ok(None) };

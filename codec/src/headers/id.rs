@@ -246,6 +246,33 @@ impl HeaderId {
         })
     }
 
+    /// Puts a name into lower case, in its place, and gives its number.
+    #[inline]
+    pub(super) fn of_lowered(name: &mut [u8]) -> Self {
+        let length = name.len();
+        if length < 8 || length > LONGEST {
+            name.make_ascii_lowercase();
+            return Self::of(name);
+        }
+        let (first, last) = ends(name);
+        let ends = (lower(first), lower(last));
+        if length > 16 {
+            for group in name[8..length - 8].as_chunks_mut().0 {
+                *group = lower(u64::from_le_bytes(*group)).to_le_bytes();
+            }
+            if let Some(rest) = name[..length - 8].last_chunk_mut() {
+                *rest = lower(u64::from_le_bytes(*rest)).to_le_bytes();
+            }
+        }
+        if let Some(group) = name.first_chunk_mut() {
+            *group = ends.0.to_le_bytes();
+        }
+        if let Some(group) = name.last_chunk_mut() {
+            *group = ends.1.to_le_bytes();
+        }
+        Self::among(length, |at| ENDS[at] == ends && (length <= 16 || NAMES[at].as_bytes() == name))
+    }
+
     /// The known name of this length that is the one.
     #[inline]
     fn among(length: usize, is: impl Fn(usize) -> bool) -> Self {

@@ -3,6 +3,7 @@
 use super::id::{HeaderId, HeaderKey, Names};
 use std::cell::RefCell;
 use std::fmt;
+use std::ops::Range;
 
 /// Most storages that a thread keeps, and the largest that is worth keeping in bytes.
 const KEPT: usize = 1024;
@@ -50,6 +51,16 @@ struct Entry {
     id: HeaderId,
     cased: bool,
     sensitive: bool,
+    /// In the arena the name stands too if it is a known one, `": "` between it and the value, and CRLF behind that.
+    line: bool,
+}
+
+/// One header, as it is to be written by HTTP/1.
+pub(crate) enum Piece<'a> {
+    /// A line as it has come, but for the name's case: where in [`HeaderMap::lines`] it stands.
+    Line(Header<'a>, Range<usize>),
+    /// Name and value.
+    Parts(Header<'a>),
 }
 
 /// One header.
@@ -156,6 +167,7 @@ impl HeaderMap {
             id: HeaderId::AUTHORITY,
             cased: true,
             sensitive: false,
+            line: false,
         });
     }
 
@@ -176,7 +188,64 @@ impl HeaderMap {
             id,
             cased: false,
             sensitive: false,
+            line: false,
         });
+    }
+
+    /// Adds the headers of a block of lines, all in one go. Names and values lie in the block, and there is no CR, LF or NUL in
+    /// a value and nothing but a token in a name.
+    pub(crate) fn append_lines<'a>(
+        &mut self,
+        block: &'a [u8],
+        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) {
+        let storage = self.storage();
+        let base = storage.put(block);
+        let within = |part: &[u8]| part.as_ptr().addr().wrapping_sub(block.as_ptr().addr());
+        for (name, value) in fields {
+            let (at, of_value) = (within(name), within(value));
+            let end = of_value.saturating_add(value.len());
+            if at.max(end) > block.len() || at + name.len() > block.len() {
+                // It is not a part of the block, which no caller should do.
+                storage.append(name, value, false);
+                continue;
+            }
+            let line = of_value == at + name.len() + 2
+                && block[at + name.len()..of_value] == *b": "
+                && block[end..].starts_with(b"\r\n");
+            let stored = &mut storage.arena[base as usize + at..][..name.len()];
+            let id = HeaderId::of_lowered(stored);
+            storage.push(Entry {
+                name: base + at as u32,
+                name_length: name.len() as u32,
+                value: base + of_value as u32,
+                value_length: value.len() as u32,
+                id,
+                cased: false,
+                sensitive: false,
+                line,
+            });
+        }
+    }
+
+    /// All headers, in order, without their original spelling, as HTTP/1 writes them.
+    #[inline]
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+        let storage = self.0.as_deref().unwrap_or(&EMPTY);
+        storage.entries.iter().map(|entry| {
+            let header = storage.plain(entry);
+            if entry.line {
+                Piece::Line(header, entry.name as usize..(entry.value + entry.value_length + 2) as usize)
+            } else {
+                Piece::Parts(header)
+            }
+        })
+    }
+
+    /// What the ranges of [`Piece::Line`] are of.
+    #[inline]
+    pub(crate) fn lines(&self) -> &[u8] {
+        self.0.as_deref().map_or(&[], |storage| &storage.arena)
     }
 
     /// Adds a header at the end, of which `name` is the lower-case name and `id` its number.
@@ -196,6 +265,7 @@ impl HeaderMap {
             id,
             cased: false,
             sensitive,
+            line: false,
         });
     }
 
@@ -311,19 +381,6 @@ impl HeaderMap {
         storage.entries.iter().map(|entry| storage.header(entry))
     }
 
-    /// All headers, in order, without their original spelling.
-    #[inline]
-    pub(crate) fn plain(&self) -> impl Iterator<Item = Header<'_>> {
-        let storage = self.0.as_deref().unwrap_or(&EMPTY);
-        storage.entries.iter().map(|entry| Header {
-            id: entry.id,
-            name: storage.name(entry),
-            original: None,
-            value: storage.value(entry),
-            sensitive: entry.sensitive,
-        })
-    }
-
     /// Bytes of all names and values.
     pub fn byte_size(&self) -> usize {
         let storage = self.0.as_deref().unwrap_or(&EMPTY);
@@ -361,6 +418,7 @@ impl Storage {
             id,
             cased: false,
             sensitive: false,
+            line: false,
         });
     }
 
@@ -387,6 +445,7 @@ impl Storage {
             id,
             cased,
             sensitive: false,
+            line: false,
         });
     }
 
@@ -401,6 +460,7 @@ impl Storage {
             } else if std::mem::take(&mut first) {
                 let entry = &mut self.entries[at];
                 (entry.value, entry.value_length) = (start, value.len() as u32);
+                entry.line = false;
                 at += 1;
             } else {
                 self.entries.remove(at);
@@ -434,6 +494,7 @@ impl Storage {
             let entry = &mut self.entries[first];
             (entry.value, entry.value_length, entry.sensitive) =
                 (start as u32, end - start as u32, sensitive);
+            entry.line = false;
         }
     }
 
@@ -475,6 +536,17 @@ impl Storage {
 
     fn is(&self, entry: &Entry, key: &HeaderKey) -> bool {
         entry.id == key.id() && (entry.id != HeaderId::OTHER || self.name(entry) == key.as_str().as_bytes())
+    }
+
+    #[inline]
+    fn plain(&self, entry: &Entry) -> Header<'_> {
+        Header {
+            id: entry.id,
+            name: self.name(entry),
+            original: None,
+            value: self.value(entry),
+            sensitive: entry.sensitive,
+        }
     }
 
     #[inline]

@@ -6,7 +6,7 @@
 pub(crate) mod chars;
 mod head;
 mod id;
-mod map;
+pub(crate) mod map;
 
 pub use chars::{is_field_value, is_token};
 pub use head::{Method, RequestHead, ResponseHead, Version};
