@@ -190,12 +190,12 @@ pub(super) fn shown<M: Message + Name>(message: &M) -> Value {
     value
 }
 
-/// Hides what is nobody's business: private keys and the keys of session tickets, also where they are, as Envoy does.
+/// Hides what is nobody's business: private keys, their passwords, the keys of session tickets, also where they are, as Envoy does.
 fn redact(value: &mut Value, hide: bool) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                let hide = hide || matches!(&name[..], "private_key" | "session_ticket_keys");
+                let hide = hide || matches!(&name[..], "private_key" | "password" | "session_ticket_keys");
                 match value {
                     Value::String(text) if hide => {
                         *text =

@@ -4,6 +4,7 @@
 //! complained about at the field that it came from.
 
 use super::certificate::Certificate;
+use super::encrypted;
 use crate::api::envoy::config::core::v3::{DataSource, WatchedDirectory, data_source::Specifier};
 use crate::api::envoy::extensions::transport_sockets::tls::v3::TlsCertificate;
 use crate::config::{Cx, watched_data};
@@ -142,7 +143,20 @@ pub(super) fn identity(proto: &TlsCertificate, files: &mut Files, cx: &mut Cx<'_
         cx.field("certificate_chain", |cx| certificates(&files.read(source, cx)?, &origin(Some(source)), cx))
     });
     let key = cx.required("private_key", &proto.private_key);
-    let key = key.and_then(|source| cx.field("private_key", |cx| private_key(source, files, cx)));
+    let key = key.and_then(|source| cx.field("private_key", |cx| files.read(source, cx)));
+    let password = proto.password.as_ref();
+    let password = password.map(|source| cx.field("password", |cx| files.read(source, cx)));
+    let key = key.and_then(|pem| {
+        let from = origin(proto.private_key.as_ref());
+        match password {
+            // What is wrong with it has been complained about.
+            Some(None) => None,
+            Some(Some(password)) => {
+                cx.field("private_key", |cx| private_key(&pem, Some(&password), &from, cx))
+            }
+            None => cx.field("private_key", |cx| private_key(&pem, None, &from, cx)),
+        }
+    });
     let ocsp =
         proto.ocsp_staple.as_ref().and_then(|source| cx.field("ocsp_staple", |cx| ocsp(source, files, cx)));
     let (chain, key) = (chain?, key?);
@@ -189,19 +203,32 @@ pub(super) fn now() -> i64 {
 }
 
 fn private_key(
-    source: &DataSource,
-    files: &mut Files,
+    pem: &[u8],
+    password: Option<&[u8]>,
+    from: &str,
     cx: &mut Cx<'_>,
 ) -> Option<Arc<dyn rustls::sign::SigningKey>> {
-    let pem = files.read(source, cx)?;
-    let from = origin(Some(source));
-    let encrypted = pem.windows(ENCRYPTED.len()).any(|window| window == ENCRYPTED)
-        || pem.windows(PROC_TYPE.len()).any(|window| window == PROC_TYPE);
-    if encrypted {
-        cx.error(format!("the private key in {from} is encrypted, which is not supported"));
+    if pem.windows(PROC_TYPE.len()).any(|window| window == PROC_TYPE) {
+        cx.error(format!(
+            "the private key in {from} is encrypted in a form that is not supported: convert it to PKCS#8 (openssl pkcs8 -topk8)"
+        ));
         return None;
     }
-    let key = match PrivateKeyDer::from_pem_slice(&pem) {
+    let key = match (encrypted::is_there(pem), password) {
+        (true, None) => {
+            cx.error(format!("the private key in {from} is encrypted: a `password` is required"));
+            return None;
+        }
+        (true, Some(password)) => match encrypted::decrypt(pem, password) {
+            Ok(der) => Ok(PrivateKeyDer::Pkcs8(der.into())),
+            Err(reason) => {
+                cx.error(format!("cannot decrypt the private key in {from}: {reason}"));
+                return None;
+            }
+        },
+        (false, _) => PrivateKeyDer::from_pem_slice(pem),
+    };
+    let key = match key {
         Ok(key) => key,
         Err(rustls::pki_types::pem::Error::NoItemsFound) => {
             cx.error(format!(
@@ -226,7 +253,6 @@ fn private_key(
     }
 }
 
-const ENCRYPTED: &[u8] = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
 const PROC_TYPE: &[u8] = b"Proc-Type: 4,ENCRYPTED";
 
 /// An OCSP response, and until when it is true.

@@ -7,6 +7,7 @@
 mod certificate;
 pub mod compile;
 pub mod config;
+mod encrypted;
 mod info;
 mod key_log;
 mod material;

@@ -1,8 +1,11 @@
 //! Real clients: curl, openssl s_client, Python's ssl.
 
 use super::certs::Authority;
+use super::client::Config;
 use super::config::Listener;
 use super::support::{Folder, Proxy, Upstream, tool};
+use nuncio::config::Source;
+use nuncio::server::compile::load;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -186,6 +189,42 @@ fn openssl_is_shown_ocsp_responses() {
         }
         let counter = if shown { "ocsp_staple_responses" } else { "ocsp_staple_omitted" };
         assert_eq!(world.proxy.stat(&format!("listener.main.ssl.{counter}")), 2);
+    }
+}
+
+#[test]
+fn keys_that_openssl_has_put_under_a_password() {
+    if !tool("openssl") {
+        return;
+    }
+    let (authority, folder) = (Authority::new("ca"), Folder::new());
+    let password = folder.file("password", "geheim");
+    let (ec, rsa) = (authority.issue(&["a.test"]), authority.issue_rsa(&["a.test"]));
+    for (pem, how) in [
+        (&ec, &["-v2", "aes-256-cbc"][..]),
+        (&ec, &["-v2", "aes-192-cbc", "-v2prf", "hmacWithSHA1"]),
+        (&rsa, &["-v2", "aes-128-cbc", "-v2prf", "hmacWithSHA512", "-iter", "10000"]),
+    ] {
+        let listener = Listener::new(&[pem], &folder);
+        let key = folder.0.join("key0.pem");
+        let made = Command::new("openssl")
+            .args(["pkcs8", "-topk8", "-passout", "pass:geheim", "-in"])
+            .arg(&key)
+            .arg("-out")
+            .arg(folder.0.join("sealed.pem"))
+            .args(how)
+            .output()
+            .expect("openssl runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        std::fs::rename(folder.0.join("sealed.pem"), &key).expect("a file");
+        let with = |password: &str| {
+            listener.yaml().replace("private_key:", &format!("password: {{{password}}}, private_key:"))
+        };
+        let proxy = Proxy::start(&with(&format!("filename: {}", password.display())));
+        let client = Config::new().connect(proxy.first()).expect("a connection");
+        assert_eq!(client.peer(), pem.der, "{how:?}");
+        let wrong = load(&Source::text(&with("inline_string: other"))).expect_err("a wrong password");
+        assert!(wrong.to_string().contains("`password` is not the right one"), "{wrong}");
     }
 }
 

@@ -56,6 +56,10 @@ fn files(folder: &Folder) {
             "encrypted.key",
             "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
         ),
+        (
+            "traditional.key",
+            "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END EC PRIVATE KEY-----\n",
+        ),
         ("odd.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
         ("ocsp", "not a response"),
         ("short", "0123456789"),
@@ -102,7 +106,14 @@ fn wrong_contexts_are_refused() {
         (pair("»{inline_string: hello}", "{filename: F/a.key}"), SERVER, ".common_tls_context.tls_certificates[0].certificate_chain", &["<inline>"]),
         (pair("{filename: F/a.pem}", "»{filename: F/b.key}"), SERVER, ".common_tls_context.tls_certificates[0].private_key", &["F/b.key does not belong", "F/a.pem"]),
         (pair("{filename: F/a.pem}", "»{filename: F/a.pem}"), SERVER, ".common_tls_context.tls_certificates[0].private_key", &["there is no private key in F/a.pem", "PKCS#8"]),
-        (pair("{filename: F/a.pem}", "»{filename: F/encrypted.key}"), SERVER, ".common_tls_context.tls_certificates[0].private_key", &["F/encrypted.key", "encrypted"]),
+        (pair("{filename: F/a.pem}", "»{filename: F/encrypted.key}"), SERVER, ".common_tls_context.tls_certificates[0].private_key", &["F/encrypted.key is encrypted", "`password`"]),
+        (
+            "common_tls_context: {tls_certificates: [{certificate_chain: {filename: F/a.pem}, private_key: »{filename: F/encrypted.key}, password: {inline_string: x}}]}".to_owned(),
+            SERVER,
+            ".common_tls_context.tls_certificates[0].private_key",
+            &["cannot decrypt the private key in F/encrypted.key", "PBES2"],
+        ),
+        (pair("{filename: F/a.pem}", "»{filename: F/traditional.key}"), SERVER, ".common_tls_context.tls_certificates[0].private_key", &["F/traditional.key", "openssl pkcs8"]),
         (pair("{filename: F/a.pem}", "»{filename: F/odd.key}"), SERVER, ".common_tls_context.tls_certificates[0].private_key", &["F/odd.key", "2048"]),
         (
             "common_tls_context: {tls_certificates: [»{certificate_chain: {filename: F/a.pem}}]}".to_owned(),
@@ -111,9 +122,9 @@ fn wrong_contexts_are_refused() {
             &["`private_key` is required"],
         ),
         (
-            "common_tls_context: {tls_certificates: [{certificate_chain: {filename: F/a.pem}, private_key: {filename: F/a.key}, »password: {filename: F/empty}}]}".to_owned(),
+            "common_tls_context: {tls_certificates: [{certificate_chain: {filename: F/a.pem}, private_key: {filename: F/a.key}, »pkcs12: {filename: F/empty}}]}".to_owned(),
             SERVER,
-            ".common_tls_context.tls_certificates[0].password",
+            ".common_tls_context.tls_certificates[0].pkcs12",
             &["not supported"],
         ),
         (
