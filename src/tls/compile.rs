@@ -69,6 +69,12 @@ pub fn server(proto: &DownstreamTlsContext, scope: &str, cx: &mut Cx<'_>) -> Opt
         _ => Some(Arc::new(TicketKeys::automatic())),
     };
     let (settings, sources) = server_settings(proto, keys.as_ref(), cx)?;
+    if settings.common.validates && proto.require_client_certificate.is_none() {
+        let name = scope.trim_end_matches('.');
+        log::warn!(
+            "{name}: clients without a certificate are let in; say so with `require_client_certificate`"
+        );
+    }
     let stats = TlsStats::register(
         cx.registry,
         &format!("{scope}ssl."),
@@ -94,6 +100,10 @@ pub fn client(
     cx: &mut Cx<'_>,
 ) -> Option<ClientContext> {
     let (settings, sources) = client_settings(proto, options, cx)?;
+    if !settings.common.validates {
+        let name = scope.trim_end_matches('.');
+        log::warn!("{name}: hosts are not verified, since there is no `validation_context` that says how");
+    }
     let stats = TlsStats::register(
         cx.registry,
         &format!("{scope}ssl."),

@@ -247,6 +247,21 @@ fn wrong_contexts_are_refused() {
 }
 
 #[test]
+fn the_roots_of_the_system_are_trusted() {
+    let bundle = "/etc/ssl/certs/ca-certificates.crt";
+    if !std::path::Path::new(bundle).exists() {
+        eprintln!("skipped: there is no {bundle}");
+        return;
+    }
+    for context in [format!("trusted_ca: {{filename: {bundle}}}"), "system_root_certs: {}".to_owned()] {
+        let tls = format!("common_tls_context: {{validation_context: {{{context}}}}}");
+        let snapshot =
+            load(&Source::text(&yaml("", &tls, "explicit_http_config: {http_protocol_options: {}}")));
+        assert!(snapshot.is_ok(), "{context}: {:?}", snapshot.err());
+    }
+}
+
+#[test]
 fn what_is_right_is_accepted() {
     let folder = Folder::new();
     files(&folder);
