@@ -3,6 +3,7 @@
 use super::params::{CIPHERS, GROUPS, SIGNATURES, VERSIONS, place};
 use crate::stats::{Block, Counter, Gauge, Registry};
 use rustls::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// `listener.<address>.ssl.` or `cluster.<name>.ssl.`.
 #[derive(Clone, Debug)]
@@ -115,11 +116,14 @@ pub struct SdsStats {
     attempt: Counter,
     success: Counter,
     rejected: Counter,
+    /// When it was last read, in milliseconds since 1970.
+    time: Gauge,
 }
 
 impl SdsStats {
     /// Registers every name below `prefix`; the same one for the same prefix.
     pub fn register(registry: &mut Registry, prefix: &str) -> Self {
+        let time = registry.gauge(&format!("{prefix}update_time"));
         let mut counter = |name: &str| registry.counter(&format!("{prefix}{name}"));
         // What cannot happen here has its names too: boards ask for them.
         counter("init_fetch_timeout");
@@ -129,6 +133,7 @@ impl SdsStats {
             attempt: counter("update_attempt"),
             success: counter("update_success"),
             rejected: counter("update_rejected"),
+            time,
         }
     }
 
@@ -136,6 +141,10 @@ impl SdsStats {
     pub fn count(&self, success: bool, stats: &Block) {
         stats.inc(self.attempt);
         stats.inc(if success { self.success } else { self.rejected });
+        if success {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            stats.set_gauge(self.time, now.as_millis() as u64);
+        }
     }
 }
 
