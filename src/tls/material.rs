@@ -3,7 +3,7 @@
 //! Runs on the main thread, when the configuration is loaded and again when a file has changed. What is wrong is
 //! complained about at the field that it came from.
 
-use super::certificate::Certificate;
+use super::certificate::{Certificate, public_key};
 use super::encrypted;
 use crate::api::envoy::config::core::v3::{DataSource, WatchedDirectory, data_source::Specifier};
 use crate::api::envoy::extensions::transport_sockets::tls::v3::TlsCertificate;
@@ -164,25 +164,31 @@ pub(super) fn identity(proto: &TlsCertificate, files: &mut Files, cx: &mut Cx<'_
     let mut certified = CertifiedKey::new(chain.clone(), key);
     let ocsp_until = ocsp.as_ref().and_then(|(_, until)| *until);
     certified.ocsp = ocsp.map(|(response, _)| response);
-    match certified.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
-        Err(rustls::Error::InconsistentKeys(_)) => {
-            cx.error_at(
-                "private_key",
-                format!("the private key in {key_path} does not belong to the certificate in {path}"),
-            );
-            return None;
-        }
-        Err(error) => {
-            cx.error_at(
-                "certificate_chain",
-                format!("the first certificate in {path} cannot be used: {error}"),
-            );
-            return None;
-        }
+    let Some(public_key) = public_key(chain.first()?) else {
+        cx.error_at(
+            "certificate_chain",
+            format!("the first certificate in {path} cannot be used: it is malformed"),
+        );
+        return None;
+    };
+    if certified.key.public_key().is_some_and(|key| key.as_ref() != public_key) {
+        cx.error_at(
+            "private_key",
+            format!("the private key in {key_path} does not belong to the certificate in {path}"),
+        );
+        return None;
     }
     let mut chain = chain.into_iter().map(Certificate::new);
     let leaf = Arc::new(chain.next()?);
+    if !leaf.facts().may_sign {
+        cx.error_at(
+            "certificate_chain",
+            format!(
+                "the first certificate in {path} cannot be used: its key usage does not allow signatures"
+            ),
+        );
+        return None;
+    }
     warn_if_expired(&leaf, &path);
     Some(Identity { key: Arc::new(certified), leaf, chain: chain.collect(), path, secret: None, ocsp_until })
 }

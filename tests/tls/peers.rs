@@ -2,7 +2,7 @@
 
 use super::certs::Authority;
 use super::client::Config;
-use super::config::Listener;
+use super::config::{Listener, upstream_tls};
 use super::support::{Folder, Proxy, Upstream, tool};
 use nuncio::config::Source;
 use nuncio::server::compile::load;
@@ -225,6 +225,71 @@ fn keys_that_openssl_has_put_under_a_password() {
         assert_eq!(client.peer(), pem.der, "{how:?}");
         let wrong = load(&Source::text(&with("inline_string: other"))).expect_err("a wrong password");
         assert!(wrong.to_string().contains("`password` is not the right one"), "{wrong}");
+    }
+}
+
+#[test]
+fn certificates_of_version_1_are_shown_and_trusted_as_they_are() {
+    if !tool("openssl") {
+        return;
+    }
+    let folder = Folder::new();
+    // What many a guide makes: without extensions it is of version 1.
+    for (name, key) in [("ec", &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"][..]), ("rsa", &["rsa:2048"])] {
+        let openssl = |args: &[&str]| {
+            let output =
+                Command::new("openssl").current_dir(&folder.0).args(args).output().expect("openssl runs");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let request =
+            ["req", "-nodes", "-subj", "/CN=localhost", "-keyout", "old.key", "-out", "old.csr", "-newkey"];
+        openssl(&[&request[..], key].concat());
+        openssl(&["x509", "-req", "-in", "old.csr", "-signkey", "old.key", "-days", "99", "-out", "old.pem"]);
+        assert!(
+            openssl(&["x509", "-in", "old.pem", "-noout", "-text"]).contains("Version: 1 (0x0)"),
+            "{name}"
+        );
+        let at = |name: &str| folder.0.join(name).display().to_string();
+        let mut host = Listener::default();
+        host.certificates = vec![(at("old.pem"), at("old.key"))];
+        let host = host.context("require_client_certificate: true");
+        let host =
+            host.common(format!("validation_context: {{trusted_ca: {{filename: {}}}}}", at("old.pem")));
+        let host = Proxy::start(&host.yaml());
+        for newest in ["TLSv1_2", "TLSv1_3"] {
+            // Nothing verified, the certificate trusted, another one trusted.
+            folder.file("other.pem", &Authority::new("other").pem);
+            for (trusted, status) in [("", 200), ("old.pem", 200), ("other.pem", 503)] {
+                let trust = match trusted {
+                    "" => String::new(),
+                    file => format!("validation_context: {{trusted_ca: {{filename: {}}}}}, ", at(file)),
+                };
+                let tls = upstream_tls(&format!(
+                    "common_tls_context: {{{trust}tls_params: {{tls_maximum_protocol_version: {newest}}}, tls_certificates: [{{certificate_chain: {{filename: {}}}, private_key: {{filename: {}}}}}]}}",
+                    at("old.pem"),
+                    at("old.key")
+                ));
+                let front = Proxy::start(&Listener::default().cluster("up", host.first(), &[&tls]).yaml());
+                assert_eq!(front.connect().get("/").status, status, "{name} {newest} {trusted}");
+            }
+        }
+        assert_eq!(
+            host.stat("listener.main.ssl.connection_error"),
+            2,
+            "{name}: who does not trust us says so"
+        );
+        // The certificate is no secret: its key must be known.
+        let read = |name: &str| std::fs::read_to_string(folder.0.join(name)).expect("a file");
+        let (shown, own) = (read("old.pem"), read("old.key"));
+        let authority = Authority::new("thief");
+        let thief = if name == "ec" { authority.issue(&["x"]) } else { authority.issue_rsa(&["x"]) };
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let client = |key: &str| Config::signing(version, &shown, key).get(host.first(), "/");
+            assert_eq!(client(&own).expect("let in").status, 200);
+            client(&thief.key).expect_err("not let in");
+        }
+        assert_eq!(host.stat("listener.main.ssl.fail_verify_error"), 2, "{name}");
     }
 }
 

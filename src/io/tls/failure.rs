@@ -116,6 +116,11 @@ fn verification_words(error: &CertificateError) -> String {
             Some(rejection) => return rejection.to_string(),
             None => match other.0.downcast_ref() {
                 Some(webpki::Error::MaximumPathDepthExceeded) => "certificate chain too long",
+                Some(webpki::Error::UnsupportedCertVersion) => {
+                    "it is of X.509 version 1, where 3 is required"
+                }
+                Some(webpki::Error::CaUsedAsEndEntity) => "it is that of an authority",
+                Some(webpki::Error::UnsupportedCriticalExtension) => "unhandled critical extension",
                 _ => &other.0.to_string(),
             },
         },
