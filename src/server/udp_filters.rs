@@ -66,11 +66,11 @@ impl Ear {
 }
 
 impl SessionFilter for Ear {
-    fn to_host(&mut self, datagram: &[u8]) -> Verdict {
+    fn on_datagram(&mut self, datagram: &[u8]) -> Verdict {
         self.judge('>', datagram)
     }
 
-    fn to_client(&mut self, datagram: &[u8]) -> Verdict {
+    fn on_answer(&mut self, datagram: &[u8]) -> Verdict {
         self.judge('<', datagram)
     }
 }

@@ -298,7 +298,7 @@ impl Udp {
                 for datagram in data.chunks(if segment > 0 { segment } else { data.len().max(1) }) {
                     bytes += datagram.len();
                     datagrams += 1;
-                    if session.filters.to_host(datagram) {
+                    if session.filters.on_datagram(datagram) {
                         session.send(datagram, &mut sent);
                     }
                 }

@@ -33,10 +33,10 @@ pub trait SessionFilterConfig: Debug + Send + Sync {
 /// A filter of one session.
 pub trait SessionFilter: Debug {
     /// A datagram to the host. In the order in which filters are configured.
-    fn to_host(&mut self, datagram: &[u8]) -> Verdict;
+    fn on_datagram(&mut self, datagram: &[u8]) -> Verdict;
 
     /// A datagram to the client. In the opposite order.
-    fn to_client(&mut self, datagram: &[u8]) -> Verdict;
+    fn on_answer(&mut self, datagram: &[u8]) -> Verdict;
 }
 
 /// The filters of one session.
@@ -62,11 +62,11 @@ impl Filters {
         self.0.is_empty()
     }
 
-    pub(super) fn to_host(&mut self, datagram: &[u8]) -> bool {
-        self.0.iter_mut().all(|filter| filter.to_host(datagram) == Verdict::Pass)
+    pub(super) fn on_datagram(&mut self, datagram: &[u8]) -> bool {
+        self.0.iter_mut().all(|filter| filter.on_datagram(datagram) == Verdict::Pass)
     }
 
-    pub(super) fn to_client(&mut self, datagram: &[u8]) -> bool {
-        self.0.iter_mut().rev().all(|filter| filter.to_client(datagram) == Verdict::Pass)
+    pub(super) fn on_answer(&mut self, datagram: &[u8]) -> bool {
+        self.0.iter_mut().rev().all(|filter| filter.on_answer(datagram) == Verdict::Pass)
     }
 }

@@ -125,7 +125,7 @@ impl Replies {
                 let size = if segment == 0 { length.max(1) } else { segment };
                 for at in (0..length.max(1)).step_by(size) {
                     let (start, length) = (start + at, size.min(length - at));
-                    if filters.to_client(&self.room[start..start + length]) {
+                    if filters.on_answer(&self.room[start..start + length]) {
                         totals.datagrams += 1;
                         totals.bytes += length as u64;
                         let (to, from) = (flow.peer, flow.local);
