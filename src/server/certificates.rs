@@ -213,6 +213,19 @@ impl Certificates {
         }
     }
 
+    /// Seconds until the first OCSP response is old; `None` without any.
+    pub(super) fn ocsp_seconds_left(&self) -> Option<u64> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
+        let servers = self.contexts.iter().filter_map(|watched| match &watched.context {
+            Context::Server(context) => Some(context.settings()),
+            Context::Client(_) => None,
+        });
+        let first = servers.filter_map(|settings| {
+            settings.identities().iter().filter_map(|identity| identity.ocsp_until()).min()
+        });
+        first.min().map(|first| (first - now).max(0) as u64)
+    }
+
     /// Whole days until the first certificate expires; `None` without certificates.
     pub(super) fn days_left(&self) -> Option<u64> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);

@@ -529,6 +529,8 @@ impl Server {
         // No certificate, none that expires: what Envoy shows then.
         let days = self.certificates.days_left().unwrap_or(u64::from(u32::MAX));
         stats.set_gauge(server.days_until_first_cert_expiring, days);
+        let seconds = self.certificates.ocsp_seconds_left().unwrap_or(0);
+        stats.set_gauge(server.seconds_until_first_ocsp_response_expiring, seconds);
         self.shared.show(&self.snapshot.clusters, stats);
         let memory = Memory::now();
         stats.set_gauge(server.memory_physical_size, memory.resident);

@@ -5,6 +5,7 @@
 
 use super::certificate::{Certificate, public_key};
 use super::encrypted;
+use super::ocsp::Validity;
 use crate::api::envoy::config::core::v3::{DataSource, WatchedDirectory, data_source::Specifier};
 use crate::api::envoy::extensions::transport_sockets::tls::v3::TlsCertificate;
 use crate::config::{Cx, watched_data};
@@ -39,11 +40,16 @@ pub struct Identity {
     pub path: String,
     /// The secret that it is, if it has a name.
     pub secret: Option<String>,
-    /// When the OCSP response ends to be true, in seconds since 1970, if it says so.
-    pub ocsp_until: Option<i64>,
+    /// When the OCSP response is true, if there is one.
+    pub ocsp: Option<Validity>,
 }
 
 impl Identity {
+    /// When the OCSP response ends to be true, in seconds since 1970, if it says so.
+    pub fn ocsp_until(&self) -> Option<i64> {
+        self.ocsp?.until
+    }
+
     /// Whether its key is not an RSA key.
     pub fn is_elliptic(&self) -> bool {
         self.key.key.algorithm() != SignatureAlgorithm::RSA
@@ -162,7 +168,7 @@ pub(super) fn identity(proto: &TlsCertificate, files: &mut Files, cx: &mut Cx<'_
     let (chain, key) = (chain?, key?);
     let (key_path, path) = (origin(proto.private_key.as_ref()), origin(proto.certificate_chain.as_ref()));
     let mut certified = CertifiedKey::new(chain.clone(), key);
-    let ocsp_until = ocsp.as_ref().and_then(|(_, until)| *until);
+    let validity = ocsp.as_ref().map(|(_, validity)| *validity);
     certified.ocsp = ocsp.map(|(response, _)| response);
     let Some(public_key) = public_key(chain.first()?) else {
         cx.error_at(
@@ -190,7 +196,14 @@ pub(super) fn identity(proto: &TlsCertificate, files: &mut Files, cx: &mut Cx<'_
         return None;
     }
     warn_if_expired(&leaf, &path);
-    Some(Identity { key: Arc::new(certified), leaf, chain: chain.collect(), path, secret: None, ocsp_until })
+    Some(Identity {
+        key: Arc::new(certified),
+        leaf,
+        chain: chain.collect(),
+        path,
+        secret: None,
+        ocsp: validity,
+    })
 }
 
 /// Says so if a certificate is of no use any more, or not yet.
@@ -261,15 +274,15 @@ fn private_key(
 
 const PROC_TYPE: &[u8] = b"Proc-Type: 4,ENCRYPTED";
 
-/// An OCSP response, and until when it is true.
-fn ocsp(source: &DataSource, files: &mut Files, cx: &mut Cx<'_>) -> Option<(Vec<u8>, Option<i64>)> {
+/// An OCSP response, and when it is true.
+fn ocsp(source: &DataSource, files: &mut Files, cx: &mut Cx<'_>) -> Option<(Vec<u8>, Validity)> {
     if let Some(Specifier::InlineString(_)) = source.specifier {
         cx.error_at("inline_string", "an OCSP response is in DER: `filename` or `inline_bytes` is required");
         return None;
     }
     let response = files.read(source, cx)?;
-    match super::ocsp::until(&response) {
-        Ok(until) => Some((response, until)),
+    match super::ocsp::validity(&response) {
+        Ok(validity) => Some((response, validity)),
         Err(reason) => {
             cx.error(format!("{} is no OCSP response that can be used: {reason}", origin(Some(source))));
             None

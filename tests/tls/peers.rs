@@ -3,7 +3,7 @@
 use super::certs::Authority;
 use super::client::Config;
 use super::config::{Listener, upstream_tls};
-use super::support::{Folder, Proxy, Upstream, tool};
+use super::support::{Client, Folder, Proxy, Upstream, tool};
 use nuncio::config::Source;
 use nuncio::server::compile::load;
 use std::io::Write;
@@ -187,6 +187,10 @@ fn openssl_is_shown_ocsp_responses() {
             assert_eq!(text.contains("OCSP Response Status: successful (0x0)"), shown, "{text}");
             assert_eq!(text.contains("OCSP response: no response sent"), !shown, "{text}");
         }
+        let certs = Client::connect(world.proxy.admin()).get("/certs").text();
+        assert_eq!(certs.contains("\"ocsp_details\""), shown, "{certs}");
+        let left = world.proxy.stat("server.seconds_until_first_ocsp_response_expiring");
+        assert_eq!((604_000..604_801).contains(&left), shown, "{left}");
         let counter = if shown { "ocsp_staple_responses" } else { "ocsp_staple_omitted" };
         assert_eq!(world.proxy.stat(&format!("listener.main.ssl.{counter}")), 2);
     }
@@ -251,9 +255,9 @@ fn certificates_of_version_1_are_shown_and_trusted_as_they_are() {
             "{name}"
         );
         let at = |name: &str| folder.0.join(name).display().to_string();
-        let mut host = Listener::default();
-        host.certificates = vec![(at("old.pem"), at("old.key"))];
-        let host = host.context("require_client_certificate: true");
+        let certificates = vec![(at("old.pem"), at("old.key"))];
+        let host =
+            Listener { certificates, ..Listener::default() }.context("require_client_certificate: true");
         let host =
             host.common(format!("validation_context: {{trusted_ca: {{filename: {}}}}}", at("old.pem")));
         let host = Proxy::start(&host.yaml());
