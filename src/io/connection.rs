@@ -184,6 +184,8 @@ pub struct Io {
     tls: Option<Tls>,
     /// Steps of TLS handshakes that are left in this turn.
     handshakes: u32,
+    /// Bytes read since somebody asked.
+    read: u64,
     /// Enrolments of connections that are gone.
     gone: Vec<Enrolment>,
     /// The number of the next connection, and how far apart the numbers of one worker are.
@@ -371,6 +373,11 @@ impl Io {
         self.connections.get(key).map(traffic).unwrap_or_default()
     }
 
+    /// How many bytes have been read since this was last asked.
+    pub fn take_read(&mut self) -> u64 {
+        std::mem::take(&mut self.read)
+    }
+
     /// The enrolment of a connection that [`Self::reap`] has freed.
     pub fn next_gone(&mut self) -> Option<Enrolment> {
         self.gone.pop()
@@ -450,11 +457,11 @@ impl Io {
         }
         let Some(tls) = self.tls.as_mut().filter(|_| connection.session.is_some()) else {
             let read = connection.read();
-            connection.count(read);
+            self.read += connection.count(read);
             return read;
         };
         let read = connection.read_session(tls);
-        connection.count(read);
+        self.read += connection.count(read);
         if connection.wants_to_send() && !connection.dirty {
             connection.dirty = true;
             self.dirty.push(key);
@@ -474,7 +481,7 @@ impl Io {
                     && connection.session.is_none() =>
             {
                 let read = connection.read_bulk(most);
-                connection.count(read);
+                self.read += connection.count(read);
                 read
             }
             _ => self.read(key),
@@ -807,10 +814,10 @@ impl Connection {
         }
     }
 
-    fn count(&mut self, read: Read) {
-        if let Read::Data(n) = read {
-            self.received += n as u64;
-        }
+    fn count(&mut self, read: Read) -> u64 {
+        let Read::Data(n) = read else { return 0 };
+        self.received += n as u64;
+        n as u64
     }
 
     /// Bytes that wait to be written.

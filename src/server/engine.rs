@@ -153,13 +153,14 @@ impl Engine {
         }
     }
 
-    /// Runs one turn. What is not for the layers is appended to `outside`.
+    /// Runs one turn, and says how much there was to do. What is not for the layers is appended to `outside`.
     ///
     /// # Errors
     /// If waiting for events fails, which leaves nothing to go on with.
-    pub(super) fn turn(&mut self, outside: &mut Vec<Outside>) -> io::Result<()> {
+    pub(super) fn turn(&mut self, outside: &mut Vec<Outside>) -> io::Result<usize> {
         let mut batch = std::mem::take(&mut self.batch);
         self.reactor.turn(&mut batch)?;
+        let events = batch.len();
         for event in batch.drain(..) {
             match event {
                 Event::Io { token, ready } => match TokenKind::of(token) {
@@ -177,7 +178,7 @@ impl Engine {
         }
         self.batch = batch;
         self.finish_turn();
-        Ok(())
+        Ok(events)
     }
 
     /// Writes what the turn produced and frees what ended in it.

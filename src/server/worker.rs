@@ -1,6 +1,7 @@
 //! A worker thread: an engine that accepts, proxies, and takes orders by mail.
 
 use super::engine::{Engine, Outside};
+use super::moderation::{Moderation, Turn};
 use crate::access_log::Logger;
 use crate::io::{Layer, Mail, Reactor, Rng, Task, Wake};
 use crate::listener::config::ListenerConfig;
@@ -60,8 +61,9 @@ pub(super) fn run(plan: Plan) -> io::Result<()> {
     let _ = main.send(Mail::Started(index));
     let mut outside = Vec::new();
     let mut draining = false;
+    let mut moderation = Moderation::default();
     loop {
-        engine.turn(&mut outside)?;
+        let news = engine.turn(&mut outside)?;
         for event in outside.drain(..) {
             match event {
                 Outside::Mail(Mail::Drain) => {
@@ -91,6 +93,15 @@ pub(super) fn run(plan: Plan) -> io::Result<()> {
         if draining && engine.http.live().0 == 0 && engine.network.live() == 0 && engine.nothing_closes() {
             engine.stop();
             return Ok(());
+        }
+        let turn = Turn {
+            began: engine.reactor.now(),
+            news,
+            read: engine.io.take_read(),
+            under_way: engine.http.live().1 + engine.network.live(),
+        };
+        if let Some(pause) = moderation.pause(&turn) {
+            std::thread::sleep(pause);
         }
     }
 }
