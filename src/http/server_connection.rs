@@ -207,11 +207,14 @@ impl Http {
                 cx.reactor.defer(resume(key));
                 return;
             }
-            let left = codec.plain_left();
+            let (left, in_head) = (codec.plain_left(), codec.in_head());
             let stream = connection.stream.filter(|_| left >= BULK).and_then(|key| self.streams.get(key));
             let bulk = stream.is_some_and(|stream| stream.router.takes_bulk(upstream, cx));
-            let read =
-                if bulk { cx.io.read_bulk(connection.conn, left) } else { cx.io.read(connection.conn) };
+            let read = match connection.conn {
+                conn if bulk => cx.io.read_bulk(conn, left),
+                conn if in_head => cx.io.read_head(conn),
+                conn => cx.io.read(conn),
+            };
             match read {
                 Read::Data(n) => {
                     budget = budget.saturating_sub(n);

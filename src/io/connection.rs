@@ -27,6 +27,8 @@ slab_key! {
 /// Smallest and largest amount asked for in one read, in bytes.
 const READ_MIN: usize = 4 << 10;
 const READ_MAX: usize = 256 << 10;
+/// Largest amount asked for while a head is awaited.
+const READ_HEAD: usize = 16 << 10;
 /// What a closing connection that still sends may make us read and throw away, in bytes.
 const LINGER_LIMIT: usize = 1 << 20;
 /// Where an accepted connection is counted until it is gone.
@@ -442,6 +444,16 @@ impl Io {
 
     /// Reads once, as much as seems useful, into the input.
     pub fn read(&mut self, key: ConnKey) -> Read {
+        self.read_up_to(key, READ_MAX)
+    }
+
+    /// Reads once like [`Self::read`], but no more than the head of a message takes: of the body it may turn out that it
+    /// need not be brought into memory.
+    pub fn read_head(&mut self, key: ConnKey) -> Read {
+        self.read_up_to(key, READ_HEAD)
+    }
+
+    fn read_up_to(&mut self, key: ConnKey, most: usize) -> Read {
         let Some(connection) = self.connections.get_mut(key) else { return Read::Failed };
         if let Some(early) = connection.early.take() {
             connection.input = *early;
@@ -456,7 +468,7 @@ impl Io {
             return Read::Empty;
         }
         let Some(tls) = self.tls.as_mut().filter(|_| connection.session.is_some()) else {
-            let read = connection.read();
+            let read = connection.read(most);
             self.read += connection.count(read);
             return read;
         };
@@ -765,7 +777,7 @@ impl Io {
     fn discard(&mut self, key: ConnKey) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         while connection.readable {
-            match connection.read() {
+            match connection.read(READ_MAX) {
                 Read::Data(n) => {
                     connection.input.clear();
                     connection.discarded += n;
@@ -829,8 +841,9 @@ impl Connection {
         !self.output.is_empty() || self.session.as_ref().is_some_and(|session| session.wants_to_send())
     }
 
-    fn read(&mut self) -> Read {
-        let want = 1usize << self.read_shift;
+    fn read(&mut self, most: usize) -> Read {
+        let usual = 1usize << self.read_shift;
+        let want = usual.min(most);
         let mut offered = 0;
         let result = self.input.read_with(want, |room| {
             offered = room.iter().map(|slice| slice.len()).sum();
@@ -849,9 +862,9 @@ impl Connection {
                 if n < offered && !self.peer_finished {
                     self.readable = false;
                 }
-                if n >= want && want < READ_MAX {
+                if n >= usual && usual < READ_MAX {
                     self.read_shift += 1;
-                } else if n < want / 4 && want > READ_MIN {
+                } else if n < want / 4 && usual > READ_MIN {
                     self.read_shift -= 1;
                 }
                 Read::Data(n)
@@ -869,7 +882,7 @@ impl Connection {
 
     fn read_bulk(&mut self, most: u64) -> Read {
         if !self.input.is_empty() {
-            return self.read();
+            return self.read(READ_MAX);
         }
         match self.transport.recv_bulk(most) {
             Some(Ok((0, _))) => Read::Eof,
@@ -882,7 +895,7 @@ impl Connection {
                 Read::Empty
             }
             // No more pipes, perhaps: memory will do, and shows what is wrong with the socket.
-            Some(Err(_)) | None => self.read(),
+            Some(Err(_)) | None => self.read(READ_MAX),
         }
     }
 

@@ -315,6 +315,11 @@ impl Server {
             }
     }
 
+    /// The head of a request is awaited.
+    pub fn in_head(&self) -> bool {
+        matches!(self.receive, Receive::Head(_))
+    }
+
     /// How much of the body of the request is certain to follow as it is, in bytes; 0 where that is not known. So much may be
     /// put into the input as bytes that lie elsewhere.
     pub fn plain_left(&self) -> u64 {
