@@ -617,7 +617,7 @@ impl Io {
             if matches!(connection.phase, Phase::Dead | Phase::Connecting | Phase::Held) {
                 continue;
             }
-            let before = connection.unsent();
+            let (before, plain) = (connection.unsent(), connection.output.len());
             match &mut self.tls {
                 Some(tls) if connection.session.is_some() => connection.write_session(tls),
                 _ => connection.write(),
@@ -625,7 +625,7 @@ impl Io {
             let after = connection.output.len();
             if after < before {
                 connection.written_at = reactor.now();
-                connection.sent += (before - after) as u64;
+                connection.sent += (plain - after) as u64;
             }
             connection.marks.update(connection.output.len());
             let drained = connection.backed_up && !connection.marks.is_above();
