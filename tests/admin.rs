@@ -160,7 +160,7 @@ fn listeners_drain() {
     // The process lives, and so does what was open.
     assert_eq!(open.get("/").status, 200);
     assert_eq!(get(&proxy, "/ready").status, 200);
-    assert_eq!(proxy.stat("listener_manager.listener_stopped"), 1);
+    proxy.await_stat("listener_manager.listener_stopped", 1);
 }
 
 #[test]

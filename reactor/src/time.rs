@@ -4,31 +4,44 @@
 //! shared with the kernel, not a system call. The wall clock is for showing only: it may jump, and nothing waits
 //! by it.
 
+use std::num::NonZeroU64;
 use std::ops::{Add, Sub};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
 /// A point in time: nanoseconds since an arbitrary origin, which is the same for all reactors with a real clock.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Time(u64);
+/// An optional one takes no more room.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(
+    /// One more than the nanoseconds.
+    NonZeroU64,
+);
+
+impl Default for Time {
+    fn default() -> Self {
+        Self::ZERO
+    }
+}
 
 impl Time {
     /// The origin.
-    pub const ZERO: Self = Self(0);
+    pub const ZERO: Self = Self(NonZeroU64::MIN);
 
     /// Nanoseconds since the origin.
+    #[inline]
     pub fn as_nanos(self) -> u64 {
-        self.0
+        self.0.get() - 1
     }
 
     /// From nanoseconds since the origin.
+    #[inline]
     pub fn from_nanos(nanos: u64) -> Self {
-        Self(nanos)
+        Self(NonZeroU64::MIN.saturating_add(nanos))
     }
 
     /// Time since an earlier point; zero if it is not earlier.
     pub fn saturating_since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 }
 
@@ -131,7 +144,8 @@ mod tests {
         let later = Time::ZERO + second;
         assert_eq!(later - Time::ZERO, second);
         assert_eq!(Time::ZERO - later, Duration::ZERO);
-        assert_eq!((later + Duration::MAX).as_nanos(), u64::MAX);
+        assert_eq!((later + Duration::MAX).as_nanos(), u64::MAX - 1);
+        assert_eq!(size_of::<Option<Time>>(), size_of::<u64>());
     }
 
     #[test]

@@ -38,12 +38,7 @@ pub fn access_log(proto: &AccessLog, cx: &mut Cx<'_>) -> Option<AccessLogConfig>
         if is::<FileAccessLog>(any) {
             let file = cx.unpack::<FileAccessLog>(any)?;
             let format = file_format(&file, cx);
-            // The system's names for the streams work too, without opening them a second time.
-            let sink = match cx.text("path", &file.path)? {
-                "/dev/stdout" => Sink::Stdout,
-                "/dev/stderr" => Sink::Stderr,
-                path => Sink::File(path.into()),
-            };
+            let sink = sink(cx.text("path", &file.path)?);
             Some((sink, format?))
         } else if is::<StdoutAccessLog>(any) {
             let stream = cx.unpack::<StdoutAccessLog>(any)?;
@@ -69,6 +64,20 @@ pub fn access_log(proto: &AccessLog, cx: &mut Cx<'_>) -> Option<AccessLogConfig>
         Some(filter) => Some(Arc::new(filter?)),
     };
     Some(AccessLogConfig { sink, format: Arc::new(format), filter })
+}
+
+/// A log in the default format.
+pub fn file(path: &str) -> AccessLogConfig {
+    AccessLogConfig { sink: sink(path), format: Arc::new(default_format()), filter: None }
+}
+
+/// The system's names for the streams work too, without opening them a second time.
+fn sink(path: &str) -> Sink {
+    match path {
+        "/dev/stdout" => Sink::Stdout,
+        "/dev/stderr" => Sink::Stderr,
+        path => Sink::File(path.into()),
+    }
 }
 
 fn default_format() -> BodyFormat {

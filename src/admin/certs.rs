@@ -28,9 +28,23 @@ pub(super) fn certs(view: &View<'_>, _: &Query) -> Reply {
 
 /// `envoy.admin.v3.Certificate`.
 fn entry(identities: &[Arc<Identity>], authorities: &[(String, Certificate)]) -> Value {
-    let ours: Vec<_> = identities.iter().map(|identity| details(&identity.path, &identity.leaf)).collect();
+    let own: Vec<_> = identities.iter().map(ours).collect();
     let theirs: Vec<_> = authorities.iter().map(|(path, certificate)| details(path, certificate)).collect();
-    json!({"ca_cert": theirs, "cert_chain": ours})
+    json!({"ca_cert": theirs, "cert_chain": own})
+}
+
+/// One of ours, with what its OCSP response says of itself.
+fn ours(identity: &Arc<Identity>) -> Value {
+    let mut details = details(&identity.path, &identity.leaf);
+    if let Some(validity) = identity.ocsp {
+        let expiration = validity.until.map(time).unwrap_or_default();
+        details["ocsp_details"] = json!({"valid_from": time(validity.from), "expiration": expiration});
+    }
+    details
+}
+
+fn time(seconds: i64) -> String {
+    Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default()
 }
 
 /// `envoy.admin.v3.CertificateDetails`.
@@ -44,8 +58,6 @@ fn details(path: &str, certificate: &Certificate) -> Value {
         .collect();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
     let days = (facts.not_after - now).max(0) / 86400;
-    let time =
-        |seconds: i64| Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default();
     json!({
         "path": path,
         "serial_number": facts.serial,

@@ -1,6 +1,7 @@
 //! `/config_dump` (`envoy.admin.v3.ConfigDump`): the configuration as it was understood, or parts of it.
 
 use super::{Query, Reply, View};
+use crate::api::envoy::extensions::transport_sockets::tls::v3::Secret;
 use crate::api::{TYPE_URL, pool};
 use prost::{Message, Name};
 use prost_reflect::{DynamicMessage, SerializeOptions};
@@ -10,21 +11,20 @@ use std::time::SystemTime;
 
 /// Sections of a dump that have parts with names: the section's type, its field, what its elements are called, and
 /// the type of an element.
-const SECTIONS: [(&str, &str, &str, &str); 3] = [
+const SECTIONS: [(&str, &str, &str, &str); 5] = [
     ("ClustersConfigDump", "static_clusters", "cluster", "StaticCluster"),
     ("ListenersConfigDump", "static_listeners", "listener", "StaticListener"),
     ("RoutesConfigDump", "static_route_configs", "route_config", "StaticRouteConfig"),
+    ("SecretsConfigDump", "static_secrets", "secret", "StaticSecret"),
+    ("SecretsConfigDump", "dynamic_active_secrets", FETCHED, "DynamicSecret"),
 ];
 
+/// Secrets that are in files.
+const FETCHED: &str = "fetched secret";
+
 /// Resources of Envoy that there never are, since nothing here is loaded while running.
-const NEVER: [&str; 6] = [
-    "dynamic_active_clusters",
-    "dynamic_warming_clusters",
-    "dynamic_listeners",
-    "dynamic_route_configs",
-    "static_secrets",
-    "dynamic_active_secrets",
-];
+const NEVER: [&str; 4] =
+    ["dynamic_active_clusters", "dynamic_warming_clusters", "dynamic_listeners", "dynamic_route_configs"];
 
 /// `/config_dump`.
 pub(super) fn config_dump(view: &View<'_>, query: &Query) -> Reply {
@@ -68,18 +68,22 @@ fn whole(view: &View<'_>, names: Option<&Regex>) -> Vec<Value> {
     bootstrap.insert("bootstrap".to_owned(), shown(&view.snapshot.bootstrap));
     bootstrap.insert("last_updated".to_owned(), time(view.started));
     let mut configs = vec![typed("envoy.admin.v3.BootstrapConfigDump", bootstrap)];
+    let mut dumps: Vec<(&str, Map<String, Value>)> = Vec::new();
     for (section, field, element, _) in SECTIONS {
         let parts: Vec<_> = elements(view, element, names).into_iter().map(Value::from).collect();
-        let mut dump = Map::new();
-        if !parts.is_empty() {
+        if dumps.last().is_none_or(|(last, _)| *last != section) {
+            dumps.push((section, Map::new()));
+        }
+        if let Some((_, dump)) = dumps.last_mut().filter(|_| !parts.is_empty()) {
             dump.insert(field.to_owned(), parts.into());
         }
-        configs.push(typed(&format!("envoy.admin.v3.{section}"), dump));
     }
+    configs
+        .extend(dumps.into_iter().map(|(section, dump)| typed(&format!("envoy.admin.v3.{section}"), dump)));
     configs
 }
 
-/// The clusters, listeners or route configurations whose names are asked for.
+/// The clusters, listeners, route configurations or secrets whose names are asked for.
 fn elements(view: &View<'_>, element: &str, names: Option<&Regex>) -> Vec<Map<String, Value>> {
     let resources = view.snapshot.bootstrap.static_resources.clone().unwrap_or_default();
     let mut parts = Vec::new();
@@ -105,6 +109,20 @@ fn elements(view: &View<'_>, element: &str, names: Option<&Regex>) -> Vec<Map<St
                 add(&listener.name, "envoy.config.listener.v3.Listener", shown(listener));
             }
         }
+        "secret" => {
+            for secret in &resources.secrets {
+                parts.extend(self::secret(secret, names, view.started));
+            }
+        }
+        FETCHED => {
+            let mut known = Vec::new();
+            for (secret, when) in view.snapshot.fetched_secrets() {
+                if !known.contains(&secret.name) {
+                    parts.extend(self::secret(&secret, names, when));
+                    known.push(secret.name);
+                }
+            }
+        }
         _ => {
             for listener in &resources.listeners {
                 let mut found = Vec::new();
@@ -117,6 +135,16 @@ fn elements(view: &View<'_>, element: &str, names: Option<&Regex>) -> Vec<Map<St
         }
     }
     parts
+}
+
+/// A secret, if its name is asked for.
+fn secret(secret: &Secret, names: Option<&Regex>, when: SystemTime) -> Option<Map<String, Value>> {
+    let Value::Object(value) = shown(secret) else { return None };
+    let mut part = Map::new();
+    part.insert("name".to_owned(), secret.name.clone().into());
+    part.insert("last_updated".to_owned(), time(when));
+    part.insert("secret".to_owned(), typed(&Secret::full_name(), value));
+    names.is_none_or(|names| names.is_match(&secret.name)).then_some(part)
 }
 
 /// The route configurations that stand inside a listener.
@@ -150,14 +178,36 @@ fn time(time: SystemTime) -> Value {
 }
 
 /// A message as JSON with the names that configuration files use.
-fn shown<M: Message + Name>(message: &M) -> Value {
+pub(super) fn shown<M: Message + Name>(message: &M) -> Value {
     let descriptor = pool().get_message_by_name(&M::full_name()).expect("the schema has it");
     let dynamic = DynamicMessage::decode(descriptor, &message.encode_to_vec()[..])
         .expect("just encoded with the same schema");
     let options = SerializeOptions::new().use_proto_field_name(true);
-    dynamic
+    let mut value = dynamic
         .serialize_with_options(serde_json::value::Serializer, &options)
-        .expect("configuration is made of known types")
+        .expect("configuration is made of known types");
+    redact(&mut value, false);
+    value
+}
+
+/// Hides what is nobody's business: private keys, their passwords, the keys of session tickets, also where they are, as Envoy does.
+fn redact(value: &mut Value, hide: bool) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let hide = hide || matches!(&name[..], "private_key" | "password" | "session_ticket_keys");
+                match value {
+                    Value::String(text) if hide => {
+                        *text =
+                            if name == "inline_bytes" { "W3JlZGFjdGVkXQ==" } else { "[redacted]" }.to_owned();
+                    }
+                    value => redact(value, hide),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| redact(value, hide)),
+        _ => {}
+    }
 }
 
 /// What the paths name of a value; `None` if that is nothing. A path into a list means every element.

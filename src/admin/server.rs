@@ -15,6 +15,11 @@ pub(super) fn server_info(view: &View<'_>, _: &Query) -> Reply {
             shown.insert(name.to_owned(), Value::from(&value[..]));
         }
     }
+    if let Some(proto) = &view.snapshot.bootstrap.node
+        && proto.metadata.is_some()
+    {
+        shown.insert("metadata".to_owned(), super::config_dump::shown(proto)["metadata"].clone());
+    }
     if !node.zone.is_empty() {
         shown.insert("locality".to_owned(), json!({"zone": node.zone}));
     }

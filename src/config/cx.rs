@@ -7,6 +7,7 @@ use super::diagnostics::Diagnostics;
 use super::runtime::Runtime;
 use crate::network::{BucketSettings, TokenBucket};
 use crate::stats::Registry;
+use crate::tls::Secrets;
 use crate::upstream::config::ClusterTable;
 use prost::{Message, Name};
 use prost_types::{Any, Duration as ProtoDuration};
@@ -30,6 +31,8 @@ pub struct Cx<'a> {
     pub listener_scope: String,
     /// Values for keys.
     pub runtime: Runtime,
+    /// What TLS contexts may refer to by name.
+    pub secrets: Arc<Secrets>,
     /// Clusters that routes may name.
     pub clusters: ClusterTable,
     /// Names of the clusters that are wrong in themselves: naming one is no further error. An empty name stands
@@ -49,6 +52,7 @@ impl<'a> Cx<'a> {
             node: (String::new(), String::new()),
             listener_scope: String::new(),
             runtime: Runtime::default(),
+            secrets: Arc::default(),
             clusters: ClusterTable::default(),
             broken_clusters: Vec::new(),
             buckets: HashMap::new(),
@@ -114,6 +118,11 @@ impl<'a> Cx<'a> {
     pub fn is_broken(&mut self, fields: &[&str]) -> bool {
         self.diagnostics.is_strange(&self.path)
             || fields.iter().any(|field| self.field(field, |cx| cx.diagnostics.is_unreadable(&cx.path)))
+    }
+
+    /// How much has been complained about.
+    pub fn complaints(&self) -> usize {
+        self.diagnostics.errors().len()
     }
 
     /// Whether anything has been complained about.

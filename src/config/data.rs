@@ -21,17 +21,9 @@ pub(crate) fn watched_data(source: &DataSource, cx: &mut Cx<'_>) -> Option<Vec<u
         }
         Some(Specifier::InlineString(text)) => Some(text.clone().into_bytes()),
         Some(Specifier::InlineBytes(bytes)) => Some(bytes.clone()),
-        Some(Specifier::Filename(path)) => cx.field("filename", |cx| match read(path) {
-            Ok(bytes) if bytes.len() as u64 > LARGEST_FILE => {
-                cx.error(format!("{path} is larger than {} MiB", LARGEST_FILE >> 20));
-                None
-            }
-            Ok(bytes) => Some(bytes),
-            Err(error) => {
-                cx.error(format!("cannot read {path}: {error}"));
-                None
-            }
-        }),
+        Some(Specifier::Filename(path)) => {
+            cx.field("filename", |cx| file(path).map_err(|reason| cx.error(reason)).ok())
+        }
         Some(Specifier::EnvironmentVariable(name)) => {
             let value = std::env::var(name).map(String::into_bytes);
             value.map_err(|_| cx.error_at("environment_variable", format!("`{name}` is not set"))).ok()
@@ -42,9 +34,14 @@ pub(crate) fn watched_data(source: &DataSource, cx: &mut Cx<'_>) -> Option<Vec<u
 /// Largest file that a data source is read from, in bytes: a device would not end.
 const LARGEST_FILE: u64 = 16 << 20;
 
-/// A file, or as much of it as shows that it is too large.
-fn read(path: &str) -> std::io::Result<Vec<u8>> {
+/// A whole file, or why there is none.
+pub(crate) fn file(path: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+    let read = std::fs::File::open(path)
+        .and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("cannot read {path}: {error}"))?;
+    if read as u64 > LARGEST_FILE {
+        return Err(format!("{path} is larger than {} MiB", LARGEST_FILE >> 20));
+    }
     Ok(bytes)
 }

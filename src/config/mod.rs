@@ -14,8 +14,9 @@ mod yaml;
 
 pub use cx::Cx;
 pub(crate) use cx::is;
-pub(crate) use data::{data, watched_data};
+pub(crate) use data::{data, file, watched_data};
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use runtime::Runtime;
+pub(crate) use source::document;
 pub use source::{Source, bootstrap};
 pub(crate) use walk::hint;

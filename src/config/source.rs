@@ -51,6 +51,32 @@ impl Source {
     }
 }
 
+/// Reads and checks a text that is not the bootstrap; the message means something only if there was no complaint.
+pub(crate) fn document<M: Message + Name + Default>(
+    name: &str,
+    content: &str,
+    diagnostics: &mut Diagnostics,
+) -> M {
+    let descriptor = pool().get_message_by_name(&M::full_name()).expect("the schema has it");
+    let empty = DynamicMessage::new(descriptor);
+    let text = diagnostics.add_text(name, content);
+    match yaml::parse(content) {
+        Ok(node) if node.is_null() => {
+            let nowhere = Place { text, line: 0, column: 0 };
+            diagnostics.error_at("", Some(nowhere), "the file is empty".to_owned());
+            M::default()
+        }
+        Ok(node) => walk::message(&node, &empty, text, diagnostics)
+            .transcode_to()
+            .expect("the type was generated from the same schema"),
+        Err((message, place)) => {
+            let place = place.map(|(line, column)| Place { text, line, column });
+            diagnostics.error_at("", place, message);
+            M::default()
+        }
+    }
+}
+
 /// Reads and checks the text; the message means something only if there was no complaint.
 pub fn bootstrap(source: &Source, diagnostics: &mut Diagnostics) -> Bootstrap {
     let descriptor = pool().get_message_by_name(&Bootstrap::full_name()).expect("the schema has it");

@@ -5,6 +5,7 @@
 //! adds is in `secure`.
 
 mod secure;
+mod terms;
 
 use super::task::{Layer, Reactor, Task, TokenKind, Wake};
 use super::tls::Session;
@@ -18,6 +19,8 @@ use secure::{HANDSHAKES, Tls};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
+use terms::Patience;
+pub use terms::{Close, Enrolment, Notice, Owner, Read};
 
 slab_key! {
     /// A connection in [`Io`].
@@ -30,81 +33,7 @@ const READ_MAX: usize = 256 << 10;
 /// Largest amount asked for while a head is awaited.
 const READ_HEAD: usize = 16 << 10;
 /// What a closing connection that still sends may make us read and throw away, in bytes.
-const LINGER_LIMIT: usize = 1 << 20;
-/// Where an accepted connection is counted until it is gone.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct Enrolment {
-    /// The listener, by its place on this worker.
-    pub listener: u32,
-    /// When it was accepted.
-    pub accepted: Time,
-    /// When its network filters began, if they have.
-    pub since: Option<Time>,
-    /// It counts for the limit of the process.
-    pub global: bool,
-}
-
-/// Who is told about a connection, in the layers above.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Owner {
-    /// A downstream HTTP connection.
-    Downstream(RawKey),
-    /// An upstream HTTP connection.
-    Upstream(RawKey),
-    /// An upstream connection of a TCP session while it is being made.
-    Line(RawKey),
-    /// The downstream connection of a TCP session.
-    Session(RawKey),
-    /// The upstream connection of a TCP session.
-    SessionUpstream(RawKey),
-    /// A downstream connection whose listener filters run.
-    Arrival(RawKey),
-    /// It is only being closed.
-    Nobody,
-}
-
-/// What an I/O event means to the owner.
-#[derive(Debug)]
-pub enum Notice {
-    /// The connection that was being made is there.
-    Connected,
-    /// It could not be made.
-    ConnectFailed(io::Error),
-    /// It was made, and then the TLS handshake failed.
-    TlsFailed(Box<str>),
-    /// There may be something to read.
-    Ready,
-}
-
-/// What a read brought.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Read {
-    /// So many bytes were added to the input.
-    Data(usize),
-    /// Nothing now.
-    Empty,
-    /// The peer has finished sending.
-    Eof,
-    /// The connection is broken.
-    Failed,
-}
-
-/// How a connection ends.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Close {
-    /// At once; output that was not written is lost.
-    Now,
-    /// At once and with a reset, so that the peer cannot take what it got for complete.
-    Reset,
-    /// When all output is written.
-    Flush,
-    /// When all output is written and the peer has closed too: input is read and thrown away meanwhile, so
-    /// that the last output is not destroyed by a reset.
-    Linger,
-    /// After this time, during which nothing is read; at once if the peer ends it. Output that was not written is
-    /// lost.
-    After(Duration),
-}
+const LINGER_LIMIT: u32 = 1 << 20;
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Phase {
@@ -150,10 +79,10 @@ struct Connection {
     backed_up: bool,
     /// Our sending side is to be shut down once the output is written; then it is.
     finish: Finish,
-    discarded: usize,
+    discarded: u32,
     /// Closing: how long it may take to get on, and what was unsent when it was last looked at.
-    patience: Duration,
-    unsent_before: usize,
+    patience: Patience,
+    unsent_before: u32,
     /// Its number in the process.
     id: u64,
     enrolment: Option<Enrolment>,
@@ -632,7 +561,7 @@ impl Io {
             Close::After(delay) => {
                 connection.phase = Phase::Held;
                 connection.output.clear();
-                connection.patience = delay;
+                connection.patience = Patience::of(delay);
                 connection.unsent_before = 0;
                 reactor.arm(delay, Task::close(key));
             }
@@ -645,8 +574,8 @@ impl Io {
                     self.dirty.push(key);
                 }
                 if let Some(patience) = patience {
-                    connection.patience = patience;
-                    connection.unsent_before = connection.unsent();
+                    connection.patience = Patience::of(patience);
+                    connection.unsent_before = connection.left();
                     reactor.arm(patience, Task::close(key));
                 }
             }
@@ -666,10 +595,10 @@ impl Io {
             connection.failed = true;
             return Some((connection.owner, Notice::Ready));
         }
-        let unsent = connection.unsent();
-        if unsent < connection.unsent_before {
-            connection.unsent_before = unsent;
-            reactor.arm(connection.patience, Task::close(key));
+        let left = connection.left();
+        if left < connection.unsent_before {
+            connection.unsent_before = left;
+            reactor.arm(connection.patience.time(), Task::close(key));
         } else {
             self.bury(key);
         }
@@ -688,7 +617,7 @@ impl Io {
             if matches!(connection.phase, Phase::Dead | Phase::Connecting | Phase::Held) {
                 continue;
             }
-            let before = connection.unsent();
+            let (before, plain) = (connection.unsent(), connection.output.len());
             match &mut self.tls {
                 Some(tls) if connection.session.is_some() => connection.write_session(tls),
                 _ => connection.write(),
@@ -696,7 +625,7 @@ impl Io {
             let after = connection.output.len();
             if after < before {
                 connection.written_at = reactor.now();
-                connection.sent += (before - after) as u64;
+                connection.sent += (plain - after) as u64;
             }
             connection.marks.update(connection.output.len());
             let drained = connection.backed_up && !connection.marks.is_above();
@@ -780,7 +709,7 @@ impl Io {
             match connection.read(READ_MAX) {
                 Read::Data(n) => {
                     connection.input.clear();
-                    connection.discarded += n;
+                    connection.discarded += n as u32;
                     if connection.discarded > LINGER_LIMIT {
                         return self.bury(key);
                     }
@@ -815,7 +744,7 @@ impl Connection {
             backed_up: false,
             finish: Finish::No,
             discarded: 0,
-            patience: Duration::ZERO,
+            patience: Patience::default(),
             unsent_before: 0,
             id: 0,
             enrolment: None,
@@ -835,6 +764,11 @@ impl Connection {
     /// Bytes that wait to be written.
     fn unsent(&self) -> usize {
         self.output.len() + self.session.as_ref().map_or(0, |session| session.unsent())
+    }
+
+    /// The same, for the patience with a closing connection, which none has with so much that this cannot count it.
+    fn left(&self) -> u32 {
+        u32::try_from(self.unsent()).unwrap_or(u32::MAX)
     }
 
     fn wants_to_send(&self) -> bool {

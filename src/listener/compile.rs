@@ -3,7 +3,7 @@
 use super::config::{
     Direction, FilterChain, ListenAddress, ListenerConfig, ListenerFilter, NetworkTerminal, TransportSocket,
 };
-use super::filters::compile::{filter, original_dst};
+use super::filters::compile::{filter, original_dst, proxy_protocol};
 use super::matcher::{Criteria, Matcher, Overlap, SourceType};
 use crate::access_log;
 use crate::api::envoy::config::core::v3::socket_option::{SocketIpVersion, SocketState, Value};
@@ -232,6 +232,19 @@ fn listener_filters(proto: &proto::Listener, cx: &mut Cx<'_>) -> Vec<ListenerFil
         cx.each("listener_filters", &proto.listener_filters, |cx, proto| filter(proto, transparent, cx));
     if proto.use_original_dst.unwrap_or(false) {
         filters.push(original_dst(transparent));
+    }
+    // As in Envoy the first chain speaks for all of them.
+    let first = proto.filter_chains.first().or(proto.default_filter_chain.as_ref());
+    let wants = |chain: &proto::FilterChain| chain.use_proxy_proto == Some(true);
+    if first.is_some_and(wants) {
+        log::warn!(
+            "use_proxy_proto is deprecated: use the listener filter envoy.filters.listener.proxy_protocol"
+        );
+        filters.push(proxy_protocol(cx));
+    } else if let Some(at) = proto.filter_chains.iter().position(wants) {
+        cx.field(&format!("filter_chains[{at}]"), |cx| {
+            cx.error_at("use_proxy_proto", "it is the first filter chain that says so for all");
+        });
     }
     filters
 }

@@ -9,7 +9,7 @@ use super::snapshot::Snapshot;
 use crate::io::{Layer, Reactor, Task, TokenKind, Wake};
 use crate::stats::Block;
 use crate::tls::config::{ClientContext, ServerContext};
-use crate::tls::{Certificate, Files};
+use crate::tls::{Certificate, Files, SdsStats};
 use nuncio_reactor::{RawKey, Watcher};
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
@@ -77,6 +77,21 @@ impl Context {
         }
     }
 
+    /// What is counted for its secrets that are in files.
+    fn sources(&self) -> &[SdsStats] {
+        match self {
+            Self::Server(context) => context.sources(),
+            Self::Client(context) => context.sources(),
+        }
+    }
+
+    fn count_update(&self, stats: &Block) {
+        match self {
+            Self::Server(context) => context.count_update(stats),
+            Self::Client(context) => context.count_update(stats),
+        }
+    }
+
     fn reload(&self) -> Result<(), Vec<String>> {
         match self {
             Self::Server(context) => context.reload(),
@@ -141,15 +156,33 @@ impl Certificates {
     /// Reads what has changed.
     pub(super) fn reload(&mut self, stats: &Block) {
         let changed = std::mem::take(&mut self.changed);
+        let mut counted = Vec::new();
         for Watched { context, files, seen } in &mut self.contexts {
             // Before the files are read: what changes meanwhile is found the next time.
             let now: Vec<_> = files.files.iter().map(|path| Stamp::of(path)).collect();
             if now == *seen && !files.folders.iter().any(|folder| changed.contains(folder)) {
                 continue;
             }
-            match context.reload() {
+            let result = context.reload();
+            // Several contexts may have read one secret, which has changed once.
+            for source in context.sources() {
+                if !counted.contains(source) {
+                    source.count(result.is_ok(), stats);
+                    counted.push(source.clone());
+                }
+            }
+            match result {
                 Ok(()) => {
-                    *seen = now;
+                    // A secret may name other files than before.
+                    let next = context.files();
+                    *seen = match next == *files {
+                        true => now,
+                        false => next.files.iter().map(|path| Stamp::of(path)).collect(),
+                    };
+                    *files = next;
+                    if !context.sources().is_empty() {
+                        context.count_update(stats);
+                    }
                     log::info!("certificates of {} have been read again", context.name());
                 }
                 Err(errors) => {
@@ -160,11 +193,37 @@ impl Certificates {
             }
             context.count(stats);
         }
+        if let Some(watcher) = &mut self.watcher {
+            watch_each(watcher, &folders(&self.contexts));
+        }
     }
 
-    /// Shows when certificates expire.
+    /// Counts that everything was read at the start, and shows when certificates expire.
     pub(super) fn count(&self, stats: &Block) {
-        self.contexts.iter().for_each(|watched| watched.context.count(stats));
+        let mut counted: Vec<&SdsStats> = Vec::new();
+        for Watched { context, .. } in &self.contexts {
+            context.count(stats);
+            for source in context.sources() {
+                context.count_update(stats);
+                if !counted.contains(&source) {
+                    source.count(true, stats);
+                    counted.push(source);
+                }
+            }
+        }
+    }
+
+    /// Seconds until the first OCSP response is old; `None` without any.
+    pub(super) fn ocsp_seconds_left(&self) -> Option<u64> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
+        let servers = self.contexts.iter().filter_map(|watched| match &watched.context {
+            Context::Server(context) => Some(context.settings()),
+            Context::Client(_) => None,
+        });
+        let first = servers.filter_map(|settings| {
+            settings.identities().iter().filter_map(|identity| identity.ocsp_until()).min()
+        });
+        first.min().map(|first| (first - now).max(0) as u64)
     }
 
     /// Whole days until the first certificate expires; `None` without certificates.
@@ -190,7 +249,22 @@ impl Context {
     }
 }
 
+/// Watches what was read from; nothing if there is nothing.
 fn watch(contexts: &[Watched], reactor: &Reactor) -> Option<Watcher> {
+    let folders = folders(contexts);
+    if folders.is_empty() {
+        return None;
+    }
+    let watcher = Watcher::new().and_then(|mut watcher| {
+        watch_each(&mut watcher, &folders);
+        reactor.register(&watcher, TokenKind::Server(CHANGED).token())?;
+        Ok(watcher)
+    });
+    watcher.map_err(|error| log::warn!("cannot watch files: {error}; certificates are not read again")).ok()
+}
+
+/// The folders of everything that was read, and those that are watched besides.
+fn folders(contexts: &[Watched]) -> HashSet<PathBuf> {
     let mut folders = HashSet::new();
     for Watched { files, .. } in contexts {
         folders.extend(files.folders.iter().cloned());
@@ -199,20 +273,13 @@ fn watch(contexts: &[Watched], reactor: &Reactor) -> Option<Watcher> {
             folders.insert(folder.unwrap_or(Path::new(".")).to_owned());
         }
     }
-    if folders.is_empty() {
-        return None;
-    }
-    let watcher = Watcher::new().and_then(|mut watcher| {
-        for folder in &folders {
-            if let Err(error) = watcher.watch(folder) {
-                log::warn!(
-                    "cannot watch {}: {error}; certificates in it are not read again",
-                    folder.display()
-                );
-            }
+    folders
+}
+
+fn watch_each(watcher: &mut Watcher, folders: &HashSet<PathBuf>) {
+    for folder in folders {
+        if let Err(error) = watcher.watch(folder) {
+            log::warn!("cannot watch {}: {error}; certificates in it are not read again", folder.display());
         }
-        reactor.register(&watcher, TokenKind::Server(CHANGED).token())?;
-        Ok(watcher)
-    });
-    watcher.map_err(|error| log::warn!("cannot watch files: {error}; certificates are not read again")).ok()
+    }
 }

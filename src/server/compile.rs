@@ -9,6 +9,7 @@ use crate::api::envoy::config::bootstrap::v3::Bootstrap;
 use crate::config::{Cx, Diagnostics, Runtime, Source, bootstrap};
 use crate::listener::config::ListenAddress;
 use crate::stats::{ClusterManagerStats, FilesystemStats, ListenerManagerStats, Registry, ServerStats};
+use crate::tls::Secrets;
 use crate::{admin, listener, stats, udp, upstream};
 use nuncio_reactor::Address;
 use std::collections::HashMap;
@@ -92,6 +93,7 @@ fn compile(proto: &Bootstrap, cx: &mut Cx<'_>) -> Parts {
     let mut names = HashMap::new();
     let mut udp_listeners = Vec::new();
     let listeners = cx.field("static_resources", |cx| {
+        cx.secrets = Arc::new(Secrets::compile(&resources.secrets, cx));
         if cx.is_broken(&["clusters"]) {
             cx.broken_clusters.push(String::new());
         }

@@ -14,6 +14,8 @@ mod simulation;
 mod simulation_tcp;
 pub mod snapshot;
 mod stops;
+#[cfg(test)]
+mod udp_filters;
 mod worker;
 
 pub use logging::init as init_logging;

@@ -178,13 +178,19 @@ impl Server {
         let count = snapshot.listeners.len() + snapshot.udp_listeners.len();
         let mut server = Self {
             listeners: {
-                let bound = bound.iter().flat_map(|bound| {
-                    bound.addresses.iter().map(|at| (bound.config.name.clone(), at.clone()))
-                });
-                let udp = udp.iter().flat_map(|udp| {
-                    udp.addresses.iter().map(|at| (udp.config.name.clone(), Address::Inet(*at)))
-                });
-                bound.chain(udp).collect()
+                let (mut tcp, mut udp) = (bound.iter(), udp.iter());
+                let protos = snapshot.bootstrap.static_resources.iter().flat_map(|all| &all.listeners);
+                // In configuration order.
+                let one = |proto| -> Vec<(String, Address)> {
+                    if udp::compile::is_udp(proto) {
+                        let Some(udp) = udp.next() else { return Vec::new() };
+                        let addresses = udp.addresses.iter();
+                        return addresses.map(|at| (udp.config.name.clone(), Address::Inet(*at))).collect();
+                    }
+                    let Some(bound) = tcp.next() else { return Vec::new() };
+                    bound.addresses.iter().map(|at| (bound.config.name.clone(), at.clone())).collect()
+                };
+                protos.flat_map(one).collect()
             },
             shared: SharedClusters::new(&snapshot.clusters),
             sinks: Sinks::open(&snapshot.stats.sinks)?,
@@ -523,6 +529,8 @@ impl Server {
         // No certificate, none that expires: what Envoy shows then.
         let days = self.certificates.days_left().unwrap_or(u64::from(u32::MAX));
         stats.set_gauge(server.days_until_first_cert_expiring, days);
+        let seconds = self.certificates.ocsp_seconds_left().unwrap_or(0);
+        stats.set_gauge(server.seconds_until_first_ocsp_response_expiring, seconds);
         self.shared.show(&self.snapshot.clusters, stats);
         let memory = Memory::now();
         stats.set_gauge(server.memory_physical_size, memory.resident);

@@ -4,6 +4,7 @@
 
 use crate::admin::config::AdminConfig;
 use crate::api::envoy::config::bootstrap::v3::Bootstrap;
+use crate::api::envoy::extensions::transport_sockets::tls::v3::Secret;
 use crate::http::config::HcmStats;
 use crate::listener::config::ListenerConfig;
 use crate::stats::{
@@ -13,6 +14,7 @@ use crate::stats::{
 use crate::udp::config::UdpListenerConfig;
 use crate::upstream::config::ClusterTable;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// A whole configuration (`envoy.config.bootstrap.v3.Bootstrap`).
 #[derive(Debug)]
@@ -58,4 +60,15 @@ pub struct Node {
     pub cluster: String,
     /// `node.locality.zone`.
     pub zone: String,
+}
+
+impl Snapshot {
+    /// The secrets that TLS contexts have read from files, and when; one for each context.
+    pub fn fetched_secrets(&self) -> Vec<(Secret, SystemTime)> {
+        let servers = self.listeners.iter().flat_map(|listener| listener.tls());
+        let mut secrets: Vec<_> = servers.flat_map(|context| context.fetched()).collect();
+        let clients = self.clusters.clusters.iter().filter_map(|cluster| cluster.tls.as_ref());
+        secrets.extend(clients.flat_map(|context| context.fetched()));
+        secrets
+    }
 }

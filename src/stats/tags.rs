@@ -25,6 +25,7 @@ pub(super) enum BuiltIn {
     ProxyProtocolVersion,
     RbacPrefix,
     TlsCertificate,
+    ResourceName,
     ListenerCipher,
     ClusterCipher,
     Curve,
@@ -35,7 +36,7 @@ pub(super) enum BuiltIn {
 
 impl BuiltIn {
     /// In the order in which they are applied.
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::ResponseCode,
         Self::ResponseCodeClass,
         Self::WorkerId,
@@ -50,6 +51,7 @@ impl BuiltIn {
         Self::ProxyProtocolVersion,
         Self::RbacPrefix,
         Self::TlsCertificate,
+        Self::ResourceName,
         Self::ListenerCipher,
         Self::ClusterCipher,
         Self::Curve,
@@ -75,6 +77,7 @@ impl BuiltIn {
             Self::ProxyProtocolVersion => "envoy.proxy_protocol_version",
             Self::RbacPrefix => "envoy.rbac_prefix",
             Self::TlsCertificate => "envoy.tls_certificate",
+            Self::ResourceName => "envoy.xds_resource_name",
             Self::ListenerCipher => "envoy.ssl_cipher",
             Self::ClusterCipher => "cipher_suite",
             Self::Curve => "envoy.ssl_curve",
@@ -153,6 +156,7 @@ impl BuiltIn {
                 let end = at + name[at..].strip_suffix(".expiration_unix_time_seconds")?.len();
                 Some((at..end + 1, at..end))
             }
+            Self::ResourceName => behind(name, "sds."),
             Self::ListenerCipher => ssl(name, ".ssl.ciphers.").filter(|_| name.starts_with("listener.")),
             Self::ClusterCipher => ssl(name, ".ssl.ciphers.").filter(|_| name.starts_with("cluster.")),
             Self::Curve => ssl(name, ".ssl.curves."),
@@ -374,6 +378,7 @@ mod tests {
                 "listener.t.ssl.certificate.a_1.expiration_unix_time_seconds",
                 "listener.ssl.certificate.expiration_unix_time_seconds tls_certificate=a_1 listener_address=t",
             ),
+            ("sds.web.update_success", "sds.update_success xds_resource_name=web"),
             ("listener.t.ssl.handshake", "listener.ssl.handshake listener_address=t"),
             (
                 "listener.127.0.0.1_0.udp.downstream_rx_datagram_dropped",

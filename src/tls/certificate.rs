@@ -142,6 +142,12 @@ impl Facts {
     }
 }
 
+/// The public key of a certificate in DER, as `SubjectPublicKeyInfo`; `None` if it cannot be understood.
+pub(super) fn public_key(der: &[u8]) -> Option<Vec<u8>> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(certificate.tbs_certificate.subject_pki.raw.to_vec())
+}
+
 impl Names {
     fn of(certificate: &X509Certificate<'_>) -> Self {
         let mut names = Self::default();

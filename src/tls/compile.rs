@@ -11,10 +11,11 @@ use super::config::{
 use super::key_log::KeyLogFile;
 use super::material::{self, Files, Identity};
 use super::params::{GROUPS, TLS12_SUITES, TLS13_SUITES};
+use super::secrets::Found;
 use super::selector::{Identities, OcspPolicy};
 use super::sessions::Sessions;
 use super::shared::Shared;
-use super::stats::TlsStats;
+use super::stats::{FactoryStats, SdsStats, TlsStats};
 use super::tickets::{KEY_LENGTH, TicketKeys, Tickets};
 use super::validation;
 use super::verifier::Verifier;
@@ -24,8 +25,8 @@ use crate::api::envoy::extensions::transport_sockets::tls::v3::downstream_tls_co
 };
 use crate::api::envoy::extensions::transport_sockets::tls::v3::tls_parameters::TlsProtocol;
 use crate::api::envoy::extensions::transport_sockets::tls::v3::{
-    CommonTlsContext, DownstreamTlsContext, TlsKeyLog, TlsParameters, TlsSessionTicketKeys,
-    UpstreamTlsContext,
+    CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, TlsCertificate,
+    TlsKeyLog, TlsParameters, TlsSessionTicketKeys, UpstreamTlsContext,
 };
 use crate::config::Cx;
 use crate::network::Cidr;
@@ -38,7 +39,7 @@ use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiCli
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, KeyLog, ServerConfig, SupportedProtocolVersion};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How long a session can be resumed when the configuration does not say.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(7200);
@@ -49,19 +50,45 @@ const STATEFUL_SESSIONS: usize = 1024;
 pub fn server(proto: &DownstreamTlsContext, scope: &str, cx: &mut Cx<'_>) -> Option<ServerContext> {
     let keys = match &proto.session_ticket_keys_type {
         Some(SessionTicketKeysType::SessionTicketKeys(keys)) => {
-            cx.field("session_ticket_keys", |cx| ticket_keys(keys, cx)).map(Arc::new)
+            cx.field("session_ticket_keys", |cx| TicketKeys::configured(&ticket_keys(keys, cx))).map(Arc::new)
         }
         Some(SessionTicketKeysType::DisableStatelessSessionResumption(true)) => None,
+        // Those in a file come with everything else that is read.
+        Some(SessionTicketKeysType::SessionTicketKeysSdsSecretConfig(named))
+            if named.sds_config.is_some() =>
+        {
+            Some(Arc::new(TicketKeys::empty()))
+        }
+        Some(SessionTicketKeysType::SessionTicketKeysSdsSecretConfig(named)) => cx
+            .field("session_ticket_keys_sds_secret_config", |cx| {
+                let secrets = Arc::clone(&cx.secrets);
+                let found = secrets.find(named, &mut Files::default(), cx)?;
+                TicketKeys::configured(&ticket_keys(&found.value, cx))
+            })
+            .map(Arc::new),
         _ => Some(Arc::new(TicketKeys::automatic())),
     };
-    let settings = server_settings(proto, keys.as_ref(), cx)?;
-    let with = [true, !settings.common.authorities.is_empty()];
+    let (settings, sources) = server_settings(proto, keys.as_ref(), cx)?;
+    if settings.common.validates && proto.require_client_certificate.is_none() {
+        let name = scope.trim_end_matches('.');
+        log::warn!(
+            "{name}: clients without a certificate are let in; say so with `require_client_certificate`"
+        );
+    }
+    let stats = TlsStats::register(
+        cx.registry,
+        &format!("{scope}ssl."),
+        names(settings.identities(), &settings.common),
+    );
     Some(ServerContext {
         name: scope.trim_end_matches('.').to_owned(),
         proto: proto.clone(),
+        secrets: Arc::clone(&cx.secrets),
+        sources,
         keys,
         settings: Arc::new(Shared::new(settings)),
-        stats: TlsStats::register(cx.registry, &format!("{scope}ssl."), with),
+        stats,
+        factory: FactoryStats::register(cx.registry, &format!("{scope}server_ssl_socket_factory.")),
     })
 }
 
@@ -72,15 +99,35 @@ pub fn client(
     scope: &str,
     cx: &mut Cx<'_>,
 ) -> Option<ClientContext> {
-    let settings = client_settings(proto, options, cx)?;
-    let with = [settings.identity.is_some(), !settings.common.authorities.is_empty()];
+    let (settings, sources) = client_settings(proto, options, cx)?;
+    if !settings.common.validates {
+        let name = scope.trim_end_matches('.');
+        log::warn!("{name}: hosts are not verified, since there is no `validation_context` that says how");
+    }
+    let stats = TlsStats::register(
+        cx.registry,
+        &format!("{scope}ssl."),
+        names(settings.identity.as_slice(), &settings.common),
+    );
     Some(ClientContext {
         name: scope.trim_end_matches('.').to_owned(),
         proto: proto.clone(),
+        secrets: Arc::clone(&cx.secrets),
+        sources,
         options,
         settings: Arc::new(Shared::new(settings)),
-        stats: TlsStats::register(cx.registry, &format!("{scope}ssl."), with),
+        stats,
+        factory: FactoryStats::register(cx.registry, &format!("{scope}client_ssl_socket_factory.")),
     })
+}
+
+/// The names under which the ends of certificates are shown: of ours, and of the authority's.
+fn names<'a>(identities: &'a [Arc<Identity>], common: &'a CommonSettings) -> [Vec<Option<&'a str>>; 2] {
+    let mut ours: Vec<_> = identities.iter().map(|identity| identity.secret.as_deref()).collect();
+    ours.sort();
+    ours.dedup();
+    let theirs = if common.authorities.is_empty() { Vec::new() } else { vec![common.authority.as_deref()] };
+    [ours, theirs]
 }
 
 /// What handshakes with clients use, read now.
@@ -88,21 +135,37 @@ pub(super) fn server_settings(
     proto: &DownstreamTlsContext,
     keys: Option<&Arc<TicketKeys>>,
     cx: &mut Cx<'_>,
-) -> Option<ServerSettings> {
+) -> Option<(ServerSettings, Vec<SdsStats>)> {
     let mandatory = proto.require_client_certificate.unwrap_or(false);
     let lifetime = cx.duration("session_timeout", proto.session_timeout.as_ref(), SESSION_TIMEOUT);
     let nothing = CommonTlsContext::default();
     let common = cx.required("common_tls_context", &proto.common_tls_context).unwrap_or(&nothing);
-    let Common { provider, versions, identities, verifier, settings, key_log } =
+    let Common { provider, versions, identities, verifier, validation, mut settings, key_log, mut sources } =
         cx.field("common_tls_context", |cx| self::common(common, mandatory, false, TlsProtocol::TlSv13, cx))?;
-    if common.tls_certificates.is_empty() {
+    if common.tls_certificates.is_empty() && common.tls_certificate_sds_secret_configs.is_empty() {
         cx.field("common_tls_context", |cx| {
             cx.missing(
-                &["tls_certificates"],
-                "`tls_certificates` is required: a listener needs a certificate",
+                &["tls_certificates", "tls_certificate_sds_secret_configs"],
+                "`tls_certificates` or `tls_certificate_sds_secret_configs` is required: a listener needs a certificate",
             );
         });
     }
+    let fresh_keys = match &proto.session_ticket_keys_type {
+        Some(SessionTicketKeysType::SessionTicketKeysSdsSecretConfig(named))
+            if named.sds_config.is_some() =>
+        {
+            cx.field("session_ticket_keys_sds_secret_config", |cx| {
+                let secrets = Arc::clone(&cx.secrets);
+                let found = secrets.find(named, &mut settings.files, cx)?;
+                if let Some((stats, secret)) = found.fetched {
+                    sources.push(stats);
+                    settings.fetched.push((secret, SystemTime::now()));
+                }
+                Some(ticket_keys(&found.value, cx))
+            })
+        }
+        _ => None,
+    };
     let policy = match proto.ocsp_staple_policy() {
         OcspStaplePolicy::LenientStapling => OcspPolicy::Lenient,
         OcspStaplePolicy::StrictStapling => OcspPolicy::Strict,
@@ -112,7 +175,7 @@ pub(super) fn server_settings(
     if identities.is_empty() || !cx.is_clean() {
         return None;
     }
-    let context = context(proto, &identities, &settings);
+    let context = context(proto, &identities, &validation, &settings);
     let full_scan = proto.full_scan_certs_on_sni_mismatch.unwrap_or(false);
     let identities = Arc::new(Identities::new(identities, full_scan, policy));
     let builder = ServerConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(&versions);
@@ -144,7 +207,10 @@ pub(super) fn server_settings(
     config.alpn_protocols = settings.alpn.clone();
     let configs =
         Variants::of(config, key_log, |config| &mut config.alpn_protocols, |config| &mut config.key_log);
-    Some(ServerSettings { configs, identities, common: settings })
+    if let (Some(keys), Some(fresh)) = (keys, fresh_keys) {
+        keys.replace(&fresh);
+    }
+    Some((ServerSettings { configs, identities, common: settings }, sources))
 }
 
 /// What handshakes with hosts use, read now.
@@ -152,7 +218,7 @@ pub(super) fn client_settings(
     proto: &UpstreamTlsContext,
     options: ClientOptions,
     cx: &mut Cx<'_>,
-) -> Option<ClientSettings> {
+) -> Option<(ClientSettings, Vec<SdsStats>)> {
     if proto.allow_renegotiation {
         cx.error_at("allow_renegotiation", "renegotiation is not safe, and never allowed");
     }
@@ -165,14 +231,17 @@ pub(super) fn client_settings(
     let nothing = CommonTlsContext::default();
     let common = proto.common_tls_context.as_ref().unwrap_or(&nothing);
     let match_server_name = options.match_server_name || proto.auto_sni_san_validation;
-    let Common { provider, versions, mut identities, verifier, settings, key_log } = cx
+    let Common { provider, versions, mut identities, verifier, settings, key_log, sources, .. } = cx
         .field("common_tls_context", |cx| {
             self::common(common, false, match_server_name, TlsProtocol::TlSv12, cx)
         })?;
-    if common.tls_certificates.len() > 1 {
-        cx.field("common_tls_context", |cx| {
-            cx.error_at("tls_certificates", "a cluster has at most one certificate");
-        });
+    for (field, count) in [
+        ("tls_certificates", common.tls_certificates.len()),
+        ("tls_certificate_sds_secret_configs", common.tls_certificate_sds_secret_configs.len()),
+    ] {
+        if count > 1 {
+            cx.field("common_tls_context", |cx| cx.error_at(field, "a cluster has at most one certificate"));
+        }
     }
     if match_server_name && verifier.authorities.is_none() {
         let field =
@@ -221,7 +290,7 @@ pub(super) fn client_settings(
     let configs =
         Variants::of(config, key_log, |config| &mut config.alpn_protocols, |config| &mut config.key_log);
     let auto_host_sni = proto.auto_host_sni;
-    Some(ClientSettings { configs, identity, server_name, auto_host_sni, common: settings })
+    Some((ClientSettings { configs, identity, server_name, auto_host_sni, common: settings }, sources))
 }
 
 impl<C: Clone> Variants<C> {
@@ -250,8 +319,11 @@ struct Common {
     versions: Vec<&'static SupportedProtocolVersion>,
     identities: Vec<Arc<Identity>>,
     verifier: Verifier,
+    validation: CertificateValidationContext,
     settings: CommonSettings,
     key_log: Option<Arc<KeyLogFile>>,
+    /// Secrets that are in files.
+    sources: Vec<SdsStats>,
 }
 
 fn common(
@@ -264,18 +336,57 @@ fn common(
     let mut files = Files::default();
     let params = proto.tls_params.clone().unwrap_or_default();
     let (provider, versions) = cx.field("tls_params", |cx| parameters(&params, newest, cx));
-    let identities = cx.each("tls_certificates", &proto.tls_certificates, |cx, certificate| {
+    let secrets = Arc::clone(&cx.secrets);
+    let mut fetched = Vec::new();
+    let mut identities = cx.each("tls_certificates", &proto.tls_certificates, |cx, certificate| {
         material::identity(certificate, &mut files, cx).map(Arc::new)
     });
-    let validation = proto.validation_context_type.as_ref();
-    let validation = validation.map(|ValidationContextType::ValidationContext(context)| context.clone());
-    let (mut verifier, authorities) = cx.field("validation_context", |cx| {
-        validation::verifier(
-            &validation.unwrap_or_default(),
-            provider.signature_verification_algorithms,
-            &mut files,
-            cx,
-        )
+    let named = &proto.tls_certificate_sds_secret_configs;
+    if !proto.tls_certificates.is_empty() && !named.is_empty() {
+        cx.error_at(
+            "tls_certificate_sds_secret_configs",
+            "certificates stand in `tls_certificates` or here, not in both",
+        );
+    }
+    identities.extend(cx.each("tls_certificate_sds_secret_configs", named, |cx, named| {
+        let Found { value, fetched: one } = secrets.find::<TlsCertificate>(named, &mut files, cx)?;
+        fetched.extend(one);
+        let mut identity = cx.field("tls_certificate", |cx| material::identity(&value, &mut files, cx))?;
+        identity.secret = Some(named.name.clone());
+        Some(Arc::new(identity))
+    }));
+    let mut find = |named: &SdsSecretConfig, cx: &mut Cx<'_>| {
+        let found = secrets.find::<CertificateValidationContext>(named, &mut files, cx);
+        let Found { value, fetched: one } = found?;
+        fetched.extend(one);
+        Some(value)
+    };
+    const NAMED: &str = "validation_context_sds_secret_config";
+    let (place, validation, authority) = match &proto.validation_context_type {
+        None => ("validation_context", Some(CertificateValidationContext::default()), None),
+        Some(ValidationContextType::ValidationContext(context)) => {
+            ("validation_context", Some(context.clone()), None)
+        }
+        Some(ValidationContextType::ValidationContextSdsSecretConfig(named)) => {
+            (NAMED, cx.field(NAMED, |cx| find(named, cx)), Some(&named.name))
+        }
+        Some(ValidationContextType::CombinedValidationContext(both)) => {
+            let merged = cx.field("combined_validation_context", |cx| {
+                let default = cx.required("default_validation_context", &both.default_validation_context);
+                let named = cx.required(NAMED, &both.validation_context_sds_secret_config);
+                let found = named.and_then(|named| cx.field(NAMED, |cx| find(named, cx)));
+                let mut merged = default?.clone();
+                merged.merge(&found?.encode_to_vec()[..]).expect("just encoded with the same schema");
+                Some(merged)
+            });
+            let named = both.validation_context_sds_secret_config.as_ref().map(|named| &named.name);
+            ("combined_validation_context", merged, named)
+        }
+    };
+    // What is missing has been complained about.
+    let validation = validation.unwrap_or_default();
+    let (mut verifier, authorities) = cx.field(place, |cx| {
+        validation::verifier(&validation, provider.signature_verification_algorithms, &mut files, cx)
     });
     verifier.mandatory = mandatory;
     verifier.match_server_name = match_server_name;
@@ -289,8 +400,12 @@ fn common(
     let key_log = proto.key_log.as_ref().and_then(|log| cx.field("key_log", |cx| key_log(log, cx)));
     let (ranges, key_log) = key_log.unzip();
     let validates = verifier.checks() && !verifier.accept_untrusted;
-    let settings = CommonSettings { alpn, key_log: ranges, authorities, validates, files };
-    Some(Common { provider, versions, identities, verifier, settings, key_log })
+    let authority = authority.cloned();
+    let now = SystemTime::now();
+    let (sources, secrets) = fetched.into_iter().map(|(stats, secret)| (stats, (secret, now))).unzip();
+    let settings =
+        CommonSettings { alpn, key_log: ranges, authorities, authority, validates, files, fetched: secrets };
+    Some(Common { provider, versions, identities, verifier, validation, settings, key_log, sources })
 }
 
 /// `TlsParameters`; `newest` is the newest version if it does not say.
@@ -333,7 +448,7 @@ fn parameters(
         found.map(|(.., group)| *group)
     });
     provider.kx_groups = if proto.ecdh_curves.is_empty() {
-        GROUPS.iter().take(2).map(|(.., group)| *group).collect()
+        GROUPS.iter().take(3).map(|(.., group)| *group).collect()
     } else {
         groups
     };
@@ -360,13 +475,14 @@ fn cipher_suites(text: &str, cx: &mut Cx<'_>) -> Option<Vec<rustls::SupportedCip
     Some(found)
 }
 
-fn ticket_keys(proto: &TlsSessionTicketKeys, cx: &mut Cx<'_>) -> Option<TicketKeys> {
+/// The keys themselves.
+pub(super) fn ticket_keys(proto: &TlsSessionTicketKeys, cx: &mut Cx<'_>) -> Vec<[u8; KEY_LENGTH]> {
     if proto.keys.is_empty() {
         cx.missing(&["keys"], "`keys` is required");
     }
     // They are not read again: whoever changes keys wants to decide which of them encrypts.
     let mut files = Files::default();
-    let keys = cx.each("keys", &proto.keys, |cx, source| {
+    cx.each("keys", &proto.keys, |cx, source| {
         let bytes = files.read(source, cx)?;
         let key = <[u8; KEY_LENGTH]>::try_from(&bytes[..]).map_err(|_| {
             cx.error(format!(
@@ -375,8 +491,7 @@ fn ticket_keys(proto: &TlsSessionTicketKeys, cx: &mut Cx<'_>) -> Option<TicketKe
             ));
         });
         key.ok()
-    });
-    TicketKeys::configured(&keys)
+    })
 }
 
 fn key_log(proto: &TlsKeyLog, cx: &mut Cx<'_>) -> Option<(KeyLogRanges, Arc<KeyLogFile>)> {
@@ -416,6 +531,7 @@ fn check_staples(identities: &[Arc<Identity>], policy: OcspPolicy, cx: &mut Cx<'
 fn context(
     proto: &DownstreamTlsContext,
     identities: &[Arc<Identity>],
+    validation: &CertificateValidationContext,
     settings: &CommonSettings,
 ) -> [u8; 32] {
     let mut hash = digest::Context::new(&digest::SHA256);
@@ -438,10 +554,7 @@ fn context(
         add(protocol);
     }
     add(&[u8::from(proto.require_client_certificate.unwrap_or(false))]);
-    let common = proto.common_tls_context.as_ref().and_then(|common| common.validation_context_type.as_ref());
-    if let Some(ValidationContextType::ValidationContext(validation)) = common {
-        add(&validation.encode_to_vec());
-    }
+    add(&validation.encode_to_vec());
     let mut context = [0; 32];
     context.copy_from_slice(hash.finish().as_ref());
     context

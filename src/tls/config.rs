@@ -7,12 +7,15 @@ use super::certificate::Certificate;
 use super::info::{Alpn, TlsInfo};
 use super::material::{Files, Identity};
 use super::params::{CIPHERS, VERSIONS};
+use super::secrets::Secrets;
 use super::selector::Identities;
 use super::shared::{Shared, View};
-use super::stats::{Negotiated, TlsStats};
+use super::stats::{FactoryStats, Negotiated, SdsStats, TlsStats};
 use super::tickets::TicketKeys;
 use super::trace::Trace;
-use crate::api::envoy::extensions::transport_sockets::tls::v3::{DownstreamTlsContext, UpstreamTlsContext};
+use crate::api::envoy::extensions::transport_sockets::tls::v3::{
+    DownstreamTlsContext, Secret, UpstreamTlsContext,
+};
 use crate::config::{Cx, Diagnostics};
 use crate::network::Cidr;
 use crate::stats::{Block, Registry};
@@ -22,6 +25,7 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::{ClientConfig, CommonState, Error, HandshakeKind, ProtocolVersion, ServerConfig};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// `DownstreamTlsContext`.
 #[derive(Debug)]
@@ -29,10 +33,15 @@ pub struct ServerContext {
     /// Whose it is, for the log.
     pub(super) name: String,
     pub(super) proto: DownstreamTlsContext,
+    /// What it may refer to by name.
+    pub(super) secrets: Arc<Secrets>,
+    /// What is counted for those in files.
+    pub(super) sources: Vec<SdsStats>,
     /// They outlive changes of certificates.
     pub(super) keys: Option<Arc<TicketKeys>>,
     pub(super) settings: Arc<Shared<ServerSettings>>,
     pub(super) stats: TlsStats,
+    pub(super) factory: FactoryStats,
 }
 
 /// `UpstreamTlsContext`.
@@ -41,9 +50,14 @@ pub struct ClientContext {
     /// Whose it is, for the log.
     pub(super) name: String,
     pub(super) proto: UpstreamTlsContext,
+    /// What it may refer to by name.
+    pub(super) secrets: Arc<Secrets>,
+    /// What is counted for those in files.
+    pub(super) sources: Vec<SdsStats>,
     pub(super) options: ClientOptions,
     pub(super) settings: Arc<Shared<ClientSettings>>,
     pub(super) stats: TlsStats,
+    pub(super) factory: FactoryStats,
 }
 
 /// What the rest of a cluster says about its TLS.
@@ -80,6 +94,10 @@ pub(super) struct CommonSettings {
     pub(super) key_log: Option<KeyLogRanges>,
     /// Where the trusted authorities come from, and what they are.
     pub(super) authorities: Vec<(String, Certificate)>,
+    /// The secret that they are, if it has a name.
+    pub(super) authority: Option<String>,
+    /// The secrets that were read from files, and when.
+    pub(super) fetched: Vec<(Secret, SystemTime)>,
     /// A peer's certificate is checked.
     pub(super) validates: bool,
     pub(super) files: Files,
@@ -122,13 +140,18 @@ impl CommonSettings {
         within(&ranges.local, local) && within(&ranges.remote, remote)
     }
 
-    fn show_expiry(&self, identity: Option<&Arc<Identity>>, counters: &TlsStats, stats: &Block) {
-        let ours = identity.map(|identity| identity.leaf.facts().not_after);
-        let theirs = self.authorities.first().map(|(_, certificate)| certificate.facts().not_after);
-        for (gauge, ends) in counters.expiration.iter().zip([ours, theirs]) {
-            if let (Some(gauge), Some(ends)) = (gauge, ends) {
-                stats.set_gauge(*gauge, ends.max(0) as u64);
+    fn show_expiry(&self, identities: &[Arc<Identity>], counters: &TlsStats, stats: &Block) {
+        let [ours, theirs] = &counters.expiration;
+        let show = |gauge, certificate: &Certificate| {
+            stats.set_gauge(gauge, certificate.facts().not_after.max(0) as u64);
+        };
+        for (name, gauge) in ours {
+            if let Some(identity) = identities.iter().find(|identity| identity.secret == *name) {
+                show(*gauge, &identity.leaf);
             }
+        }
+        if let (Some((_, gauge)), Some((_, certificate))) = (theirs.first(), self.authorities.first()) {
+            show(*gauge, certificate);
         }
     }
 
@@ -205,10 +228,25 @@ impl ServerContext {
         &self.name
     }
 
+    /// Its secrets that are in files, and when they were read.
+    pub fn fetched(&self) -> Vec<(Secret, SystemTime)> {
+        self.settings().common.fetched.clone()
+    }
+
+    /// What is counted for its secrets that are in files.
+    pub fn sources(&self) -> &[SdsStats] {
+        &self.sources
+    }
+
+    /// Counts that secrets of it were read from files.
+    pub fn count_update(&self, stats: &Block) {
+        stats.inc(self.factory.ssl_context_update_by_sds);
+    }
+
     /// Shows when certificates expire.
     pub fn show_expiry(&self, stats: &Block) {
         let settings = self.settings();
-        settings.common.show_expiry(settings.identities().first(), &self.stats, stats);
+        settings.common.show_expiry(settings.identities(), &self.stats, stats);
     }
 
     /// Reads everything again.
@@ -216,7 +254,8 @@ impl ServerContext {
     /// # Errors
     /// What is wrong; what was read before stays in use then.
     pub fn reload(&self) -> Result<(), Vec<String>> {
-        let settings = fresh(|cx| super::compile::server_settings(&self.proto, self.keys.as_ref(), cx))?;
+        let (settings, _) =
+            fresh(&self.secrets, |cx| super::compile::server_settings(&self.proto, self.keys.as_ref(), cx))?;
         self.settings.set(settings);
         Ok(())
     }
@@ -238,10 +277,25 @@ impl ClientContext {
         &self.name
     }
 
+    /// Its secrets that are in files, and when they were read.
+    pub fn fetched(&self) -> Vec<(Secret, SystemTime)> {
+        self.settings().common.fetched.clone()
+    }
+
+    /// What is counted for its secrets that are in files.
+    pub fn sources(&self) -> &[SdsStats] {
+        &self.sources
+    }
+
+    /// Counts that secrets of it were read from files.
+    pub fn count_update(&self, stats: &Block) {
+        stats.inc(self.factory.ssl_context_update_by_sds);
+    }
+
     /// Shows when certificates expire.
     pub fn show_expiry(&self, stats: &Block) {
         let settings = self.settings();
-        settings.common.show_expiry(settings.identity(), &self.stats, stats);
+        settings.common.show_expiry(settings.identity.as_slice(), &self.stats, stats);
     }
 
     /// Reads everything again.
@@ -249,16 +303,22 @@ impl ClientContext {
     /// # Errors
     /// What is wrong; what was read before stays in use then.
     pub fn reload(&self) -> Result<(), Vec<String>> {
-        let settings = fresh(|cx| super::compile::client_settings(&self.proto, self.options, cx))?;
+        let (settings, _) =
+            fresh(&self.secrets, |cx| super::compile::client_settings(&self.proto, self.options, cx))?;
         self.settings.set(settings);
         Ok(())
     }
 }
 
 /// Compiles once more, apart from the rest of the configuration.
-fn fresh<T>(compile: impl FnOnce(&mut Cx<'_>) -> Option<T>) -> Result<T, Vec<String>> {
+fn fresh<T>(
+    secrets: &Arc<Secrets>,
+    compile: impl FnOnce(&mut Cx<'_>) -> Option<T>,
+) -> Result<T, Vec<String>> {
     let (mut diagnostics, mut registry) = (Diagnostics::default(), Registry::new());
-    let result = compile(&mut Cx::new(&mut diagnostics, &mut registry));
+    let mut cx = Cx::new(&mut diagnostics, &mut registry);
+    cx.secrets = Arc::clone(secrets);
+    let result = compile(&mut cx);
     match result.filter(|_| diagnostics.is_empty()) {
         Some(result) => Ok(result),
         None => Err(diagnostics.errors().iter().map(|error| error.message.clone()).collect()),

@@ -3,7 +3,9 @@
 //! Runs on the main thread, when the configuration is loaded and again when a file has changed. What is wrong is
 //! complained about at the field that it came from.
 
-use super::certificate::Certificate;
+use super::certificate::{Certificate, public_key};
+use super::encrypted;
+use super::ocsp::Validity;
 use crate::api::envoy::config::core::v3::{DataSource, WatchedDirectory, data_source::Specifier};
 use crate::api::envoy::extensions::transport_sockets::tls::v3::TlsCertificate;
 use crate::config::{Cx, watched_data};
@@ -36,11 +38,18 @@ pub struct Identity {
     pub chain: Vec<Certificate>,
     /// Where it came from: a path, or `<inline>`.
     pub path: String,
-    /// When the OCSP response ends to be true, in seconds since 1970, if it says so.
-    pub ocsp_until: Option<i64>,
+    /// The secret that it is, if it has a name.
+    pub secret: Option<String>,
+    /// When the OCSP response is true, if there is one.
+    pub ocsp: Option<Validity>,
 }
 
 impl Identity {
+    /// When the OCSP response ends to be true, in seconds since 1970, if it says so.
+    pub fn ocsp_until(&self) -> Option<i64> {
+        self.ocsp?.until
+    }
+
     /// Whether its key is not an RSA key.
     pub fn is_elliptic(&self) -> bool {
         self.key.key.algorithm() != SignatureAlgorithm::RSA
@@ -140,35 +149,61 @@ pub(super) fn identity(proto: &TlsCertificate, files: &mut Files, cx: &mut Cx<'_
         cx.field("certificate_chain", |cx| certificates(&files.read(source, cx)?, &origin(Some(source)), cx))
     });
     let key = cx.required("private_key", &proto.private_key);
-    let key = key.and_then(|source| cx.field("private_key", |cx| private_key(source, files, cx)));
+    let key = key.and_then(|source| cx.field("private_key", |cx| files.read(source, cx)));
+    let password = proto.password.as_ref();
+    let password = password.map(|source| cx.field("password", |cx| files.read(source, cx)));
+    let key = key.and_then(|pem| {
+        let from = origin(proto.private_key.as_ref());
+        match password {
+            // What is wrong with it has been complained about.
+            Some(None) => None,
+            Some(Some(password)) => {
+                cx.field("private_key", |cx| private_key(&pem, Some(&password), &from, cx))
+            }
+            None => cx.field("private_key", |cx| private_key(&pem, None, &from, cx)),
+        }
+    });
     let ocsp =
         proto.ocsp_staple.as_ref().and_then(|source| cx.field("ocsp_staple", |cx| ocsp(source, files, cx)));
     let (chain, key) = (chain?, key?);
     let (key_path, path) = (origin(proto.private_key.as_ref()), origin(proto.certificate_chain.as_ref()));
     let mut certified = CertifiedKey::new(chain.clone(), key);
-    let ocsp_until = ocsp.as_ref().and_then(|(_, until)| *until);
+    let validity = ocsp.as_ref().map(|(_, validity)| *validity);
     certified.ocsp = ocsp.map(|(response, _)| response);
-    match certified.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
-        Err(rustls::Error::InconsistentKeys(_)) => {
-            cx.error_at(
-                "private_key",
-                format!("the private key in {key_path} does not belong to the certificate in {path}"),
-            );
-            return None;
-        }
-        Err(error) => {
-            cx.error_at(
-                "certificate_chain",
-                format!("the first certificate in {path} cannot be used: {error}"),
-            );
-            return None;
-        }
+    let Some(public_key) = public_key(chain.first()?) else {
+        cx.error_at(
+            "certificate_chain",
+            format!("the first certificate in {path} cannot be used: it is malformed"),
+        );
+        return None;
+    };
+    if certified.key.public_key().is_some_and(|key| key.as_ref() != public_key) {
+        cx.error_at(
+            "private_key",
+            format!("the private key in {key_path} does not belong to the certificate in {path}"),
+        );
+        return None;
     }
     let mut chain = chain.into_iter().map(Certificate::new);
     let leaf = Arc::new(chain.next()?);
+    if !leaf.facts().may_sign {
+        cx.error_at(
+            "certificate_chain",
+            format!(
+                "the first certificate in {path} cannot be used: its key usage does not allow signatures"
+            ),
+        );
+        return None;
+    }
     warn_if_expired(&leaf, &path);
-    Some(Identity { key: Arc::new(certified), leaf, chain: chain.collect(), path, ocsp_until })
+    Some(Identity {
+        key: Arc::new(certified),
+        leaf,
+        chain: chain.collect(),
+        path,
+        secret: None,
+        ocsp: validity,
+    })
 }
 
 /// Says so if a certificate is of no use any more, or not yet.
@@ -187,19 +222,32 @@ pub(super) fn now() -> i64 {
 }
 
 fn private_key(
-    source: &DataSource,
-    files: &mut Files,
+    pem: &[u8],
+    password: Option<&[u8]>,
+    from: &str,
     cx: &mut Cx<'_>,
 ) -> Option<Arc<dyn rustls::sign::SigningKey>> {
-    let pem = files.read(source, cx)?;
-    let from = origin(Some(source));
-    let encrypted = pem.windows(ENCRYPTED.len()).any(|window| window == ENCRYPTED)
-        || pem.windows(PROC_TYPE.len()).any(|window| window == PROC_TYPE);
-    if encrypted {
-        cx.error(format!("the private key in {from} is encrypted, which is not supported"));
+    if pem.windows(PROC_TYPE.len()).any(|window| window == PROC_TYPE) {
+        cx.error(format!(
+            "the private key in {from} is encrypted in a form that is not supported: convert it to PKCS#8 (openssl pkcs8 -topk8)"
+        ));
         return None;
     }
-    let key = match PrivateKeyDer::from_pem_slice(&pem) {
+    let key = match (encrypted::is_there(pem), password) {
+        (true, None) => {
+            cx.error(format!("the private key in {from} is encrypted: a `password` is required"));
+            return None;
+        }
+        (true, Some(password)) => match encrypted::decrypt(pem, password) {
+            Ok(der) => Ok(PrivateKeyDer::Pkcs8(der.into())),
+            Err(reason) => {
+                cx.error(format!("cannot decrypt the private key in {from}: {reason}"));
+                return None;
+            }
+        },
+        (false, _) => PrivateKeyDer::from_pem_slice(pem),
+    };
+    let key = match key {
         Ok(key) => key,
         Err(rustls::pki_types::pem::Error::NoItemsFound) => {
             cx.error(format!(
@@ -224,18 +272,17 @@ fn private_key(
     }
 }
 
-const ENCRYPTED: &[u8] = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
 const PROC_TYPE: &[u8] = b"Proc-Type: 4,ENCRYPTED";
 
-/// An OCSP response, and until when it is true.
-fn ocsp(source: &DataSource, files: &mut Files, cx: &mut Cx<'_>) -> Option<(Vec<u8>, Option<i64>)> {
+/// An OCSP response, and when it is true.
+fn ocsp(source: &DataSource, files: &mut Files, cx: &mut Cx<'_>) -> Option<(Vec<u8>, Validity)> {
     if let Some(Specifier::InlineString(_)) = source.specifier {
         cx.error_at("inline_string", "an OCSP response is in DER: `filename` or `inline_bytes` is required");
         return None;
     }
     let response = files.read(source, cx)?;
-    match super::ocsp::until(&response) {
-        Ok(until) => Some((response, until)),
+    match super::ocsp::validity(&response) {
+        Ok(validity) => Some((response, validity)),
         Err(reason) => {
             cx.error(format!("{} is no OCSP response that can be used: {reason}", origin(Some(source))));
             None

@@ -4,8 +4,17 @@ use x509_parser::asn1_rs::{Any, Class, FromDer, GeneralizedTime, Header, Sequenc
 
 const BASIC: [u8; 9] = [0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x01];
 
-/// Until when a response is true, in seconds since 1970; `None` if it does not say.
-pub(super) fn until(der: &[u8]) -> Result<Option<i64>, &'static str> {
+/// When a response is true, in seconds since 1970.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// From then on.
+    pub from: i64,
+    /// Until then; `None` if it does not say.
+    pub until: Option<i64>,
+}
+
+/// When a response is true.
+pub(super) fn validity(der: &[u8]) -> Result<Validity, &'static str> {
     let (_, response) = Sequence::from_der(der).map_err(|_| "it is not in DER")?;
     let (rest, status) = Any::from_der(&response.content).map_err(|_| "it has no status")?;
     if status.tag() != Tag::Enumerated || status.data != [0] {
@@ -15,7 +24,7 @@ pub(super) fn until(der: &[u8]) -> Result<Option<i64>, &'static str> {
 }
 
 /// The rest after the status: `[0] EXPLICIT ResponseBytes`.
-fn basic(rest: &[u8]) -> Option<Result<Option<i64>, &'static str>> {
+fn basic(rest: &[u8]) -> Option<Result<Validity, &'static str>> {
     let (_, bytes) = Any::from_der(rest).ok()?;
     let (_, bytes) = Sequence::from_der(bytes.data).ok()?;
     let (rest, kind) = Any::from_der(&bytes.content).ok()?;
@@ -41,11 +50,13 @@ fn basic(rest: &[u8]) -> Option<Result<Option<i64>, &'static str>> {
     }
     let (rest, _certificate) = Any::from_der(&single.content).ok()?;
     let (rest, _status) = Any::from_der(rest).ok()?;
-    let (rest, _this_update) = GeneralizedTime::from_der(rest).ok()?;
+    let (rest, this_update) = GeneralizedTime::from_der(rest).ok()?;
     let next_update = Header::from_der(rest)
         .ok()
         .filter(|(_, header)| header.class() == Class::ContextSpecific && header.tag().0 == 0);
-    let Some((inside, _)) = next_update else { return Some(Ok(None)) };
+    let seconds = |time: GeneralizedTime| Some(time.utc_datetime().ok()?.unix_timestamp());
+    let from = seconds(this_update)?;
+    let Some((inside, _)) = next_update else { return Some(Ok(Validity { from, until: None })) };
     let (_, time) = GeneralizedTime::from_der(inside).ok()?;
-    Some(Ok(Some(time.utc_datetime().ok()?.unix_timestamp())))
+    Some(Ok(Validity { from, until: Some(seconds(time)?) }))
 }

@@ -65,10 +65,10 @@ pub(super) const VERSIONS: [(ProtocolVersion, &str); 2] =
 
 /// Groups by their names, for configuration and statistics.
 pub(super) const GROUPS: [(NamedGroup, &str, &dyn SupportedKxGroup); 5] = [
+    (NamedGroup::X25519MLKEM768, "X25519MLKEM768", groups::X25519MLKEM768),
     (NamedGroup::X25519, "X25519", groups::X25519),
     (NamedGroup::secp256r1, "P-256", groups::SECP256R1),
     (NamedGroup::secp384r1, "P-384", groups::SECP384R1),
-    (NamedGroup::X25519MLKEM768, "X25519MLKEM768", groups::X25519MLKEM768),
     (NamedGroup::MLKEM1024, "MLKEM1024", groups::MLKEM1024),
 ];
 

@@ -121,7 +121,7 @@ impl Identities {
     fn staple(&self, at: usize, now: i64) -> Staple {
         let identity = &self.list[at];
         let has = identity.key.ocsp.is_some();
-        let old = identity.ocsp_until.is_some_and(|until| until < now);
+        let old = identity.ocsp_until().is_some_and(|until| until < now);
         match self.policy {
             _ if has && !old => Staple::Shown,
             OcspPolicy::Strict if has => Staple::Missing,
@@ -134,7 +134,7 @@ impl Identities {
     fn key(&self, at: usize, now: i64) -> Arc<CertifiedKey> {
         let identity = &self.list[at];
         match &self.bare[at] {
-            Some(bare) if identity.ocsp_until.is_some_and(|until| until < now) => Arc::clone(bare),
+            Some(bare) if identity.ocsp_until().is_some_and(|until| until < now) => Arc::clone(bare),
             _ => Arc::clone(&identity.key),
         }
     }

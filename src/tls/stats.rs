@@ -3,6 +3,7 @@
 use super::params::{CIPHERS, GROUPS, SIGNATURES, VERSIONS, place};
 use crate::stats::{Block, Counter, Gauge, Registry};
 use rustls::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// `listener.<address>.ssl.` or `cluster.<name>.ssl.`.
 #[derive(Clone, Debug)]
@@ -20,8 +21,8 @@ pub struct TlsStats {
     pub ocsp_staple_omitted: Counter,
     pub ocsp_staple_responses: Counter,
     pub ocsp_staple_requests: Counter,
-    /// Since 1970, in seconds: our certificate's end, and that of the authority's.
-    pub(super) expiration: [Option<Gauge>; 2],
+    /// Since 1970, in seconds: when our certificates end, and that of the authority; by the names that they have.
+    pub(super) expiration: [Vec<(Option<String>, Gauge)>; 2],
     ciphers: [Counter; CIPHERS.len()],
     versions: [Counter; VERSIONS.len()],
     curves: [Counter; GROUPS.len()],
@@ -42,15 +43,19 @@ pub struct Negotiated {
 }
 
 impl TlsStats {
-    /// Registers every name below `prefix`, which ends with `ssl.`; `with` says whether we have a certificate, and
-    /// whether there is an authority.
-    pub fn register(registry: &mut Registry, prefix: &str, with: [bool; 2]) -> Self {
+    /// Registers every name below `prefix`, which ends with `ssl.`; `named` has the names of our certificates' secrets,
+    /// and of the authority's; `None` stands for what comes with the configuration itself.
+    pub fn register(registry: &mut Registry, prefix: &str, named: [Vec<Option<&str>>; 2]) -> Self {
         // As Envoy calls certificates that come with the configuration.
-        let names = ["unnamed_cert_e3b0c442", "unnamed_ca_cert_e3b0c442"];
-        let mut expiration = [None; 2];
-        for (at, name) in names.into_iter().enumerate().filter(|(at, _)| with[*at]) {
-            let name = format!("{prefix}certificate.{name}.expiration_unix_time_seconds");
-            expiration[at] = Some(registry.gauge(&name));
+        let unnamed = ["unnamed_cert_e3b0c442", "unnamed_ca_cert_e3b0c442"];
+        let mut expiration = [Vec::new(), Vec::new()];
+        for ((named, unnamed), expiration) in named.into_iter().zip(unnamed).zip(&mut expiration) {
+            for secret in named {
+                let name = secret.unwrap_or(unnamed);
+                let gauge =
+                    registry.gauge(&format!("{prefix}certificate.{name}.expiration_unix_time_seconds"));
+                expiration.push((secret.map(str::to_owned), gauge));
+            }
         }
         let mut counter = |name: &str| registry.counter(&format!("{prefix}{name}"));
         let connection_error = counter("connection_error");
@@ -102,5 +107,59 @@ impl TlsStats {
         if let Some(at) = signature.and_then(|scheme| place(&SIGNATURES, &scheme)) {
             stats.inc(self.sigalgs[at]);
         }
+    }
+}
+
+/// `sds.<name>.`: a secret that is in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SdsStats {
+    attempt: Counter,
+    success: Counter,
+    rejected: Counter,
+    /// When it was last read, in milliseconds since 1970.
+    time: Gauge,
+}
+
+impl SdsStats {
+    /// Registers every name below `prefix`; the same one for the same prefix.
+    pub fn register(registry: &mut Registry, prefix: &str) -> Self {
+        let time = registry.gauge(&format!("{prefix}update_time"));
+        let mut counter = |name: &str| registry.counter(&format!("{prefix}{name}"));
+        // What cannot happen here has its names too: boards ask for them.
+        counter("init_fetch_timeout");
+        counter("key_rotation_failed");
+        counter("update_failure");
+        Self {
+            attempt: counter("update_attempt"),
+            success: counter("update_success"),
+            rejected: counter("update_rejected"),
+            time,
+        }
+    }
+
+    /// Counts that it was read.
+    pub fn count(&self, success: bool, stats: &Block) {
+        stats.inc(self.attempt);
+        stats.inc(if success { self.success } else { self.rejected });
+        if success {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            stats.set_gauge(self.time, now.as_millis() as u64);
+        }
+    }
+}
+
+/// `<scope>server_ssl_socket_factory.` or `<scope>client_ssl_socket_factory.`.
+#[derive(Clone, Debug)]
+pub(super) struct FactoryStats {
+    /// A secret has come or changed.
+    pub(super) ssl_context_update_by_sds: Counter,
+}
+
+impl FactoryStats {
+    pub(super) fn register(registry: &mut Registry, prefix: &str) -> Self {
+        // A context has all of its secrets before it is used.
+        registry.counter(&format!("{prefix}downstream_context_secrets_not_ready"));
+        registry.counter(&format!("{prefix}upstream_context_secrets_not_ready"));
+        Self { ssl_context_update_by_sds: registry.counter(&format!("{prefix}ssl_context_update_by_sds")) }
     }
 }

@@ -89,6 +89,19 @@ impl TicketKeys {
             .then(|| Self { ring: RwLock::new(Ring { keys, until: i64::MAX }), automatic: false })
     }
 
+    /// Keys that are still to come.
+    pub(super) fn empty() -> Self {
+        Self { ring: RwLock::new(Ring { keys: Vec::new(), until: i64::MAX }), automatic: false }
+    }
+
+    /// Other keys from now on; those that are there stay if none of the others can be used.
+    pub(super) fn replace(&self, keys: &[[u8; KEY_LENGTH]]) {
+        let keys: Vec<_> = keys.iter().filter_map(Key::new).map(Arc::new).collect();
+        if !keys.is_empty() {
+            self.ring.write().unwrap_or_else(PoisonError::into_inner).keys = keys;
+        }
+    }
+
     /// Keys that are made here, and changed from time to time.
     pub(super) fn automatic() -> Self {
         Self { ring: RwLock::new(Ring { keys: Vec::new(), until: 0 }), automatic: true }

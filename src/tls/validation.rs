@@ -83,6 +83,7 @@ pub(super) fn verifier(
         lists,
         leaf_only: proto.only_verify_leaf_cert_crl,
         allow_expired: proto.allow_expired_certificate,
+        depth: depth(proto, cx),
         accept_untrusted: proto.trust_chain_verification() == TrustChainVerification::AcceptUntrusted,
         key_pins: cx.each("verify_certificate_spki", &proto.verify_certificate_spki, |cx, text| {
             let bytes = STANDARD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
@@ -107,6 +108,16 @@ pub(super) fn verifier(
         warn_if_expired(certificate, path);
     }
     (verifier, shown)
+}
+
+/// `max_verify_depth`.
+fn depth(proto: &CertificateValidationContext, cx: &mut Cx<'_>) -> Option<usize> {
+    let depth = proto.max_verify_depth?;
+    if depth > 100 {
+        cx.error_at("max_verify_depth", format!("{depth} is out of range: 0 to 100"));
+    }
+    // Envoy takes 0 for 1.
+    Some(depth.max(1) as usize)
 }
 
 fn authorities(trusted: Vec<CertificateDer<'static>>, cx: &mut Cx<'_>) -> Authorities {

@@ -3,14 +3,17 @@
 //! Without trusted authorities nothing is checked but what is pinned, as in Envoy: then a certificate only proves that
 //! its key is known to the peer. Runs on workers, in the middle of handshakes, and never blocks.
 
-use super::certificate::{Facts, Names};
+use super::certificate::{Facts, Names, public_key};
 use super::config::nameless;
 use super::san::{SanMatch, dns_matches};
 use super::trace;
 use aws_lc_rs::digest::{SHA256, digest};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
+use rustls::crypto::{
+    WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
+};
+use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, TrustAnchor, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
@@ -19,7 +22,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use webpki::{
-    CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, RevocationCheckDepth,
+    CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, RawPublicKeyEntity, RevocationCheckDepth,
     RevocationOptionsBuilder, UnknownStatusPolicy,
 };
 
@@ -34,6 +37,8 @@ pub(super) struct Verifier {
     pub(super) leaf_only: bool,
     /// `allow_expired_certificate`.
     pub(super) allow_expired: bool,
+    /// `max_verify_depth`.
+    pub(super) depth: Option<usize>,
     /// `trust_chain_verification: ACCEPT_UNTRUSTED`.
     pub(super) accept_untrusted: bool,
     /// `verify_certificate_spki` and `verify_certificate_hash`: one of them must fit, if there are any.
@@ -174,7 +179,12 @@ impl Verifier {
                 time,
                 usage,
                 revocation,
-                None,
+                Some(&|path| match self.depth {
+                    Some(depth) if path.intermediate_certificates().count() >= depth => {
+                        Err(webpki::Error::MaximumPathDepthExceeded)
+                    }
+                    _ => Ok(()),
+                }),
             );
             match result {
                 Ok(_) => return Ok(()),
@@ -196,10 +206,41 @@ impl Verifier {
         if !self.pins.is_empty() && is_one(&self.pins, leaf) {
             return true;
         }
-        !self.key_pins.is_empty()
-            && EndEntityCert::try_from(leaf)
-                .is_ok_and(|leaf| is_one(&self.key_pins, leaf.subject_public_key_info().as_ref()))
+        !self.key_pins.is_empty() && public_key(leaf).is_some_and(|key| is_one(&self.key_pins, &key))
     }
+}
+
+/// Whether a certificate's key is for what it is used for here.
+fn may_sign(leaf: &CertificateDer<'_>) -> Result<(), Error> {
+    match Facts::of(leaf) {
+        Some(facts) if !facts.may_sign => Err(Rejection::Usage.into()),
+        _ => Ok(()),
+    }
+}
+
+/// A signature by a certificate that webpki does not take: one of version 1, or with an extension that nobody knows. It
+/// gets here only if nothing is verified, or if it is itself among those that are trusted.
+fn verify_with_key(
+    message: &[u8],
+    certificate: &CertificateDer<'_>,
+    signed: &DigitallySignedStruct,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Option<HandshakeSignatureValid> {
+    let key = SubjectPublicKeyInfoDer::from(public_key(certificate)?);
+    let key = RawPublicKeyEntity::try_from(&key).ok()?;
+    let (_, fitting) = algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme)?;
+    let verified =
+        fitting.iter().any(|algorithm| key.verify_signature(*algorithm, message, signed.signature()).is_ok());
+    verified.then(HandshakeSignatureValid::assertion)
+}
+
+/// Whether webpki knows no such certificates.
+fn is_odd(error: &Error) -> bool {
+    let Error::InvalidCertificate(CertificateError::Other(OtherError(error))) = error else { return false };
+    matches!(
+        error.downcast_ref(),
+        Some(webpki::Error::UnsupportedCertVersion | webpki::Error::UnsupportedCriticalExtension)
+    )
 }
 
 /// Whether a certificate is one for this host, by its alternative names.
@@ -243,6 +284,7 @@ impl ClientCertVerifier for Verifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        may_sign(leaf)?;
         self.verify(leaf, intermediates, KeyUsage::client_auth(), None, now)?;
         Ok(ClientCertVerified::assertion())
     }
@@ -254,7 +296,12 @@ impl ClientCertVerifier for Verifier {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         trace::peer_signed(signed.scheme);
-        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+        match verify_tls12_signature(message, certificate, signed, &self.algorithms) {
+            Err(error) if is_odd(&error) => {
+                verify_with_key(message, certificate, signed, &self.algorithms).ok_or(error)
+            }
+            result => result,
+        }
     }
 
     fn verify_tls13_signature(
@@ -264,7 +311,13 @@ impl ClientCertVerifier for Verifier {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         trace::peer_signed(signed.scheme);
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+        match verify_tls13_signature(message, certificate, signed, &self.algorithms) {
+            Err(error) if is_odd(&error) => {
+                let key = SubjectPublicKeyInfoDer::from(public_key(certificate).ok_or(error)?);
+                verify_tls13_signature_with_raw_key(message, &key, signed, &self.algorithms)
+            }
+            result => result,
+        }
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -282,9 +335,7 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         // Checked even if nothing else is, as in Envoy; handshakes that need other uses of a key do not exist here.
-        if !Facts::of(leaf).is_none_or(|facts| facts.may_sign) {
-            return Err(Rejection::Usage.into());
-        }
+        may_sign(leaf)?;
         let name = Some(server_name).filter(|name| self.match_server_name && **name != nameless());
         self.verify(leaf, intermediates, KeyUsage::server_auth(), name, now)?;
         Ok(ServerCertVerified::assertion())
@@ -297,7 +348,12 @@ impl ServerCertVerifier for Verifier {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         trace::peer_signed(signed.scheme);
-        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+        match verify_tls12_signature(message, certificate, signed, &self.algorithms) {
+            Err(error) if is_odd(&error) => {
+                verify_with_key(message, certificate, signed, &self.algorithms).ok_or(error)
+            }
+            result => result,
+        }
     }
 
     fn verify_tls13_signature(
@@ -307,7 +363,13 @@ impl ServerCertVerifier for Verifier {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         trace::peer_signed(signed.scheme);
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+        match verify_tls13_signature(message, certificate, signed, &self.algorithms) {
+            Err(error) if is_odd(&error) => {
+                let key = SubjectPublicKeyInfoDer::from(public_key(certificate).ok_or(error)?);
+                verify_tls13_signature_with_raw_key(message, &key, signed, &self.algorithms)
+            }
+            result => result,
+        }
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

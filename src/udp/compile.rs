@@ -177,6 +177,7 @@ fn proxy(proto: &udp::UdpProxyConfig, cx: &mut Cx<'_>) -> Option<UdpProxyConfig>
         per_packet: proto.use_per_packet_load_balancing,
         access_log: cx
             .each("access_log", &proto.access_log, |cx, log| access_log::compile::access_log(log, cx)),
+        session_filters: Vec::new(),
         proxy_access_log: cx.each("proxy_access_log", &proto.proxy_access_log, |cx, log| {
             access_log::compile::access_log(log, cx)
         }),

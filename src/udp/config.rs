@@ -1,5 +1,6 @@
 //! The validated form of a UDP listener and its proxy.
 
+use super::filter::SessionFilterConfig;
 use crate::access_log::config::AccessLogConfig;
 use crate::io::Scope;
 use crate::matching::Matcher;
@@ -75,6 +76,8 @@ pub struct UdpProxyConfig {
     pub receive: Receive,
     /// A host is chosen for each datagram.
     pub per_packet: bool,
+    /// What each session passes, in order.
+    pub session_filters: Vec<Box<dyn SessionFilterConfig>>,
     /// About each session.
     pub access_log: Vec<AccessLogConfig>,
     /// About each worker, when it ends.

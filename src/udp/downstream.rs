@@ -1,6 +1,7 @@
 //! Datagrams from clients: received in batches, each put into its session, sent on to the session's host.
 
 use super::config::UdpListenerConfig;
+use super::filter::{Ends, Filters};
 use super::record::Counts;
 use super::table::{Due, Flow, ListenerKey, SessionKey};
 use super::{Session, Udp};
@@ -228,6 +229,10 @@ impl Udp {
             Some(host) => host,
             None => upstream.choose_host(cluster, cx)?,
         };
+        let filters = Filters::begin(&proxy.session_filters, || {
+            let (destination, client) = listening.addresses(&flow);
+            Ends { client, destination }
+        })?;
         cx.stats.inc(proxy.stats.downstream_sess_total);
         let id = self.next_id();
         let listening = self.listeners.get_mut(flow.listener)?;
@@ -249,8 +254,16 @@ impl Udp {
             }
         };
         let now = cx.reactor.now();
-        let session =
-            Session { socket, target, host, since: now, id, plain: false, counts: Counts::default() };
+        let session = Session {
+            socket,
+            target,
+            host,
+            since: now,
+            id,
+            plain: false,
+            filters,
+            counts: Counts::default(),
+        };
         let key = self.sessions.insert(flow, now, proxy.idle_timeout, session);
         listening.sessions += 1;
         cx.stats.move_gauge(proxy.stats.downstream_sess_active, 1);
@@ -280,7 +293,17 @@ impl Udp {
         let target = &proxy.targets[session.target as usize];
         let mut sent = Sent::default();
         let (mut bytes, mut datagrams) = (0, 0);
-        if segment > 0 {
+        if !session.filters.is_empty() {
+            for data in run.map(data) {
+                for datagram in data.chunks(if segment > 0 { segment } else { data.len().max(1) }) {
+                    bytes += datagram.len();
+                    datagrams += 1;
+                    if session.filters.on_datagram(datagram) {
+                        session.send(datagram, &mut sent);
+                    }
+                }
+            }
+        } else if segment > 0 {
             let data = data(run.start);
             (bytes, datagrams) = (data.len(), data.len().div_ceil(segment));
             session.send_segments(data, segment, &mut sent);

@@ -10,11 +10,12 @@
 //! turn, and is sent from where it was received. Nothing is queued: what a socket does not take is dropped and counted,
 //! as datagrams are.
 //!
-//! Session filters (Envoy's `session_filters`) would stand before `Udp::forward` and before `Replies::collect`.
+//! Session filters ([`filter`]) see a session before it begins and each of its datagrams, both ways.
 
 pub mod compile;
 pub mod config;
 mod downstream;
+pub mod filter;
 mod record;
 mod replies;
 mod table;
@@ -25,6 +26,7 @@ use crate::io::{Alarm, Cx, Layer, Rng, Scope, Task, TokenKind, Wake};
 use crate::upstream::Upstream;
 use config::{UdpAddress, UdpListenerConfig};
 use downstream::Arrivals;
+use filter::Filters;
 use nuncio_reactor::{BindOptions, ListenOptions, RawKey, Slab, SlabKey, Time, UdpSocket};
 use record::Counts;
 use replies::Replies;
@@ -87,6 +89,7 @@ struct Session {
     id: u64,
     /// The path to its host does not take segments.
     plain: bool,
+    filters: Filters,
     counts: Counts,
 }
 

@@ -3,6 +3,7 @@
 use super::Listening;
 use super::config::Receive;
 use super::downstream::is_about_segments;
+use super::filter::Filters;
 use super::table::{Flow, ListenerKey, SessionKey, Table};
 use crate::io::Cx;
 use nuncio_reactor::{Datagram, Inbox, Outbox, Slab, UdpSocket};
@@ -98,7 +99,13 @@ impl Replies {
     }
 
     /// Collects what the last call has received for the client of a session.
-    pub(super) fn collect(&mut self, received: Received, session: SessionKey, flow: &Flow) -> Totals {
+    pub(super) fn collect(
+        &mut self,
+        received: Received,
+        session: SessionKey,
+        flow: &Flow,
+        filters: &mut Filters,
+    ) -> Totals {
         let mut totals = Totals::default();
         let Some((inbox, _)) = &self.boxes else { return totals };
         self.listener = Some(flow.listener);
@@ -113,6 +120,21 @@ impl Replies {
             let segment = inbox.notes(at).segment;
             // A piece of one segment is a datagram.
             let segment = if segment < length { segment } else { 0 };
+            if !filters.is_empty() {
+                // Each by itself, since some may stay behind.
+                let size = if segment == 0 { length.max(1) } else { segment };
+                for at in (0..length.max(1)).step_by(size) {
+                    let (start, length) = (start + at, size.min(length - at));
+                    if filters.on_answer(&self.room[start..start + length]) {
+                        totals.datagrams += 1;
+                        totals.bytes += length as u64;
+                        let (to, from) = (flow.peer, flow.local);
+                        self.letters.push(Letter { start, length, segment: 0, session, to, from });
+                    }
+                }
+                self.used = start + length;
+                continue;
+            }
             totals.datagrams += if segment == 0 { 1 } else { length.div_ceil(segment) as u64 };
             totals.bytes += length as u64;
             self.letters.push(Letter { start, length, segment, session, to: flow.peer, from: flow.local });

@@ -40,7 +40,7 @@ impl Udp {
                     continue;
                 }
             };
-            let totals = replies.collect(received, key, &flow);
+            let totals = replies.collect(received, key, &flow, &mut entry.value.filters);
             entry.value.counts.sent += totals.bytes;
             entry.value.counts.sent_datagrams += totals.datagrams;
             cx.stats.add(target.stats.sess_rx_datagrams, totals.datagrams);

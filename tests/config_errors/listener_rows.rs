@@ -47,6 +47,18 @@ pub(crate) const ROWS: &[Row] = &[
         &["one of `filter_chains`, `default_filter_chain` is required"],
     ),
     row(
+        "PROXY headers in the second filter chain only",
+        &[
+            (OPTION, chain!("filter_chain_match: {server_names: [a.example]}")),
+            (
+                "\n    - filters:\n      - name: http",
+                "\n    - use_proxy_proto: »true\n      filters:\n      - name: http",
+            ),
+        ],
+        (LISTENER, ".filter_chains[1].use_proxy_proto"),
+        &["the first filter chain"],
+    ),
+    row(
         "two filter chains for everything",
         &[(
             OPTION,

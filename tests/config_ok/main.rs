@@ -578,3 +578,33 @@ fn aliases_cannot_grow_without_bound() {
     }
     assert!(load(&Source::text(&text)).is_err());
 }
+
+#[test]
+fn what_is_only_shown_or_has_another_name_now_is_taken() {
+    let yaml = r#"
+node: {id: a, metadata: {team: edge, ports: [1, 2]}}
+admin: {access_log_path: /dev/null, address: {socket_address: {address: 127.0.0.1, port_value: 1}}}
+static_resources:
+  listeners:
+  - metadata: {filter_metadata: {a: {b: c}}}
+    address: {socket_address: {address: 127.0.0.1, port_value: 2}}
+    filter_chains:
+    - use_proxy_proto: true
+      metadata: {filter_metadata: {a: {b: c}}}
+      filters:
+      - name: tcp
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+          stat_prefix: t
+          metadata_match: {filter_metadata: {envoy.lb: {version: 1}}}
+          weighted_clusters: {clusters: [{name: up, weight: 1, metadata_match: {filter_metadata: {envoy.lb: {version: 1}}}}]}
+  clusters:
+  - name: up
+    metadata: {filter_metadata: {a: {b: c}}}
+    load_assignment: {cluster_name: up, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 3}}}}]}]}
+"#;
+    let snapshot = loaded(&Source::text(yaml));
+    assert_eq!(snapshot.listeners[0].listener_filters.len(), 1);
+    let log = &snapshot.admin.as_ref().expect("there is one").access_log[0];
+    assert_eq!(log.sink, Sink::File("/dev/null".into()));
+}

@@ -20,12 +20,12 @@ fn only_inbound_listeners_close() {
         assert!(Instant::now() < end, "the listener stays open");
     }
     assert_eq!(proxy.stat("listener_manager.total_listeners_active"), 1);
-    assert_eq!(proxy.stat("listener_manager.listener_stopped"), 1);
+    proxy.await_stat("listener_manager.listener_stopped", 1);
     assert_eq!(open.get("/").text(), "one");
     assert_eq!(Client::connect(proxy.address("out")).get("/").text(), "one");
     assert_eq!(Client::connect(proxy.admin()).post("/drain_listeners").text(), "OK\n");
     proxy.await_stat("listener_manager.total_listeners_active", 0);
-    assert_eq!(proxy.stat("listener_manager.listener_stopped"), 2);
+    proxy.await_stat("listener_manager.listener_stopped", 2);
 }
 
 #[test]

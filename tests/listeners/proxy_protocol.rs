@@ -70,6 +70,20 @@ fn the_addresses_of_the_header_are_those_of_the_connection() {
 }
 
 #[test]
+fn the_old_switch_stands_for_the_filter() {
+    let main = listener("main", "", &[Chain("one", "", "")]);
+    let main = main.replace("    - name: one\n", "    - name: one\n      use_proxy_proto: true\n");
+    let proxy = Proxy::start(&config(&[main], "", ""));
+    let mut client = Client::connect(proxy.address("main"));
+    client.send("PROXY TCP4 1.2.3.4 5.6.7.8 1111 2222\r\n");
+    assert_eq!(client.get("/").text(), "one");
+    let mut client = Client::connect(proxy.address("main"));
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    client.assert_closed();
+    assert_eq!(proxy.stat("proxy_proto.versions.v1.found"), 1);
+}
+
+#[test]
 fn without_addresses_the_peer_is_the_client() {
     let (proxy, _upstream, folder) = start("");
     let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";

@@ -130,6 +130,42 @@ fn a_proxy_header_comes_before_the_handshake() {
 }
 
 #[test]
+fn haproxy_sends_a_header_and_then_tls() {
+    if !tool("haproxy") {
+        return;
+    }
+    let (folder, authority) = (Folder::new(), Authority::new("ca"));
+    let ca = folder.file("ca.crt", &authority.pem);
+    let log = folder.0.join("log");
+    let filters = format!(
+        "listener_filters: [{}, {}]\n{}",
+        filter("proxy_protocol", ""),
+        filter("tls_inspector", ""),
+        super::logs::file(&log, "%DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME%")
+    );
+    let main = listener("main", &filters, &[Chain("one", "server_names: [one.test]", "")]);
+    let pem = authority.issue(&["one.test"]);
+    let main = secured(&main, "server_names: [one.test]", &tls(&folder, "one", &pem));
+    let proxy = super::logs::start(&config(&[main], "", ""));
+    for (at, header) in ["send-proxy", "send-proxy-v2"].into_iter().enumerate() {
+        let ssl = format!("ssl verify required ca-file {} sni str(one.test)", ca.display());
+        let haproxy = Haproxy::start(
+            "",
+            &format!("server s {} {header} {ssl} verifyhost one.test", proxy.address("main")),
+        );
+        let mut client = Client::connect(haproxy.address);
+        for _ in 0..2 {
+            assert_eq!(client.get("/").text(), "one", "{header}");
+        }
+        let mine = client.stream.local_addr().expect("bound");
+        drop(client);
+        assert_eq!(super::logs::line(&log, at), format!("{mine} one.test"), "{header}");
+    }
+    assert_eq!(proxy.stat("proxy_proto.versions.v1.found"), 1);
+    assert_eq!(proxy.stat("proxy_proto.versions.v2.found"), 1);
+}
+
+#[test]
 fn upstream_a_proxy_header_comes_before_the_handshake() {
     if !tool("haproxy") {
         return;

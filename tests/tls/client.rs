@@ -4,8 +4,10 @@ use super::certs::Pem;
 use super::support::PATIENCE;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, ServerConfig, ServerConnection,
     SignatureScheme, StreamOwned, SupportedProtocolVersion,
@@ -93,6 +95,19 @@ impl Config {
             }
             None => builder.with_no_client_auth(),
         };
+        Self { rustls, name: "a.test" }
+    }
+
+    /// One that shows a certificate and signs with this key, whether or not it belongs to it.
+    pub fn signing(version: &'static SupportedProtocolVersion, certificate: &str, key: &str) -> Self {
+        let key = any_supported_type(&self::key(key)).expect("a key");
+        let shown = SingleCertAndKey::from(CertifiedKey::new(chain(certificate), key));
+        let rustls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(&[version])
+            .expect("a version")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Gullible))
+            .with_client_cert_resolver(Arc::new(shown));
         Self { rustls, name: "a.test" }
     }
 

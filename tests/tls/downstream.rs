@@ -200,6 +200,27 @@ fn refused_certificates_are_counted_by_reason() {
 }
 
 #[test]
+fn chains_may_be_too_long() {
+    let root = Authority::new("root");
+    let (first, folder) = (root.below("first"), Folder::new());
+    let second = first.below("second");
+    folder.file("ca.pem", &root.pem);
+    let shown = |authority: &Authority, above: &[&Authority]| {
+        let mut pem = authority.issue(&["c.test"]);
+        above.iter().for_each(|authority| pem.certificate.push_str(&authority.pem));
+        Config::certificate(&pem)
+    };
+    let clients = [shown(&root, &[]), shown(&first, &[&first]), shown(&second, &[&second, &first])];
+    for (depth, welcome) in [("0", 1), ("1", 1), ("2", 2), ("3", 3)] {
+        let proxy = Proxy::start(&mutual(&folder, true, &format!(", max_verify_depth: {depth}")).yaml());
+        for (at, client) in clients.iter().enumerate() {
+            assert_eq!(is_welcome(client, &proxy), at < welcome, "{depth}: {at} authorities between");
+        }
+        proxy.await_stat("listener.main.ssl.fail_verify_error", 3 - welcome as u64);
+    }
+}
+
+#[test]
 fn intermediate_certificates_lead_to_the_root() {
     let root = Authority::new("root");
     let folder = Folder::new();

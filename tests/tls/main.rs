@@ -14,5 +14,6 @@ mod negotiated;
 mod peers;
 mod refused;
 mod reload;
+mod secrets;
 mod tcp;
 mod upstream;

@@ -1,8 +1,11 @@
 //! Real clients: curl, openssl s_client, Python's ssl.
 
 use super::certs::Authority;
-use super::config::Listener;
-use super::support::{Folder, Proxy, Upstream, tool};
+use super::client::Config;
+use super::config::{Listener, upstream_tls};
+use super::support::{Client, Folder, Proxy, Upstream, tool};
+use nuncio::config::Source;
+use nuncio::server::compile::load;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -33,7 +36,7 @@ fn world(more: &[&str]) -> World {
     for line in more {
         listener = listener.context(*line);
     }
-    World { proxy: Proxy::start(&listener.yaml()), folder, _upstream: upstream }
+    World { proxy: Proxy::start_with(&listener.yaml(), &["--concurrency", "3"]), folder, _upstream: upstream }
 }
 
 #[test]
@@ -134,8 +137,164 @@ fn openssl_s_client() {
             assert!(text.contains(expected), "{args:?}: {expected}\n{text}");
         }
     }
-    assert_eq!(world.proxy.stat("listener.main.ssl.session_reused"), 2);
+    // Whichever worker a connection comes to.
+    for _ in 0..6 {
+        let text = s_client(&world, &["-tls1_3", "-sess_in", "13.pem"]);
+        assert!(text.contains("Reused, TLSv1.3"), "{text}");
+    }
+    assert_eq!(world.proxy.stat("listener.main.ssl.session_reused"), 8);
     assert_eq!(world.proxy.stat("listener.main.ssl.connection_error"), 2);
+}
+
+#[test]
+fn openssl_is_shown_ocsp_responses() {
+    if !tool("openssl") {
+        return;
+    }
+    let (authority, folder) = (Authority::new("ca"), Folder::new());
+    let pem = authority.issue(&["localhost"]);
+    folder.file("ca.pem", &authority.pem);
+    folder.file("ca.key", &authority.key());
+    let listener = Listener::new(&[&pem], &folder);
+    folder.file("index", &format!("V\t900101000000Z\t\t{:04X}\tunknown\t/CN=localhost\n", pem.serial));
+    let made = Command::new("openssl")
+        .current_dir(&folder.0)
+        .args([
+            "ocsp", "-index", "index", "-rsigner", "ca.pem", "-rkey", "ca.key", "-CA", "ca.pem", "-issuer",
+            "ca.pem",
+        ])
+        .args(["-cert", "cert0.pem", "-respout", "ocsp.der", "-ndays", "7"])
+        .output()
+        .expect("openssl runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let ocsp = folder.0.join("ocsp.der");
+    let stapled = |policy: &str| {
+        let yaml = Listener::new(&[&pem], &folder).context(format!("ocsp_staple_policy: {policy}")).yaml();
+        yaml.replace("private_key:", &format!("ocsp_staple: {{filename: {}}}, private_key:", ocsp.display()))
+    };
+    let plain = listener.yaml();
+    for (yaml, shown) in [
+        (plain, false),
+        (stapled("LENIENT_STAPLING"), true),
+        (stapled("STRICT_STAPLING"), true),
+        (stapled("MUST_STAPLE"), true),
+    ] {
+        let world = World { proxy: Proxy::start(&yaml), folder: Folder::new(), _upstream: Upstream::echo() };
+        world.folder.file("ca.pem", &authority.pem);
+        for version in ["-tls1_2", "-tls1_3"] {
+            let text = s_client(&world, &[version, "-status"]);
+            assert!(text.contains("HTTP/1.1 200 OK"), "{text}");
+            assert_eq!(text.contains("OCSP Response Status: successful (0x0)"), shown, "{text}");
+            assert_eq!(text.contains("OCSP response: no response sent"), !shown, "{text}");
+        }
+        let certs = Client::connect(world.proxy.admin()).get("/certs").text();
+        assert_eq!(certs.contains("\"ocsp_details\""), shown, "{certs}");
+        let left = world.proxy.stat("server.seconds_until_first_ocsp_response_expiring");
+        assert_eq!((604_000..604_801).contains(&left), shown, "{left}");
+        let counter = if shown { "ocsp_staple_responses" } else { "ocsp_staple_omitted" };
+        assert_eq!(world.proxy.stat(&format!("listener.main.ssl.{counter}")), 2);
+    }
+}
+
+#[test]
+fn keys_that_openssl_has_put_under_a_password() {
+    if !tool("openssl") {
+        return;
+    }
+    let (authority, folder) = (Authority::new("ca"), Folder::new());
+    let password = folder.file("password", "geheim");
+    let (ec, rsa) = (authority.issue(&["a.test"]), authority.issue_rsa(&["a.test"]));
+    for (pem, how) in [
+        (&ec, &["-v2", "aes-256-cbc"][..]),
+        (&ec, &["-v2", "aes-192-cbc", "-v2prf", "hmacWithSHA1"]),
+        (&rsa, &["-v2", "aes-128-cbc", "-v2prf", "hmacWithSHA512", "-iter", "10000"]),
+    ] {
+        let listener = Listener::new(&[pem], &folder);
+        let key = folder.0.join("key0.pem");
+        let made = Command::new("openssl")
+            .args(["pkcs8", "-topk8", "-passout", "pass:geheim", "-in"])
+            .arg(&key)
+            .arg("-out")
+            .arg(folder.0.join("sealed.pem"))
+            .args(how)
+            .output()
+            .expect("openssl runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        std::fs::rename(folder.0.join("sealed.pem"), &key).expect("a file");
+        let with = |password: &str| {
+            listener.yaml().replace("private_key:", &format!("password: {{{password}}}, private_key:"))
+        };
+        let proxy = Proxy::start(&with(&format!("filename: {}", password.display())));
+        let client = Config::new().connect(proxy.first()).expect("a connection");
+        assert_eq!(client.peer(), pem.der, "{how:?}");
+        let wrong = load(&Source::text(&with("inline_string: other"))).expect_err("a wrong password");
+        assert!(wrong.to_string().contains("`password` is not the right one"), "{wrong}");
+    }
+}
+
+#[test]
+fn certificates_of_version_1_are_shown_and_trusted_as_they_are() {
+    if !tool("openssl") {
+        return;
+    }
+    let folder = Folder::new();
+    // What many a guide makes: without extensions it is of version 1.
+    for (name, key) in [("ec", &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"][..]), ("rsa", &["rsa:2048"])] {
+        let openssl = |args: &[&str]| {
+            let output =
+                Command::new("openssl").current_dir(&folder.0).args(args).output().expect("openssl runs");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let request =
+            ["req", "-nodes", "-subj", "/CN=localhost", "-keyout", "old.key", "-out", "old.csr", "-newkey"];
+        openssl(&[&request[..], key].concat());
+        openssl(&["x509", "-req", "-in", "old.csr", "-signkey", "old.key", "-days", "99", "-out", "old.pem"]);
+        assert!(
+            openssl(&["x509", "-in", "old.pem", "-noout", "-text"]).contains("Version: 1 (0x0)"),
+            "{name}"
+        );
+        let at = |name: &str| folder.0.join(name).display().to_string();
+        let certificates = vec![(at("old.pem"), at("old.key"))];
+        let host =
+            Listener { certificates, ..Listener::default() }.context("require_client_certificate: true");
+        let host =
+            host.common(format!("validation_context: {{trusted_ca: {{filename: {}}}}}", at("old.pem")));
+        let host = Proxy::start(&host.yaml());
+        for newest in ["TLSv1_2", "TLSv1_3"] {
+            // Nothing verified, the certificate trusted, another one trusted.
+            folder.file("other.pem", &Authority::new("other").pem);
+            for (trusted, status) in [("", 200), ("old.pem", 200), ("other.pem", 503)] {
+                let trust = match trusted {
+                    "" => String::new(),
+                    file => format!("validation_context: {{trusted_ca: {{filename: {}}}}}, ", at(file)),
+                };
+                let tls = upstream_tls(&format!(
+                    "common_tls_context: {{{trust}tls_params: {{tls_maximum_protocol_version: {newest}}}, tls_certificates: [{{certificate_chain: {{filename: {}}}, private_key: {{filename: {}}}}}]}}",
+                    at("old.pem"),
+                    at("old.key")
+                ));
+                let front = Proxy::start(&Listener::default().cluster("up", host.first(), &[&tls]).yaml());
+                assert_eq!(front.connect().get("/").status, status, "{name} {newest} {trusted}");
+            }
+        }
+        assert_eq!(
+            host.stat("listener.main.ssl.connection_error"),
+            2,
+            "{name}: who does not trust us says so"
+        );
+        // The certificate is no secret: its key must be known.
+        let read = |name: &str| std::fs::read_to_string(folder.0.join(name)).expect("a file");
+        let (shown, own) = (read("old.pem"), read("old.key"));
+        let authority = Authority::new("thief");
+        let thief = if name == "ec" { authority.issue(&["x"]) } else { authority.issue_rsa(&["x"]) };
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let client = |key: &str| Config::signing(version, &shown, key).get(host.first(), "/");
+            assert_eq!(client(&own).expect("let in").status, 200);
+            client(&thief.key).expect_err("not let in");
+        }
+        assert_eq!(host.stat("listener.main.ssl.fail_verify_error"), 2, "{name}");
+    }
 }
 
 #[test]

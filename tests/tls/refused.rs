@@ -56,12 +56,24 @@ fn files(folder: &Folder) {
             "encrypted.key",
             "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
         ),
+        (
+            "traditional.key",
+            "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END EC PRIVATE KEY-----\n",
+        ),
         ("odd.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
         ("ocsp", "not a response"),
         ("short", "0123456789"),
+        ("broken.yaml", "resources:\n- nonsense: 1\n"),
     ] {
         folder.file(name, text);
     }
+    let secret = |key: &str| {
+        format!("{{\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret, name: x, tls_certificate: {{certificate_chain: {{filename: F/a.pem}}, private_key: {{filename: F/{key}}}}}}}")
+            .replace("F/", &format!("{}/", folder.0.display()))
+    };
+    folder.file("x.yaml", &format!("resources: [{}]", secret("b.key")));
+    folder.file("good.yaml", &format!("resources: [{}]", secret("a.key")));
+    folder.file("two.yaml", &format!("resources: [{}, {}]", secret("a.key"), secret("b.key")));
 }
 
 #[test]
@@ -82,7 +94,7 @@ fn wrong_contexts_are_refused() {
             "common_tls_context: »{}".to_owned(),
             SERVER,
             ".common_tls_context",
-            &["`tls_certificates` is required"],
+            &["`tls_certificates`", "is required"],
         ),
         (pair("{filename: »F/none.pem}", "{filename: F/a.key}"), SERVER, ".common_tls_context.tls_certificates[0].certificate_chain.filename", &["F/none.pem"]),
         (pair("»{filename: F/empty}", "{filename: F/a.key}"), SERVER, ".common_tls_context.tls_certificates[0].certificate_chain", &["F/empty"]),
@@ -94,7 +106,14 @@ fn wrong_contexts_are_refused() {
         (pair("»{inline_string: hello}", "{filename: F/a.key}"), SERVER, ".common_tls_context.tls_certificates[0].certificate_chain", &["<inline>"]),
         (pair("{filename: F/a.pem}", "»{filename: F/b.key}"), SERVER, ".common_tls_context.tls_certificates[0].private_key", &["F/b.key does not belong", "F/a.pem"]),
         (pair("{filename: F/a.pem}", "»{filename: F/a.pem}"), SERVER, ".common_tls_context.tls_certificates[0].private_key", &["there is no private key in F/a.pem", "PKCS#8"]),
-        (pair("{filename: F/a.pem}", "»{filename: F/encrypted.key}"), SERVER, ".common_tls_context.tls_certificates[0].private_key", &["F/encrypted.key", "encrypted"]),
+        (pair("{filename: F/a.pem}", "»{filename: F/encrypted.key}"), SERVER, ".common_tls_context.tls_certificates[0].private_key", &["F/encrypted.key is encrypted", "`password`"]),
+        (
+            "common_tls_context: {tls_certificates: [{certificate_chain: {filename: F/a.pem}, private_key: »{filename: F/encrypted.key}, password: {inline_string: x}}]}".to_owned(),
+            SERVER,
+            ".common_tls_context.tls_certificates[0].private_key",
+            &["cannot decrypt the private key in F/encrypted.key", "PBES2"],
+        ),
+        (pair("{filename: F/a.pem}", "»{filename: F/traditional.key}"), SERVER, ".common_tls_context.tls_certificates[0].private_key", &["F/traditional.key", "openssl pkcs8"]),
         (pair("{filename: F/a.pem}", "»{filename: F/odd.key}"), SERVER, ".common_tls_context.tls_certificates[0].private_key", &["F/odd.key", "2048"]),
         (
             "common_tls_context: {tls_certificates: [»{certificate_chain: {filename: F/a.pem}}]}".to_owned(),
@@ -103,9 +122,9 @@ fn wrong_contexts_are_refused() {
             &["`private_key` is required"],
         ),
         (
-            "common_tls_context: {tls_certificates: [{certificate_chain: {filename: F/a.pem}, private_key: {filename: F/a.key}, »password: {filename: F/empty}}]}".to_owned(),
+            "common_tls_context: {tls_certificates: [{certificate_chain: {filename: F/a.pem}, private_key: {filename: F/a.key}, »pkcs12: {filename: F/empty}}]}".to_owned(),
             SERVER,
-            ".common_tls_context.tls_certificates[0].password",
+            ".common_tls_context.tls_certificates[0].pkcs12",
             &["not supported"],
         ),
         (
@@ -141,8 +160,22 @@ fn wrong_contexts_are_refused() {
         (with("validation_context: {verify_certificate_spki: [»abcd]}"), SERVER, ".common_tls_context.validation_context.verify_certificate_spki[0]", &["`abcd`", "in base64"]),
         (with("validation_context: »{match_typed_subject_alt_names: [{san_type: DNS, matcher: {exact: a}}]}"), SERVER, ".common_tls_context.validation_context", &["`trusted_ca`"]),
         (with(&format!("{trusted}, match_typed_subject_alt_names: [»{{matcher: {{exact: a}}}}]}}")), SERVER, ".common_tls_context.validation_context.match_typed_subject_alt_names[0]", &["`san_type` is required"]),
-        (with(&format!("{trusted}, »max_verify_depth: 3}}")), SERVER, ".common_tls_context.validation_context.max_verify_depth", &["not supported"]),
-        (with("»validation_context_sds_secret_config: {name: x}"), SERVER, ".common_tls_context.validation_context_sds_secret_config", &["not supported"]),
+        (with(&format!("{trusted}, max_verify_depth: »101}}")), SERVER, ".common_tls_context.validation_context.max_verify_depth", &["101", "0 to 100"]),
+        (with(&format!("{trusted}, »custom_validator_config: {{}}}}")), SERVER, ".common_tls_context.validation_context.custom_validator_config", &["not supported"]),
+        // Secrets.
+        (with("validation_context_sds_secret_config: »{name: x}"), SERVER, ".common_tls_context.validation_context_sds_secret_config", &["no secret called `x`"]),
+        (with("validation_context_sds_secret_config: »{}"), SERVER, ".common_tls_context.validation_context_sds_secret_config", &["`name` is required"]),
+        (with("validation_context_sds_secret_config: {name: x, sds_config: »{}}"), SERVER, ".common_tls_context.validation_context_sds_secret_config.sds_config", &["path_config_source"]),
+        (with("validation_context_sds_secret_config: {name: x, sds_config: {»ads: {}}}"), SERVER, ".common_tls_context.validation_context_sds_secret_config.sds_config.ads", &["not supported"]),
+        (with("validation_context_sds_secret_config: {name: x, sds_config: »{path: F/none.yaml}}"), SERVER, ".common_tls_context.validation_context_sds_secret_config.sds_config", &["F/none.yaml"]),
+        (with("validation_context_sds_secret_config: {name: x, sds_config: »{path: F/broken.yaml}}"), SERVER, ".common_tls_context.validation_context_sds_secret_config.sds_config", &["F/broken.yaml:2:3: ", "@type"]),
+        (with("validation_context_sds_secret_config: {name: y, sds_config: »{path: F/x.yaml}}"), SERVER, ".common_tls_context.validation_context_sds_secret_config.sds_config", &["called `x`", "`y` is expected"]),
+        (with("validation_context_sds_secret_config: {name: x, sds_config: »{path: F/x.yaml}}"), SERVER, ".common_tls_context.validation_context_sds_secret_config.sds_config", &["`x` is no `validation_context`"]),
+        (with("validation_context_sds_secret_config: {name: x, sds_config: »{path: F/two.yaml}}"), SERVER, ".common_tls_context.validation_context_sds_secret_config.sds_config", &["has 2 `resources`"]),
+        (with("combined_validation_context: »{default_validation_context: {}}"), SERVER, ".common_tls_context.combined_validation_context", &["`validation_context_sds_secret_config` is required"]),
+        (with("tls_certificate_sds_secret_configs: »[{name: x, sds_config: {path: F/good.yaml}}]"), SERVER, ".common_tls_context.tls_certificate_sds_secret_configs", &["not in both"]),
+        ("common_tls_context: {tls_certificate_sds_secret_configs: [»{name: x, sds_config: {path: F/x.yaml}}]}".to_owned(), SERVER, ".common_tls_context.tls_certificate_sds_secret_configs[0].tls_certificate.private_key", &["F/b.key does not belong"]),
+        (format!("session_ticket_keys_sds_secret_config: »{{name: x}}, {good}}}"), SERVER, ".session_ticket_keys_sds_secret_config", &["no secret called `x`"]),
         // Sessions, key logs.
         (format!("session_ticket_keys: {{keys: [»{{filename: F/short}}]}}, {good}}}"), SERVER, ".session_ticket_keys.keys[0]", &["80 bytes", "this one has 10"]),
         (format!("session_ticket_keys: »{{}}, {good}}}"), SERVER, ".session_ticket_keys", &["`keys` is required"]),
@@ -211,6 +244,21 @@ fn wrong_contexts_are_refused() {
         }
     }
     assert!(failures.is_empty(), "{failures}");
+}
+
+#[test]
+fn the_roots_of_the_system_are_trusted() {
+    let bundle = "/etc/ssl/certs/ca-certificates.crt";
+    if !std::path::Path::new(bundle).exists() {
+        eprintln!("skipped: there is no {bundle}");
+        return;
+    }
+    for context in [format!("trusted_ca: {{filename: {bundle}}}"), "system_root_certs: {}".to_owned()] {
+        let tls = format!("common_tls_context: {{validation_context: {{{context}}}}}");
+        let snapshot =
+            load(&Source::text(&yaml("", &tls, "explicit_http_config: {http_protocol_options: {}}")));
+        assert!(snapshot.is_ok(), "{context}: {:?}", snapshot.err());
+    }
 }
 
 #[test]

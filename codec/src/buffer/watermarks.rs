@@ -3,8 +3,8 @@
 /// A high and a low mark with hysteresis between them.
 #[derive(Copy, Clone, Debug)]
 pub struct Watermarks {
-    high: usize,
-    low: usize,
+    high: u32,
+    low: u32,
     above: bool,
 }
 
@@ -18,18 +18,19 @@ pub enum Crossing {
 }
 
 impl Watermarks {
-    /// A high mark of `high` bytes and a low mark of half of it; 0 means never too full.
+    /// A high mark of `high` bytes, at most 4 GiB, and a low mark of half of it; 0 means never too full.
     pub const fn new(high: usize) -> Self {
+        let high = if high > u32::MAX as usize { u32::MAX } else { high as u32 };
         Self { high, low: high / 2, above: false }
     }
 
     /// Takes note of a length; says whether a mark was passed.
     #[inline]
     pub fn update(&mut self, length: usize) -> Option<Crossing> {
-        if !self.above && self.high != 0 && length > self.high {
+        if !self.above && self.high != 0 && length > self.high as usize {
             self.above = true;
             Some(Crossing::High)
-        } else if self.above && length <= self.low {
+        } else if self.above && length <= self.low as usize {
             self.above = false;
             Some(Crossing::Low)
         } else {

@@ -191,7 +191,7 @@ impl<'a> HeadWriter<'a> {
     /// Whether a field of a map is to be written.
     #[inline]
     fn takes(&self, id: HeaderId) -> bool {
-        !is_connection_field(id) && !(id == HeaderId::HOST && self.has_host)
+        !(is_connection_field(id) || (id == HeaderId::HOST && self.has_host))
     }
 
     /// A field that the codec writes for itself.

@@ -250,7 +250,7 @@ impl HeaderId {
     #[inline]
     pub(super) fn of_lowered(name: &mut [u8]) -> Self {
         let length = name.len();
-        if length < 8 || length > LONGEST {
+        if !(8..=LONGEST).contains(&length) {
             name.make_ascii_lowercase();
             return Self::of(name);
         }
@@ -408,11 +408,7 @@ mod tests {
                         other.eq_ignore_ascii_case(name.as_bytes()),
                         "{name} {at} {bit}"
                     );
-                    assert_eq!(
-                        HeaderId::of(&other) == HeaderId::of(name.as_bytes()),
-                        false,
-                        "{name} {at} {bit}"
-                    );
+                    assert_ne!(HeaderId::of(&other), HeaderId::of(name.as_bytes()), "{name} {at} {bit}");
                 }
             }
         }

@@ -16,6 +16,9 @@ pub(super) fn text(error: &Error) -> String {
     let (bar, words) = match error {
         Error::InvalidCertificate(CertificateError::Other(other)) if is_usage(other) => ("", String::new()),
         Error::InvalidCertificate(error) => (":verify cert failed: ", verification_words(error)),
+        Error::NoCertificatesPresented => {
+            (":", "peer did not provide required client certificate".to_owned())
+        }
         _ => ("", String::new()),
     };
     in_form(number, &format!("{reason}{bar}{words}"))
@@ -111,7 +114,15 @@ fn verification_words(error: &CertificateError) -> String {
         CertificateError::InvalidPurpose => "unsupported certificate purpose",
         CertificateError::Other(other) => match other.0.downcast_ref::<Rejection>() {
             Some(rejection) => return rejection.to_string(),
-            None => &other.0.to_string(),
+            None => match other.0.downcast_ref() {
+                Some(webpki::Error::MaximumPathDepthExceeded) => "certificate chain too long",
+                Some(webpki::Error::UnsupportedCertVersion) => {
+                    "it is of X.509 version 1, where 3 is required"
+                }
+                Some(webpki::Error::CaUsedAsEndEntity) => "it is that of an authority",
+                Some(webpki::Error::UnsupportedCriticalExtension) => "unhandled critical extension",
+                _ => &other.0.to_string(),
+            },
         },
         other => &other.to_string(),
     };

@@ -68,6 +68,12 @@ pub(in crate::listener) fn original_dst(transparent: bool) -> ListenerFilter {
     ListenerFilter { kind: Kind::OriginalDst { transparent }, disabled: None }
 }
 
+/// The filter that `use_proxy_proto` stands for.
+pub(in crate::listener) fn proxy_protocol(cx: &mut Cx<'_>) -> ListenerFilter {
+    let kind = Kind::Proxy(Box::new(proxy(&ProxyProtocol::default(), cx)));
+    ListenerFilter { kind, disabled: None }
+}
+
 fn tls(proto: &TlsInspector, cx: &mut Cx<'_>) -> TlsRules {
     let mut size = |field: &str, size: Option<u32>, most: usize| {
         if size.is_some_and(|size| !(256..=most).contains(&(size as usize))) {
