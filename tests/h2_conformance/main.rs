@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[allow(dead_code, reason = "the tests of TLS need more of it")]
 #[path = "../tls/certs.rs"]
 mod certs;
 mod frames;
