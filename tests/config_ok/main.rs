@@ -13,6 +13,7 @@ use nuncio::server::compile::load;
 use nuncio::server::snapshot::Snapshot;
 use nuncio::upstream::config::{CircuitLimits, ClusterId, LoadBalancing};
 use nuncio_codec::h1::HeaderCase;
+use nuncio_codec::h2::Settings;
 use prost::Message;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -607,4 +608,44 @@ static_resources:
     assert_eq!(snapshot.listeners[0].listener_filters.len(), 1);
     let log = &snapshot.admin.as_ref().expect("there is one").access_log[0];
     assert_eq!(log.sink, Sink::File("/dev/null".into()));
+}
+
+#[test]
+fn fields_of_http2_mean_what_they_say_on_both_sides() {
+    let fields = "{hpack_table_size: 1000, max_concurrent_streams: 7, initial_stream_window_size: 70000, \
+                  initial_connection_window_size: 200000, allow_connect: true, max_outbound_frames: 11, \
+                  max_outbound_control_frames: 12, max_consecutive_inbound_frames_with_empty_payload: 13, \
+                  max_inbound_priority_frames_per_stream: 14, max_inbound_window_update_frames_per_data_frame_sent: 15, \
+                  override_stream_error_on_invalid_http_message: true, connection_keepalive: {interval: 3s, \
+                  timeout: 2s, interval_jitter: {value: 20}, connection_idle_interval: 9s}}";
+    let plain = loaded(&Source::text(LEAST));
+    assert_eq!(hcm(&plain).http2.settings, Settings::default());
+    assert!(hcm(&plain).http2.keepalive.is_none());
+    let options = format!(
+        "  - name: app\n    typed_extension_protocol_options:\n      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:\n        \
+         \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions\n        \
+         explicit_http_config: {{http2_protocol_options: {fields}}}\n"
+    );
+    let text = LEAST
+        .replace("stat_prefix: web", &format!("stat_prefix: web\n          http2_protocol_options: {fields}"))
+        .replace("  - name: app\n", &options);
+    let snapshot = loaded(&Source::text(&text));
+    for http2 in [&hcm(&snapshot).http2, &snapshot.clusters.clusters[0].http2] {
+        let settings = &http2.settings;
+        assert_eq!(settings.hpack_table_size, 1000);
+        assert_eq!(settings.max_concurrent_streams, 7);
+        assert_eq!(settings.initial_stream_window_size, 70_000);
+        assert_eq!(settings.initial_connection_window_size, 200_000);
+        assert!(settings.allow_connect && settings.stream_error_on_invalid_http_messaging);
+        assert_eq!((settings.max_outbound_frames, settings.max_outbound_control_frames), (11, 12));
+        assert_eq!(settings.max_consecutive_inbound_frames_with_empty_payload, 13);
+        assert_eq!(settings.max_inbound_priority_frames_per_stream, 14);
+        assert_eq!(settings.max_inbound_window_update_frames_per_data_frame_sent, 15);
+        let keepalive = http2.keepalive.expect("a keep-alive");
+        assert_eq!(
+            (keepalive.interval, keepalive.idle),
+            (Some(Duration::from_secs(3)), Some(Duration::from_secs(9)))
+        );
+        assert_eq!((keepalive.timeout, keepalive.jitter), (Duration::from_secs(2), 20));
+    }
 }
