@@ -7,6 +7,10 @@ from .loads import LOADS
 from .memory import CONNECTIONS, SLOW
 from .proxies import FLOOR, OURS
 from .verdict import BEST, UNITS, WHAT, Spread, best_peer, figures, judge, ratio
+from .workshop import BENCH
+
+# What people have found out about the figures; written by hand.
+FINDINGS = BENCH / "findings.md"
 
 NAMES = {OURS: "**Nuncio**", FLOOR: "floor", "envoy": "Envoy", "haproxy": "HAProxy", "nginx": "nginx",
          "nginx-distro": "nginx (distro)", "sozu": "Sōzu"}
@@ -64,6 +68,8 @@ def page(result):
     ):
         if body:
             parts.append(f"## {title}\n\n{body}")
+    if FINDINGS.exists():
+        parts.append(FINDINGS.read_text().strip())
     return "\n\n".join([*parts, METHOD]).strip() + "\n"
 
 
