@@ -48,6 +48,7 @@
 mod alarm;
 mod cpus;
 mod listen;
+mod loopback;
 mod mailbox;
 mod net;
 mod pipe;

@@ -1,5 +1,6 @@
 //! Listening sockets and their options.
 
+use crate::loopback;
 use crate::net::{Address, ConnectOptions, Keepalive, Socket, UnixAddress};
 use crate::sys;
 use std::io;
@@ -83,6 +84,8 @@ impl Socket {
             Address::Unix(UnixAddress::Path(path)) => remove_stale(path, address)?,
             Address::Unix(_) => {}
         }
+        // What is accepted has it too.
+        loopback::set_congestion(&socket, address);
         options.set_raw(&socket, Moment::BeforeBind)?;
         socket.bind(&address.to_system()?)?;
         if let (Address::Unix(UnixAddress::Path(path)), Some(mode)) = (address, options.mode) {

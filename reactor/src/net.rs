@@ -4,6 +4,7 @@
 //! one system call unless it says otherwise. It knows no reactor, keeps no buffer and retries nothing: what to do
 //! about `WouldBlock` is the caller's business. Names are not resolved here.
 
+use crate::loopback;
 use crate::sys;
 use socket2::{Domain, Protocol, SockAddr, Type};
 use std::fmt;
@@ -189,6 +190,7 @@ impl Socket {
         if let (Some(keepalive), Address::Inet(_)) = (options.keepalive, address) {
             keepalive.set(&socket)?;
         }
+        loopback::set_congestion(&socket, address);
         match socket.connect(&address.to_system()?) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
             _ => Ok(Self(socket.into())),
