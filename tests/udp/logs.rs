@@ -104,8 +104,10 @@ fn the_proxy_has_a_line_for_each_worker() {
     let format = format!("%ACCESS_LOG_TYPE% {}", names.map(number).join(" "));
     let fields = log("proxy_access_log", &path, &format);
     let mut proxy = Proxy::start_with(&udp(&fields, &[host.address]), &["--concurrency", "2"]);
-    for _ in 0..60 {
-        Client::connect(proxy.first()).ask(b"abc");
+    // All stay open: a port that is used again would be the same session.
+    let clients: Vec<_> = (0..60).map(|_| Client::connect(proxy.first())).collect();
+    for client in &clients {
+        client.ask(b"abc");
     }
     proxy.await_stat("udp.test.downstream_sess_total", 60);
     assert_eq!(crate::support::Client::connect(proxy.admin()).post("/quitquitquit").status, 200);
