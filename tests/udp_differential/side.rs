@@ -129,7 +129,7 @@ fn listener(case: &Case, folder: &Folder) -> String {
         folder.0.join(format!("{name}.json")).display()
     );
     format!(
-        "  - name: {name}\n    stat_prefix: {name}\n    address: {{socket_address: {{protocol: UDP, address: \"{}\", port_value: 0}}}}\n{}    listener_filters:\n    - name: envoy.filters.udp_listener.udp_proxy\n      typed_config:\n        \"@type\": type.googleapis.com/envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig\n        stat_prefix: {name}\n        idle_timeout: 1s\n{}{}{route}",
+        "  - name: {name}\n    stat_prefix: {name}\n    address: {{socket_address: {{protocol: UDP, address: \"{}\", port_value: 0}}}}\n    enable_reuse_port: false\n{}    listener_filters:\n    - name: envoy.filters.udp_listener.udp_proxy\n      typed_config:\n        \"@type\": type.googleapis.com/envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig\n        stat_prefix: {name}\n        idle_timeout: 1s\n{}{}{route}",
         case.address,
         indented(case.listener, 4),
         indented(case.proxy, 8),

@@ -46,7 +46,10 @@ impl UdpSocket {
     /// The system's, for the step that failed.
     pub fn bind(address: SocketAddr, general: &ListenOptions, options: &BindOptions) -> io::Result<Self> {
         let socket = Self::datagram(address)?;
-        socket.set_reuse_port(general.reuse_port)?;
+        // A port that the system chooses must be nobody else's. It would take one of another process that lets its ports be
+        // shared, so this is allowed once the port is ours.
+        let chosen = address.port() == 0;
+        socket.set_reuse_port(general.reuse_port && !chosen)?;
         if address.is_ipv6() {
             // `[::]` is IPv6 alone, whatever the system's default, so that `0.0.0.0` can stand beside it.
             socket.set_only_v6(!general.dual)?;
@@ -64,6 +67,9 @@ impl UdpSocket {
             set_segments(&socket);
         }
         socket.bind(&address.into())?;
+        if chosen {
+            socket.set_reuse_port(general.reuse_port)?;
+        }
         general.set_raw(&socket, Moment::AfterBind)?;
         // It does not listen, but is as far as it will be.
         general.set_raw(&socket, Moment::AfterListen)?;
