@@ -325,9 +325,10 @@ pub fn id(rig: &ServerRig, number: u32) -> StreamId {
 /// Appends, and makes consecutive pieces of a body one.
 pub fn join(lines: &mut Vec<String>, more: Vec<String>) {
     for line in more {
+        // What a body begins with may be "end" too.
         if let (Some(last), Some((id, rest))) = (lines.last_mut(), line.split_once(" data "))
-            && last.starts_with(&format!("{id} data "))
-            && !last.ends_with(" end")
+            && let Some(so_far) = last.strip_prefix(&format!("{id} data "))
+            && !so_far.ends_with(" end")
         {
             last.push_str(rest);
         } else {
