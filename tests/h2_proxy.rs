@@ -279,9 +279,10 @@ fn every_mix_carries_every_kind_of_message() {
 
 #[test]
 fn large_bodies_go_both_ways_at_once() {
-    for (down, up, size) in [(true, false, 8 << 20), (false, true, 8 << 20), (true, true, 32 << 20)] {
+    for (down, up) in [(true, false), (false, true), (true, true)] {
         let (upstream, asked) = answering(up);
         let proxy = proxy("", upstream.address, up);
+        let size = 32 << 20;
         let got = ask(&proxy, down, "POST", &format!("/{size}"), &[], &pattern(size), &[]);
         same("response", &got.body, &pattern(size));
         same("request", &asked.recv().expect("a request").body, &pattern(size));

@@ -405,11 +405,11 @@ fn simulate(seeds: std::ops::Range<u64>, extra: &str) {
 
 #[test]
 fn bytes_arrive_ends_are_told_and_nothing_is_left() {
-    simulate(0..60, "");
+    simulate(0..100, "");
 }
 
 #[test]
 fn clients_may_speak_before_there_is_a_host() {
-    simulate(1000..1020, "upstream_connect_mode: ON_DOWNSTREAM_DATA\n          max_early_data_bytes: 3000");
-    simulate(2000..2020, "max_early_data_bytes: 0");
+    simulate(1000..1040, "upstream_connect_mode: ON_DOWNSTREAM_DATA\n          max_early_data_bytes: 3000");
+    simulate(2000..2040, "max_early_data_bytes: 0");
 }

@@ -190,10 +190,20 @@ impl Proxy {
         }
     }
 
-    /// Resident memory of its own in bytes: pages of the program come and go as they are executed.
+    /// Resident memory in bytes.
     pub fn resident(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The same without what is mapped from files, which may become more by nothing but another function's first call: for
+    /// what must not grow.
+    pub fn allocated(&self) -> u64 {
+        self.memory("RssAnon:")
+    }
+
+    fn memory(&self, what: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("our child");
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("RssAnon");
+        let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("a line for it");
         line.trim().trim_end_matches("kB").trim().parse::<u64>().expect("a number") * 1024
     }
 }

@@ -171,7 +171,8 @@ impl Client {
 
 /// A source address of its own for each number: 127.1.0.1 to 127.254.255.254, ports of clients.
 pub fn source(number: u32) -> SocketAddr {
-    let [b, c, d] = [1 + number / 65_536 % 254, number / 256 % 256, 1 + number % 254].map(|part| part as u8);
+    let [b, c, d] =
+        [1 + number / (254 * 256) % 254, number / 254 % 256, 1 + number % 254].map(|part| part as u8);
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, b, c, d)), 0)
 }
 

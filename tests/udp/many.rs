@@ -70,7 +70,7 @@ fn a_hundred_thousand_sessions_leave_nothing_behind() {
     .config(&[host.address]);
     let proxy = Proxy::start(&yaml);
     let before = descriptors(&proxy);
-    let (mut memory, mut most) = (vec![proxy.resident()], 0);
+    let (mut memory, mut most) = (vec![proxy.allocated()], 0);
     for round in 0..ROUNDS {
         let base = host.count();
         let first = round * SESSIONS;
@@ -80,10 +80,10 @@ fn a_hundred_thousand_sessions_leave_nothing_behind() {
         await_descriptors(&proxy, before);
         // The last session has ended a moment before its memory is given back.
         let end = Instant::now() + PATIENCE;
-        while proxy.resident() > memory[0] + (1 << 20) && Instant::now() < end {
+        while proxy.allocated() > memory[0] + (1 << 20) && Instant::now() < end {
             std::thread::yield_now();
         }
-        memory.push(proxy.resident());
+        memory.push(proxy.allocated());
     }
     proxy.await_stat("udp.test.downstream_sess_total", u64::from(ROUNDS * SESSIONS));
     proxy.await_stat("udp.test.idle_timeout", u64::from(ROUNDS * SESSIONS));
@@ -121,7 +121,7 @@ fn a_flood_of_sources_is_bounded() {
         // What was lost meanwhile is asked again, as every client of UDP does.
         assert_eq!(client.ask_until_answered(b"still"), b"still");
         if part == 0 {
-            memory = proxy.resident();
+            memory = proxy.allocated();
         }
     }
     proxy.await_stat("udp.test.downstream_sess_active", 50);
@@ -131,7 +131,7 @@ fn a_flood_of_sources_is_bounded() {
     // Every datagram is accounted for, and what the client has asked again.
     let lost = u64::from(FLOOD) - 49 - refused;
     proxy.await_stat_that(dropped, |now| (lost..lost + 20).contains(&now));
-    assert!(proxy.resident() < memory + (1 << 20), "memory grows");
+    assert!(proxy.allocated() < memory + (1 << 20), "memory grows");
     let sockets: HashSet<_> = host.senders().into_keys().collect();
     assert_eq!(sockets.len(), 50);
 }

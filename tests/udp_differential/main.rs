@@ -26,19 +26,20 @@ fn envoy_and_nuncio_do_the_same_with_datagrams() {
         Ok(wanted) => cases::all().into_iter().filter(|case| case.name == wanted).collect(),
         Err(_) => cases::all(),
     };
-    let run = |command: Command| {
+    let run = |(command, listener): (Command, &'static str)| {
         let cases = cases.clone();
-        std::thread::spawn(move || Side::start(command).run(&cases))
+        std::thread::spawn(move || Side::start(command, listener).run(&cases))
     };
+    // The system gives a port that others let be shared to whoever wants a shared one too: Envoy must not get ours.
     let theirs = run({
         let mut command = Command::new(envoy);
         command.args(["--use-dynamic-base-id", "-l", "error"]);
-        command
+        (command, "enable_reuse_port: false\n")
     });
     let ours = run({
         let mut command = Command::new(env!("CARGO_BIN_EXE_nuncio"));
         command.args(["-l", "warn"]);
-        command
+        (command, "")
     });
     let (theirs, ours) = (theirs.join().expect("Envoy's side"), ours.join().expect("our side"));
     let mut report = String::new();

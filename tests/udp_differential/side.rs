@@ -19,6 +19,8 @@ pub struct Seen {
 /// A proxy that is not started yet.
 pub struct Side {
     command: Command,
+    /// Its listeners have this besides.
+    listener: &'static str,
     folder: Folder,
 }
 
@@ -59,8 +61,8 @@ fn compared(name: &str) -> bool {
 }
 
 impl Side {
-    pub fn start(command: Command) -> Self {
-        Self { command, folder: Folder::new() }
+    pub fn start(command: Command, listener: &'static str) -> Self {
+        Self { command, listener, folder: Folder::new() }
     }
 
     pub fn run(self, cases: &[Case]) -> Vec<Seen> {
@@ -73,7 +75,7 @@ impl Side {
             if matches!(case.hosts, Hosts::Nobody) {
                 addresses.push(nobody);
             }
-            listeners += &listener(case, &self.folder);
+            listeners += &listener(case, self.listener, &self.folder);
             clusters += &cluster(case, &addresses);
         }
         let yaml = format!(
@@ -119,7 +121,7 @@ impl Side {
     }
 }
 
-fn listener(case: &Case, folder: &Folder) -> String {
+fn listener(case: &Case, more: &str, folder: &Folder) -> String {
     let name = case.name;
     let route = if case.route.is_empty() { TO_UP.to_owned() } else { indented(case.route, 8) };
     let route = route.replace("cluster: up", &format!("cluster: {name}"));
@@ -129,9 +131,9 @@ fn listener(case: &Case, folder: &Folder) -> String {
         folder.0.join(format!("{name}.json")).display()
     );
     format!(
-        "  - name: {name}\n    stat_prefix: {name}\n    address: {{socket_address: {{protocol: UDP, address: \"{}\", port_value: 0}}}}\n    enable_reuse_port: false\n{}    listener_filters:\n    - name: envoy.filters.udp_listener.udp_proxy\n      typed_config:\n        \"@type\": type.googleapis.com/envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig\n        stat_prefix: {name}\n        idle_timeout: 1s\n{}{}{route}",
+        "  - name: {name}\n    stat_prefix: {name}\n    address: {{socket_address: {{protocol: UDP, address: \"{}\", port_value: 0}}}}\n{}    listener_filters:\n    - name: envoy.filters.udp_listener.udp_proxy\n      typed_config:\n        \"@type\": type.googleapis.com/envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig\n        stat_prefix: {name}\n        idle_timeout: 1s\n{}{}{route}",
         case.address,
-        indented(case.listener, 4),
+        indented(&format!("{more}{}", case.listener), 4),
         indented(case.proxy, 8),
         indented(&log, 8),
     )
@@ -167,7 +169,7 @@ fn named(line: &str, clients: &[SocketAddr], hosts: &[Host], nobody: SocketAddr)
 
 impl Running {
     fn start(side: Side, yaml: &str) -> Self {
-        let Side { mut command, folder } = side;
+        let Side { mut command, folder, .. } = side;
         let path = folder.0.join("admin");
         let child = command
             .args(["--concurrency", "1", "--file-flush-interval-msec", "20", "-c"])
