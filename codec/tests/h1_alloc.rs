@@ -1,53 +1,12 @@
 //! A warm worker serves HTTP/1 without touching the allocator: counted, not timed. What it costs is timed in
 //! `benches/h1.rs`.
 
+mod sys;
+
 use nuncio_codec::{
     Buffer,
     h1::{Client, ClientSettings, RequestEvent, ResponseEvent, Server, ServerSettings, strip_hop_by_hop},
 };
-
-/// An allocator that counts what the current thread asks of it.
-mod sys {
-    use std::{
-        alloc::{GlobalAlloc, Layout, System},
-        cell::Cell,
-    };
-
-    thread_local! {
-        static COUNT: Cell<u64> = const { Cell::new(0) };
-    }
-
-    struct Counting;
-
-    // SAFETY: every call is handed to the system allocator unchanged; counting allocates nothing,
-    // since the cell needs neither lazy initialisation nor a destructor.
-    unsafe impl GlobalAlloc for Counting {
-        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-            COUNT.with(|count| count.set(count.get() + 1));
-            // SAFETY: the caller's promises are passed on.
-            unsafe { System.alloc(layout) }
-        }
-
-        unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-            // SAFETY: the caller's promises are passed on.
-            unsafe { System.dealloc(memory, layout) }
-        }
-
-        unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-            COUNT.with(|count| count.set(count.get() + 1));
-            // SAFETY: the caller's promises are passed on.
-            unsafe { System.realloc(memory, layout, size) }
-        }
-    }
-
-    #[global_allocator]
-    static ALLOCATOR: Counting = Counting;
-
-    /// Allocations made by this thread so far.
-    pub(super) fn count() -> u64 {
-        COUNT.with(Cell::get)
-    }
-}
 
 const GET: &[u8] = b"GET /index.html HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: wrk/4.2.0\r\nAccept: text/html\r\n\r\n";
 const POST: &[u8] =

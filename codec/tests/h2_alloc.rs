@@ -4,6 +4,7 @@
 //! for people and are not asserted.
 
 mod h2_support;
+mod sys;
 
 use h2_support::*;
 use nuncio_codec::{
@@ -11,49 +12,6 @@ use nuncio_codec::{
     h2::{Client, Event, Server, Settings, StreamId, hpack},
 };
 use std::{hint::black_box, time::Instant};
-
-/// An allocator that counts what the current thread asks of it.
-mod sys {
-    use std::{
-        alloc::{GlobalAlloc, Layout, System},
-        cell::Cell,
-    };
-
-    thread_local! {
-        static COUNT: Cell<u64> = const { Cell::new(0) };
-    }
-
-    struct Counting;
-
-    // SAFETY: every call is handed to the system allocator unchanged; counting allocates nothing,
-    // since the cell needs neither lazy initialisation nor a destructor.
-    unsafe impl GlobalAlloc for Counting {
-        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-            COUNT.with(|count| count.set(count.get() + 1));
-            // SAFETY: the caller's promises are passed on.
-            unsafe { System.alloc(layout) }
-        }
-
-        unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-            // SAFETY: the caller's promises are passed on.
-            unsafe { System.dealloc(memory, layout) }
-        }
-
-        unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-            COUNT.with(|count| count.set(count.get() + 1));
-            // SAFETY: the caller's promises are passed on.
-            unsafe { System.realloc(memory, layout, size) }
-        }
-    }
-
-    #[global_allocator]
-    static ALLOCATOR: Counting = Counting;
-
-    /// Allocations made by this thread so far.
-    pub(super) fn count() -> u64 {
-        COUNT.with(Cell::get)
-    }
-}
 
 /// What a browser sends.
 const BROWSER: [(&str, &str); 12] = [
