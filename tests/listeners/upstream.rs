@@ -6,18 +6,18 @@ use super::support::{Client, Folder, Proxy, Upstream, tool};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc;
 
 /// A host that answers each request with the header that its connection began with.
 struct Host {
     upstream: Upstream,
-    headers: Arc<Mutex<Vec<Vec<u8>>>>,
+    /// Of its connections, as they come.
+    headers: mpsc::Receiver<Vec<u8>>,
 }
 
 impl Host {
     fn start() -> Self {
-        let headers = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&headers);
+        let (seen, headers) = mpsc::channel();
         let upstream = Upstream::start(move |mut client, _| {
             let mut header = client.exactly(1);
             if header == b"P" {
@@ -27,8 +27,8 @@ impl Host {
                 let length = u16::from_be_bytes([header[14], header[15]]);
                 header.extend(client.exactly(length.into()));
             }
-            seen.lock().expect("headers").push(header.clone());
             let shown = header.escape_ascii().to_string();
+            let _ = seen.send(header);
             while client.request().is_some() {
                 client.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{shown}", shown.len()));
             }
@@ -63,7 +63,7 @@ fn each_client_has_connections_of_its_own() {
     assert_eq!(host.upstream.connections(), 5);
     assert_eq!(proxy.stat("cluster.up.upstream_cx_total"), 5);
     assert_eq!(proxy.stat("cluster.up.upstream_rq_total"), 15);
-    assert_eq!(host.headers.lock().expect("headers").len(), 5);
+    assert_eq!(host.headers.try_iter().count(), 5);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn version_2_repeats_the_clients_own_header() {
     client.send([b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x15", &ends[..], b"\x02\0\x01x\x04\0\x02zz"].concat());
     assert_eq!(client.get("/up").status, 200);
     let wanted = [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x16", &ends[..], b"\xe6\0\x02hi\x04\0\x02zz"].concat();
-    assert_eq!(*host.headers.lock().expect("headers"), [wanted]);
+    assert_eq!(host.headers.try_iter().collect::<Vec<_>>(), [wanted]);
     // The same client by another connection: the same pool.
     let mut again = Client::connect(proxy.address("main"));
     again.send("PROXY TCP4 1.2.3.4 5.6.7.8 1111 2222\r\n");

@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 const END: &[u8] = b"GET /end HTTP/1.1\r\nHost: end\r\nConnection: close\r\n\r\n";
@@ -34,36 +34,29 @@ struct Message {
     whole: bool,
 }
 
-/// An upstream that says in `x-seen` what it was asked, and records every message.
-struct Recorder {
-    address: SocketAddr,
-    messages: Arc<Mutex<BTreeSet<Message>>>,
+/// Starts an upstream that says in `x-seen` what it was asked; every message comes out of the channel.
+fn recorder() -> (SocketAddr, mpsc::Receiver<Message>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let (record, messages) = mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let record = record.clone();
+            std::thread::spawn(move || serve(stream, &record));
+        }
+    });
+    (address, messages)
 }
 
-impl Recorder {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("bound");
-        let messages = Arc::new(Mutex::new(BTreeSet::new()));
-        let record = Arc::clone(&messages);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let record = Arc::clone(&record);
-                std::thread::spawn(move || serve(stream, &record));
-            }
-        });
-        Self { address, messages }
-    }
-}
-
-fn serve(mut stream: TcpStream, record: &Mutex<BTreeSet<Message>>) {
+fn serve(mut stream: TcpStream, record: &mpsc::Sender<Message>) {
     let _ = stream.set_nodelay(true);
     let (mut bytes, mut block) = (Vec::new(), [0; 65536]);
     loop {
         while let Some((length, seen)) = message(&bytes) {
             let rest = bytes.split_off(length);
             let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx-seen: {seen}\r\n\r\n");
-            record.lock().expect("messages").insert(Message { bytes, seen, whole: true });
+            // Nobody may want to know.
+            let _ = record.send(Message { bytes, seen, whole: true });
             bytes = rest;
             if stream.write_all(answer.as_bytes()).is_err() {
                 return;
@@ -75,7 +68,7 @@ fn serve(mut stream: TcpStream, record: &Mutex<BTreeSet<Message>>) {
         }
     }
     if !bytes.is_empty() {
-        record.lock().expect("messages").insert(Message { bytes, seen: String::new(), whole: false });
+        let _ = record.send(Message { bytes, seen: String::new(), whole: false });
     }
 }
 
@@ -297,10 +290,10 @@ static_resources:
 
 #[test]
 fn what_we_forward_is_read_by_all_in_one_way() {
-    let recorder = Recorder::start();
-    let front = Parser::nuncio(recorder.address);
-    let behind = Recorder::start();
-    let oracle = Parser::envoy(behind.address);
+    let (upstream, recorded) = recorder();
+    let front = Parser::nuncio(upstream);
+    let (behind, _) = recorder();
+    let oracle = Parser::envoy(behind);
     let cases = corpus::all();
     let (mut taken, mut wrong) = (0, Vec::new());
     let mut asked = BTreeSet::new();
@@ -323,13 +316,13 @@ fn what_we_forward_is_read_by_all_in_one_way() {
     assert!(taken > 100, "{taken} of {} cases are forwarded", cases.len());
     // Our connections to the upstream end, and with them what was broken off.
     drop(front);
-    let messages = settled(&recorder);
+    let messages = settled(&recorded);
 
     let parsers: Vec<_> = [
-        Some(Parser::nuncio(behind.address)),
+        Some(Parser::nuncio(behind)),
         oracle,
-        Parser::nginx(behind.address),
-        Parser::haproxy(behind.address),
+        Parser::nginx(behind),
+        Parser::haproxy(behind),
         Parser::python(),
     ]
     .into_iter()
@@ -362,14 +355,7 @@ fn what_we_forward_is_read_by_all_in_one_way() {
 }
 
 /// All messages, once no more of them come.
-fn settled(recorder: &Recorder) -> BTreeSet<Message> {
-    let mut before = 0;
-    loop {
-        std::thread::sleep(Duration::from_millis(200));
-        let messages = recorder.messages.lock().expect("messages");
-        if messages.len() == before {
-            return messages.clone();
-        }
-        before = messages.len();
-    }
+fn settled(recorded: &mpsc::Receiver<Message>) -> BTreeSet<Message> {
+    let next = || recorded.recv_timeout(Duration::from_millis(200)).ok();
+    std::iter::from_fn(next).collect()
 }
