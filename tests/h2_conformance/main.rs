@@ -11,6 +11,10 @@ mod support;
 #[allow(dead_code, reason = "the tests of TLS need more of it")]
 #[path = "../tls/certs.rs"]
 mod certs;
+#[allow(dead_code, reason = "the tests of TLS need more of it")]
+#[path = "../tls/config.rs"]
+mod tls;
+
 mod frames;
 mod hpack;
 mod messages;
@@ -231,38 +235,13 @@ fn every_section_is_obeyed_by_early_answers() {
 fn every_section_is_obeyed_over_tls() {
     let folder = Folder::new();
     let pem = certs::Authority::new("ca").issue(&["a.test"]);
-    let (chain, key) = (folder.file("cert.pem", &pem.certificate), folder.file("key.pem", &pem.key));
+    let chain = tls::server_tls(&pem, &folder, "alpn_protocols: [h2, http/1.1],");
     let upstream = upstream();
-    let tls = format!(
-        "\n      transport_socket: {{name: tls, typed_config: {{\"@type\": \
-         type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext, common_tls_context: \
-         {{alpn_protocols: [h2, http/1.1], tls_certificates: [{{certificate_chain: {{filename: {}}}, private_key: \
-         {{filename: {}}}}}]}}}}}}\n  clusters:\n",
-        chain.display(),
-        key.display()
-    );
-    let proxy = Proxy::start(&yaml("", ROUTES, &upstream).replacen("\n  clusters:\n", &tls, 1));
-    let front = Proxy::start(&format!(
-        r#"
-admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: 0}}}}}}
-static_resources:
-  listeners:
-  - name: main
-    address: {{socket_address: {{address: 127.0.0.1, port_value: 0}}}}
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.tcp_proxy
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
-          stat_prefix: tcp
-          cluster: up
-  clusters:
-  - name: up
-    load_assignment: {{cluster_name: up, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {}}}}}}}}}]}}]}}
-    transport_socket: {{name: tls, typed_config: {{"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, common_tls_context: {{alpn_protocols: [h2]}}}}}}
-"#,
-        proxy.first().port()
-    ));
+    let chain = format!("\n      {chain}\n  clusters:\n");
+    let proxy = Proxy::start(&yaml("", ROUTES, &upstream).replacen("\n  clusters:\n", &chain, 1));
+    let cluster = tls::upstream_tls("common_tls_context: {alpn_protocols: [h2]}");
+    let front = tls::Tunnel { cluster: &cluster, ..tls::Tunnel::default() };
+    let front = Proxy::start(&front.yaml(proxy.first()));
     run_against(&proxy, front.first(), &every_case());
     assert!(proxy.stat("http.test.downstream_cx_http2_total") > 0);
     assert_eq!(proxy.stat("http.test.downstream_cx_http1_total"), 0);

@@ -1,7 +1,7 @@
 //! Configurations with TLS.
 
 use super::certs::Pem;
-use super::support::Folder;
+use super::support::{self, Folder};
 use std::net::SocketAddr;
 
 /// A listener with TLS.
@@ -146,4 +146,48 @@ pub fn upstream_tls(lines: &str) -> String {
     format!(
         r#"transport_socket: {{name: tls, typed_config: {{"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, {lines}}}}}"#
     )
+}
+
+/// A filter chain's `transport_socket`; `common` is more of `common_tls_context`.
+pub fn server_tls(pem: &Pem, folder: &Folder, common: &str) -> String {
+    let (certificate, key) = (folder.file("s.pem", &pem.certificate), folder.file("s.key", &pem.key));
+    format!(
+        "transport_socket: {{name: tls, typed_config: {{\"@type\": \
+         type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext, common_tls_context: \
+         {{{common} tls_certificates: [{{certificate_chain: {{filename: {}}}, private_key: {{filename: {}}}}}]}}}}}}",
+        certificate.display(),
+        key.display()
+    )
+}
+
+/// A listener whose connections go to one host as they are, with more of each part.
+#[derive(Copy, Clone, Default)]
+pub struct Tunnel<'a> {
+    /// One line of the filter chain.
+    pub chain: &'a str,
+    /// Filters before the proxy.
+    pub filters: &'a str,
+    /// Of `TcpProxy`.
+    pub proxy: &'a str,
+    /// One line of the cluster.
+    pub cluster: &'a str,
+}
+
+impl Tunnel<'_> {
+    pub fn yaml(&self, host: SocketAddr) -> String {
+        let Self { chain, filters, proxy, cluster } = self;
+        let mut yaml = support::tcp(host);
+        for (mark, more) in [
+            ("  - name: main\n", "    stat_prefix: main\n".to_owned()),
+            ("    - filters:\n", (*filters).to_owned()),
+            ("          cluster: up\n", (*proxy).to_owned()),
+        ] {
+            assert_eq!(yaml.matches(mark).count(), 1, "{yaml}");
+            yaml = yaml.replace(mark, &format!("{mark}{more}"));
+        }
+        if !chain.is_empty() {
+            yaml = yaml.replace("  clusters:\n", &format!("      {chain}\n  clusters:\n"));
+        }
+        if cluster.is_empty() { yaml } else { format!("{yaml}    {cluster}\n") }
+    }
 }

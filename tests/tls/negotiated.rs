@@ -2,7 +2,7 @@
 
 use super::certs::{Authority, Pem};
 use super::client::{Config, echo, request, serve};
-use super::config::{Listener, upstream_tls};
+use super::config::{Listener, Tunnel, server_tls, upstream_tls};
 use super::support::h2::{self, Peer};
 use super::support::{Client, Folder, Proxy};
 use rustls::version::{TLS12, TLS13};
@@ -277,43 +277,14 @@ fn the_name_can_come_from_the_request() {
     assert_eq!(proxy.stat("cluster.up.ssl.fail_verify_san"), 3);
 }
 
-/// A listener whose connections go to a cluster as they are.
-fn tunnel(transport: &str, address: SocketAddr, cluster: &str, log: &str) -> String {
+/// What the access log has of a session.
+fn logged(path: &str) -> String {
     format!(
-        r#"
-admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: 0}}}}}}
-static_resources:
-  listeners:
-  - name: main
-    stat_prefix: main
-    address: {{socket_address: {{address: 127.0.0.1, port_value: 0}}}}
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.tcp_proxy
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
-          stat_prefix: tcp
-          cluster: up
-          access_log: [{{name: f, typed_config: {{"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: {log}, log_format: {{text_format_source: {{inline_string: "%RESPONSE_FLAGS% %BYTES_RECEIVED% %BYTES_SENT% %DOWNSTREAM_TLS_VERSION% %UPSTREAM_TLS_VERSION% %DOWNSTREAM_PEER_SUBJECT% %UPSTREAM_PEER_SUBJECT% %DOWNSTREAM_TRANSPORT_FAILURE_REASON% %UPSTREAM_TRANSPORT_FAILURE_REASON%\n"}}}}}}}}]
-{transport}
-  clusters:
-  - name: up
-    load_assignment: {{cluster_name: up, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: {}, port_value: {}}}}}}}}}]}}]}}
-    {cluster}
-"#,
-        address.ip(),
-        address.port()
-    )
-}
-
-fn server_tls(pem: &Pem, folder: &Folder, more: &str) -> String {
-    let (certificate, key) = (folder.file("s.pem", &pem.certificate), folder.file("s.key", &pem.key));
-    format!(
-        "      transport_socket: {{name: tls, typed_config: {{\"@type\": \
-         type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext, common_tls_context: \
-         {{{more} tls_certificates: [{{certificate_chain: {{filename: {}}}, private_key: {{filename: {}}}}}]}}}}}}",
-        certificate.display(),
-        key.display()
+        "          access_log: [{{name: f, typed_config: {{\"@type\": \
+         type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: {path}, log_format: \
+         {{text_format_source: {{inline_string: \"%RESPONSE_FLAGS% %BYTES_RECEIVED% %BYTES_SENT% \
+         %DOWNSTREAM_TLS_VERSION% %UPSTREAM_TLS_VERSION% %DOWNSTREAM_PEER_SUBJECT% %UPSTREAM_PEER_SUBJECT% \
+         %DOWNSTREAM_TRANSPORT_FAILURE_REASON% %UPSTREAM_TRANSPORT_FAILURE_REASON%\\n\"}}}}}}}}]\n"
     )
 }
 
@@ -335,8 +306,9 @@ fn sessions_of_tcp_have_tls_on_both_sides() {
         }
     });
     let log = folder.0.join("log").display().to_string();
-    let yaml = tunnel(&server_tls(&pem, &folder, &trusted), address, &upstream_tls(""), &log);
-    let mut proxy = Proxy::start(&yaml);
+    let (chain, cluster) = (server_tls(&pem, &folder, &trusted), upstream_tls(""));
+    let tunnel = Tunnel { chain: &chain, proxy: &logged(&log), cluster: &cluster, ..Tunnel::default() };
+    let mut proxy = Proxy::start(&tunnel.yaml(address));
     let body: Vec<u8> = (0..2_000_000u32).map(|n| (n % 253) as u8).collect();
     let me = authority.issue(&["me.test"]);
     let mut client = Config::certificate(&me).connect(proxy.first()).expect("a connection");
@@ -375,7 +347,9 @@ fn a_proxy_header_goes_before_tls() {
         let all = client.until(b"ping");
         client.send([b"got ", &all[..]].concat());
     });
-    let back = tunnel(&server_tls(&pem, &folder, ""), origin.address, "", &log)
+    let chain = server_tls(&pem, &folder, "");
+    let back = Tunnel { chain: &chain, proxy: &logged(&log), ..Tunnel::default() }
+        .yaml(origin.address)
         .replace("%RESPONSE_FLAGS%", "%DOWNSTREAM_REMOTE_ADDRESS%")
         .replace(
             "    filter_chains:\n",
@@ -390,8 +364,7 @@ fn a_proxy_header_goes_before_tls() {
          config: {{version: V2}}, {}}}}}",
         upstream_tls("")
     );
-    let front = tunnel("", back.first(), &wrapped, "/dev/null");
-    let front = Proxy::start(&front);
+    let front = Proxy::start(&Tunnel { cluster: &wrapped, ..Tunnel::default() }.yaml(back.first()));
     let mut client = front.connect();
     client.send("ping");
     client.until(b"got ping");
@@ -417,9 +390,9 @@ fn network_filters_know_the_certificate() {
                 type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC, stat_prefix: r, rules: {action: ALLOW, \
                 policies: {p: {permissions: [{any: true}], principals: [{authenticated: {principal_name: {exact: \
                 \"spiffe://test/good\"}}}]}}}}\n";
-    let yaml = tunnel(&server_tls(&pem, &folder, &trusted), address, &upstream_tls(""), "/dev/null")
-        .replace("      - name: envoy.filters.network.tcp_proxy", &format!("{rbac}      - name: tcp"));
-    let proxy = Proxy::start(&yaml);
+    let (chain, cluster) = (server_tls(&pem, &folder, &trusted), upstream_tls(""));
+    let tunnel = Tunnel { chain: &chain, filters: rbac, cluster: &cluster, ..Tunnel::default() };
+    let proxy = Proxy::start(&tunnel.yaml(address));
     let good = authority.issue(&["x.test", "spiffe://test/good"]);
     let bad = authority.issue(&["x.test", "spiffe://test/bad"]);
     let answer = Config::certificate(&good).get(proxy.first(), "/").expect("an answer");

@@ -2,58 +2,27 @@
 
 use super::certs::{Authority, Pem};
 use super::client::{Client, Config, serve};
-use super::config::upstream_tls;
+use super::config::{Tunnel, server_tls, upstream_tls};
 use super::support::{Folder, PATIENCE, Proxy};
 use rustls::version::{TLS12, TLS13};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-/// Plain TLS sessions to a host of TLS; `filters` stand before the proxy, `context` is more of the listener's TLS.
-fn yaml(pem: &Pem, host: SocketAddr, filters: &str, context: &str, folder: &Folder) -> String {
-    let certificate = folder.file("server.pem", &pem.certificate);
-    let key = folder.file("server.key", &pem.key);
-    let upstream = upstream_tls("sni: up.test");
-    format!(
-        r#"
-admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: 0}}}}}}
-static_resources:
-  listeners:
-  - name: main
-    stat_prefix: main
-    address: {{socket_address: {{address: 127.0.0.1, port_value: 0}}}}
-    filter_chains:
-    - transport_socket:
-        name: tls
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
-          common_tls_context:
-            tls_certificates: [{{certificate_chain: {{filename: {}}}, private_key: {{filename: {}}}}}]
-            {context}
-      filters:
-{filters}
-      - name: tcp
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
-          stat_prefix: t
-          cluster: up
-          access_log:
+/// Plain TLS sessions to a host of TLS; `filters` stand before the proxy, `common` is more of the listener's TLS.
+fn yaml(pem: &Pem, host: SocketAddr, filters: &str, common: &str, folder: &Folder) -> String {
+    let log = format!(
+        r#"          access_log:
           - name: file
             typed_config:
               "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
               path: {}
               log_format: {{text_format_source: {{inline_string: "%DOWNSTREAM_PEER_URI_SAN% %DOWNSTREAM_TLS_VERSION% %BYTES_RECEIVED% %BYTES_SENT% %CONNECTION_TERMINATION_DETAILS%\n"}}}}
-  clusters:
-  - name: up
-    type: STATIC
-    {upstream}
-    load_assignment: {{cluster_name: up, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {}}}}}}}}}]}}]}}
 "#,
-        certificate.display(),
-        key.display(),
-        folder.0.join("log").display(),
-        host.port(),
-    )
+        folder.0.join("log").display()
+    );
+    let (chain, cluster) = (server_tls(pem, folder, common), upstream_tls("sni: up.test"));
+    Tunnel { chain: &chain, filters, proxy: &log, cluster: &cluster }.yaml(host)
 }
 
 fn start(yaml: &str) -> Proxy {
@@ -123,7 +92,7 @@ fn sessions_are_carried_between_two_connections_of_tls() {
     let mut lines = lines(&folder, 2);
     lines.sort();
     assert_eq!(lines, ["- TLSv1.2 1000009 1000009 -", "- TLSv1.3 1000009 1000009 -"]);
-    assert_eq!(proxy.stat("tcp.t.downstream_cx_rx_bytes_total"), 2 * 1_000_009);
+    assert_eq!(proxy.stat("tcp.test.downstream_cx_rx_bytes_total"), 2 * 1_000_009);
     assert_eq!(proxy.stat("cluster.up.upstream_cx_tx_bytes_total"), 2 * 1_000_009);
     proxy.await_stat("cluster.up.upstream_cx_active", 0);
 }
@@ -141,8 +110,9 @@ fn certificates_say_who_may_come_in() {
           rules:
             action: ALLOW
             policies:
-              web: {permissions: [{any: true}], principals: [{authenticated: {principal_name: {exact: "spiffe://test/web"}}}]}"#;
-    let context = format!("validation_context: {{trusted_ca: {{filename: {}}}}}", ca.display());
+              web: {permissions: [{any: true}], principals: [{authenticated: {principal_name: {exact: "spiffe://test/web"}}}]}
+"#;
+    let context = format!("validation_context: {{trusted_ca: {{filename: {}}}}},", ca.display());
     let proxy = start(&yaml(&pem, echo(&authority.issue(&["up.test"])), rules, &context, &folder));
     let web = authority.issue(&["spiffe://test/web", "web.test"]);
     let mut client = Config::certificate(&web).connect(proxy.first()).expect("a connection");
