@@ -87,11 +87,10 @@ impl Reader {
 /// Takes a section of trailers off the input. Fields that decide framing, routing or the
 /// connection are dropped (RFC 9110 section 6.5.1): no later hop may merge them into the head.
 fn read_trailers(input: &mut Buffer, section: Section, case: HeaderCase) -> Result<HeaderMap, Error> {
-    let mut trailers = with_fields(input.linearize(section.len), section.fields, |fields| {
+    let block = input.linearize(section.len);
+    let mut trailers = with_fields(block, section.fields, |fields| {
         let mut trailers = encode::empty(case);
-        for field in fields {
-            encode::append(&mut trailers, field, case);
-        }
+        encode::append(&mut trailers, block, fields.iter(), case);
         Ok(trailers)
     })?;
     input.drain(section.len);

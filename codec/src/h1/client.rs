@@ -382,7 +382,7 @@ impl Client {
             head_parser::read_head(scanner, Kind::Response, input, rules.limits, |line, block, fields| {
                 let line = head_parser::status_line(line)?;
                 let mut headers = encode::empty(rules.case);
-                encode::append_all(&mut headers, block, fields.iter(), rules.case);
+                encode::append(&mut headers, block, fields.iter(), rules.case);
                 Ok((line, headers))
             })?;
         let Some((length, (line, mut headers))) = head else { return Ok(None) };

@@ -16,20 +16,9 @@ use crate::{
     is_token,
 };
 
-/// Stores a received field, with its spelling if that is to be kept.
+/// Stores received fields, with their spelling if that is to be kept; `block` is where they lie.
 #[inline]
-pub(crate) fn append(headers: &mut HeaderMap, field: &httparse::Header<'_>, case: HeaderCase) {
-    match case {
-        HeaderCase::Preserve | HeaderCase::PreserveElseProper => {
-            headers.append_cased(field.name.as_bytes(), field.value);
-        }
-        _ => headers.append(field.name.as_bytes(), field.value),
-    }
-}
-
-/// Stores received fields; `block` is where they lie.
-#[inline]
-pub(crate) fn append_all<'a>(
+pub(crate) fn append<'a>(
     headers: &mut HeaderMap,
     block: &'a [u8],
     fields: impl Iterator<Item = &'a httparse::Header<'a>>,
@@ -220,19 +209,17 @@ impl<'a> HeadWriter<'a> {
         if (id == HeaderId::OTHER && !is_token(name)) || !is_one_line(value) {
             return;
         }
+        let original = original.filter(|original| original.eq_ignore_ascii_case(name));
         match (case, original) {
-            (HeaderCase::Lower, _) | (HeaderCase::Preserve, None) => return self.line(name, value),
-            (HeaderCase::Preserve | HeaderCase::PreserveElseProper, Some(original))
-                if original.eq_ignore_ascii_case(name) =>
-            {
-                return self.line(original, value);
+            (HeaderCase::Preserve | HeaderCase::PreserveElseProper, Some(original)) => {
+                self.line(original, value)
             }
-            (HeaderCase::Preserve, Some(_)) => return self.line(name, value),
-            (HeaderCase::Proper | HeaderCase::PreserveElseProper, _) => self.push_proper(name),
+            (HeaderCase::Lower | HeaderCase::Preserve, _) => self.line(name, value),
+            (HeaderCase::Proper | HeaderCase::PreserveElseProper, _) => {
+                self.push_proper(name);
+                [b": ", value, b"\r\n"].into_iter().for_each(|piece| self.push(piece));
+            }
         }
-        self.push(b": ");
-        self.push(value);
-        self.push(b"\r\n");
     }
 
     #[inline]

@@ -3,10 +3,15 @@
 //! Bytes may drip in one at a time: [`Scanner`] looks at each byte once, over all calls, checks the
 //! start line as it arrives (so that a TLS hello or other garbage is refused at once instead of
 //! waiting for an empty line), insists on CRLF, and enforces both limits. Only a complete section
-//! is made contiguous and tokenised, once, by `httparse`. Which error a peer gets depends on the
-//! bytes alone, never on how they were split. Nothing here gives a field a meaning.
+//! is made contiguous and tokenised, once, by `httparse`. A head that is there whole and has nothing
+//! wrong is tokenised without being scanned. Which error a peer gets depends on the bytes alone,
+//! never on how they were split. Nothing here gives a field a meaning.
 
-use crate::{Buffer, h1::Error, headers::chars::is_visible};
+use crate::{
+    Buffer,
+    h1::Error,
+    headers::chars::{is_target, is_visible},
+};
 use memchr::{memchr, memchr_iter};
 
 /// Bytes and field lines that a head or trailer section may have.
@@ -445,11 +450,6 @@ pub(crate) fn is_tchar(byte: u8) -> bool {
         table
     };
     TABLE[usize::from(byte)]
-}
-
-/// Visible ASCII. Wider than RFC 3986, as Envoy is: `"<>\^{|}` and the like pass to the upstream.
-pub(crate) fn is_target(byte: u8) -> bool {
-    matches!(byte, 0x21..=0x7e)
 }
 
 const LONGEST_METHOD: usize = 11;

@@ -20,7 +20,6 @@ mod target;
 
 pub(crate) use encode::{is_barred_from_trailers, is_connection_field};
 pub(crate) use framing::parse_length;
-pub(crate) use head_parser::is_target;
 pub(crate) use target::{is_connect_target, is_host};
 
 pub use client::{Client, ResponseEvent};

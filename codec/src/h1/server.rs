@@ -404,7 +404,7 @@ impl Server {
                 }
             }
             let others = fields.iter().filter(|field| !is_host_field(field));
-            encode::append_all(&mut headers, block, others, settings.header_case);
+            encode::append(&mut headers, block, others, settings.header_case);
             Ok((method, line.http_10, headers))
         })?;
         let Some((length, (method, http_10, mut headers))) = head else { return Ok(None) };

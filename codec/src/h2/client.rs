@@ -4,7 +4,7 @@ use super::frame::MAX_STREAM;
 use super::send::Outgoing;
 use super::stream::{Sending, Stream};
 use super::{Client, OpenError, StreamId};
-use crate::h1::is_target;
+use crate::headers::chars::is_visible;
 use crate::{Buffer, HeaderId, Method, RequestHead, is_token};
 
 impl Client {
@@ -62,7 +62,7 @@ fn is_valid(head: &RequestHead) -> bool {
     let method = headers.get(HeaderId::METHOD).unwrap_or_default();
     let authority = headers.get(HeaderId::AUTHORITY);
     let connect = head.method == Method::Connect;
-    let visible = |value: &[u8]| !value.is_empty() && value.iter().all(|&byte| is_target(byte));
+    let visible = |value: &[u8]| !value.is_empty() && is_visible(value);
     let plain_connect = connect && !headers.contains(HeaderId::PROTOCOL);
     is_token(method)
         && (method == b"CONNECT") == connect

@@ -4,7 +4,8 @@
 
 use super::hpack::{Decoder, Field, Invalid};
 use super::{Cause, Malformed};
-use crate::h1::{is_barred_from_trailers, is_connect_target, is_host, is_target, parse_length};
+use crate::h1::{is_barred_from_trailers, is_connect_target, is_host, parse_length};
+use crate::headers::chars::is_visible;
 use crate::{HeaderId, HeaderMap, Method, is_token};
 use std::cell::Cell;
 
@@ -176,9 +177,7 @@ impl Reader {
                 is_token(value)
             }
             (Kind::Request { .. }, HeaderId::SCHEME) => is_scheme(value),
-            (Kind::Request { .. }, HeaderId::PATH) => {
-                !value.is_empty() && value.iter().all(|&byte| is_target(byte))
-            }
+            (Kind::Request { .. }, HeaderId::PATH) => !value.is_empty() && is_visible(value),
             (Kind::Request { .. }, HeaderId::AUTHORITY) => !value.is_empty() && is_host(value),
             (Kind::Request { extended }, HeaderId::PROTOCOL) => extended && is_token(value),
             _ => false,

@@ -27,13 +27,19 @@ pub fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| TOKEN[usize::from(*byte)])
 }
 
-/// Whether all bytes are visible ASCII, 0x21 to 0x7e.
+/// Visible ASCII: what a request's target may be made of. Wider than RFC 3986, as Envoy is: `"<>\^{|}` and the like pass to
+/// the upstream.
+pub(crate) fn is_target(byte: u8) -> bool {
+    matches!(byte, 0x21..=0x7e)
+}
+
+/// Whether [`is_target`] is true of all bytes.
 #[inline]
 pub(crate) fn is_visible(bytes: &[u8]) -> bool {
     // What is too low borrows into the highest bit, what is too high has it or carries into it.
     let word =
         |word: u64| (word.wrapping_sub(0x21 * EACH) | word | word.wrapping_add(EACH)) & (0x80 * EACH) == 0;
-    all(bytes, word, |byte| matches!(byte, 0x21..=0x7e))
+    all(bytes, word, is_target)
 }
 
 /// Whether there is no CR, LF or NUL.
@@ -45,7 +51,8 @@ pub(crate) fn is_one_line(bytes: &[u8]) -> bool {
     all(bytes, word, byte) || bytes.iter().all(|&one| byte(one))
 }
 
-const EACH: u64 = 0x0101_0101_0101_0101;
+/// A byte times this is eight of them.
+pub(super) const EACH: u64 = 0x0101_0101_0101_0101;
 
 /// Whether all bytes are of a kind, which `word` tells of eight at a time, and `byte` of one.
 #[inline]

@@ -1,6 +1,6 @@
 //! Header names that the proxy knows, as small numbers.
 
-use super::chars::is_token;
+use super::chars::{EACH, is_token};
 use std::fmt;
 
 /// A well-known header name, or [`HeaderId::OTHER`].
@@ -209,7 +209,6 @@ const fn ends(name: &[u8]) -> (u64, u64) {
 /// The letters A to Z among eight bytes, and nothing else, in lower case.
 #[inline]
 const fn lower(bytes: u64) -> u64 {
-    const EACH: u64 = 0x0101_0101_0101_0101;
     let low = bytes & (0x7f * EACH);
     let from_a = low + (0x80 - b'A' as u64) * EACH;
     let after_z = low + (0x7f - b'Z' as u64) * EACH;

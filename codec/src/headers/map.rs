@@ -55,6 +55,23 @@ struct Entry {
     line: bool,
 }
 
+impl Entry {
+    /// One without a value, of a known name.
+    #[inline]
+    const fn known(id: HeaderId) -> Self {
+        Self {
+            name: 0,
+            name_length: 0,
+            value: 0,
+            value_length: 0,
+            id,
+            cased: false,
+            sensitive: false,
+            line: false,
+        }
+    }
+}
+
 /// One header, as it is to be written by HTTP/1.
 pub(crate) enum Piece<'a> {
     /// A line as it has come, but for the name's case: where in [`HeaderMap::lines`] it stands.
@@ -158,17 +175,7 @@ impl HeaderMap {
         assert!(host.eq_ignore_ascii_case(b"host"), "a spelling of host");
         let storage = self.storage();
         let name = storage.put(host);
-        let value_start = storage.put(value);
-        storage.push(Entry {
-            name,
-            name_length: 0,
-            value: value_start,
-            value_length: value.len() as u32,
-            id: HeaderId::AUTHORITY,
-            cased: true,
-            sensitive: false,
-            line: false,
-        });
+        storage.add(Entry { name, cased: true, ..Entry::known(HeaderId::AUTHORITY) }, value);
     }
 
     /// Adds a header with a known name at the end.
@@ -178,18 +185,7 @@ impl HeaderMap {
     #[inline]
     pub fn append_id(&mut self, id: HeaderId, value: &[u8]) {
         assert!(id != HeaderId::OTHER, "a known name");
-        let storage = self.storage();
-        let value_start = storage.put(value);
-        storage.push(Entry {
-            name: 0,
-            name_length: 0,
-            value: value_start,
-            value_length: value.len() as u32,
-            id,
-            cased: false,
-            sensitive: false,
-            line: false,
-        });
+        self.storage().add(Entry::known(id), value);
     }
 
     /// Adds the headers of a block of lines, all in one go. Names and values lie in the block, and there is no CR, LF or NUL in
@@ -220,10 +216,8 @@ impl HeaderMap {
                 name_length: name.len() as u32,
                 value: base + of_value as u32,
                 value_length: value.len() as u32,
-                id,
-                cased: false,
-                sensitive: false,
                 line,
+                ..Entry::known(id)
             });
         }
     }
@@ -252,21 +246,11 @@ impl HeaderMap {
     #[inline]
     pub(crate) fn append_field(&mut self, id: HeaderId, name: &[u8], value: &[u8], sensitive: bool) {
         let storage = self.storage();
-        let (start, name_length) = match id {
-            HeaderId::OTHER => (storage.put(name), name.len() as u32),
-            _ => (0, 0),
-        };
-        let value_start = storage.put(value);
-        storage.push(Entry {
-            name: start,
-            name_length,
-            value: value_start,
-            value_length: value.len() as u32,
-            id,
-            cased: false,
-            sensitive,
-            line: false,
-        });
+        let mut entry = Entry { sensitive, ..Entry::known(id) };
+        if id == HeaderId::OTHER {
+            (entry.name, entry.name_length) = (storage.put(name), name.len() as u32);
+        }
+        storage.add(entry, value);
     }
 
     /// Joins all values of a known name into its first, with `separator` between them.
@@ -397,6 +381,13 @@ impl Storage {
         start as u32
     }
 
+    /// Adds a header with this value.
+    #[inline]
+    fn add(&mut self, entry: Entry, value: &[u8]) {
+        let (value, value_length) = (self.put(value), value.len() as u32);
+        self.push(Entry { value, value_length, ..entry });
+    }
+
     #[inline]
     fn push(&mut self, entry: Entry) {
         self.present.add(entry.id);
@@ -407,46 +398,25 @@ impl Storage {
     fn append(&mut self, name: &[u8], value: &[u8], cased: bool) {
         let id = HeaderId::of_any_case(name);
         if id == HeaderId::OTHER || cased {
-            return self.append_named(id, name, value, cased);
+            self.append_named(id, name, value, cased);
+        } else {
+            self.add(Entry::known(id), value);
         }
-        let value_start = self.put(value);
-        self.push(Entry {
-            name: 0,
-            name_length: 0,
-            value: value_start,
-            value_length: value.len() as u32,
-            id,
-            cased: false,
-            sensitive: false,
-            line: false,
-        });
     }
 
     /// A name that is not known, or whose spelling is kept.
     fn append_named(&mut self, id: HeaderId, name: &[u8], value: &[u8], cased: bool) {
-        let start = self.arena.len() as u32;
-        let mut name_length = 0;
-        if id == HeaderId::OTHER {
-            self.put(name);
-            self.arena[start as usize..].make_ascii_lowercase();
-            name_length = name.len() as u32;
-        }
         let cased = cased && name.iter().any(u8::is_ascii_uppercase);
+        let mut entry = Entry { name: self.arena.len() as u32, cased, ..Entry::known(id) };
+        if id == HeaderId::OTHER {
+            let start = self.put(name) as usize;
+            self.arena[start..].make_ascii_lowercase();
+            entry.name_length = name.len() as u32;
+        }
         if cased {
             self.put(name);
         }
-        let value_start = self.put(value);
-        let value_length = value.len() as u32;
-        self.push(Entry {
-            name: start,
-            name_length,
-            value: value_start,
-            value_length,
-            id,
-            cased,
-            sensitive: false,
-            line: false,
-        });
+        self.add(entry, value);
     }
 
     fn set(&mut self, mut is: impl FnMut(&Self, &Entry) -> bool, value: &[u8]) {
@@ -555,7 +525,7 @@ impl Storage {
         // Of `:authority` it is that of `host`.
         let length = if entry.id == HeaderId::AUTHORITY { 4 } else { name.len() as u32 };
         let original = entry.cased.then(|| self.bytes(entry.name + entry.name_length, length));
-        Header { id: entry.id, name, original, value: self.value(entry), sensitive: entry.sensitive }
+        Header { original, ..self.plain(entry) }
     }
 }
 
