@@ -4,7 +4,7 @@ use super::{Query, Reply, View};
 use crate::api::envoy::extensions::transport_sockets::tls::v3::Secret;
 use crate::api::{TYPE_URL, pool};
 use prost::{Message, Name};
-use prost_reflect::{DynamicMessage, SerializeOptions};
+use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 use regex::Regex;
 use serde_json::{Map, Value, json};
 use std::time::SystemTime;
@@ -38,10 +38,11 @@ pub(super) fn config_dump(view: &View<'_>, query: &Query) -> Reply {
         .flat_map(|mask| mask.split(','))
         .map(|path| path.trim().split('.').collect())
         .collect();
+    let pool = pool();
     let configs = match query.value("resource") {
-        None => whole(view, names.as_ref()),
+        None => whole(view, names.as_ref(), &pool),
         Some(resource) => match SECTIONS.iter().find(|section| section.1 == resource) {
-            Some((section, _, element, kind)) => elements(view, element, names.as_ref())
+            Some((section, _, element, kind)) => elements(view, element, names.as_ref(), &pool)
                 .into_iter()
                 .map(|part| typed(&format!("envoy.admin.v3.{section}.{kind}"), part))
                 .collect(),
@@ -63,14 +64,14 @@ pub(super) fn config_dump(view: &View<'_>, query: &Query) -> Reply {
     Reply::json(&json!({"configs": configs}))
 }
 
-fn whole(view: &View<'_>, names: Option<&Regex>) -> Vec<Value> {
+fn whole(view: &View<'_>, names: Option<&Regex>, pool: &DescriptorPool) -> Vec<Value> {
     let mut bootstrap = Map::new();
-    bootstrap.insert("bootstrap".to_owned(), shown(&view.snapshot.bootstrap));
+    bootstrap.insert("bootstrap".to_owned(), shown(&view.snapshot.bootstrap, pool));
     bootstrap.insert("last_updated".to_owned(), time(view.started));
     let mut configs = vec![typed("envoy.admin.v3.BootstrapConfigDump", bootstrap)];
     let mut dumps: Vec<(&str, Map<String, Value>)> = Vec::new();
     for (section, field, element, _) in SECTIONS {
-        let parts: Vec<_> = elements(view, element, names).into_iter().map(Value::from).collect();
+        let parts: Vec<_> = elements(view, element, names, pool).into_iter().map(Value::from).collect();
         if dumps.last().is_none_or(|(last, _)| *last != section) {
             dumps.push((section, Map::new()));
         }
@@ -84,7 +85,12 @@ fn whole(view: &View<'_>, names: Option<&Regex>) -> Vec<Value> {
 }
 
 /// The clusters, listeners, route configurations or secrets whose names are asked for.
-fn elements(view: &View<'_>, element: &str, names: Option<&Regex>) -> Vec<Map<String, Value>> {
+fn elements(
+    view: &View<'_>,
+    element: &str,
+    names: Option<&Regex>,
+    pool: &DescriptorPool,
+) -> Vec<Map<String, Value>> {
     let resources = view.snapshot.bootstrap.static_resources.clone().unwrap_or_default();
     let mut parts = Vec::new();
     let mut add = |name: &str, kind: &str, value: Value| {
@@ -101,24 +107,24 @@ fn elements(view: &View<'_>, element: &str, names: Option<&Regex>) -> Vec<Map<St
             let mut clusters: Vec<_> = resources.clusters.iter().collect();
             clusters.sort_by(|a, b| a.name.cmp(&b.name));
             for cluster in clusters {
-                add(&cluster.name, "envoy.config.cluster.v3.Cluster", shown(cluster));
+                add(&cluster.name, "envoy.config.cluster.v3.Cluster", shown(cluster, pool));
             }
         }
         "listener" => {
             for listener in &resources.listeners {
-                add(&listener.name, "envoy.config.listener.v3.Listener", shown(listener));
+                add(&listener.name, "envoy.config.listener.v3.Listener", shown(listener, pool));
             }
         }
         "secret" => {
             for secret in &resources.secrets {
-                parts.extend(self::secret(secret, names, view.started));
+                parts.extend(self::secret(secret, names, view.started, pool));
             }
         }
         FETCHED => {
             let mut known = Vec::new();
             for (secret, when) in view.snapshot.fetched_secrets() {
                 if !known.contains(&secret.name) {
-                    parts.extend(self::secret(&secret, names, when));
+                    parts.extend(self::secret(&secret, names, when, pool));
                     known.push(secret.name);
                 }
             }
@@ -126,7 +132,7 @@ fn elements(view: &View<'_>, element: &str, names: Option<&Regex>) -> Vec<Map<St
         _ => {
             for listener in &resources.listeners {
                 let mut found = Vec::new();
-                route_configs(&shown(listener), &mut found);
+                route_configs(&shown(listener, pool), &mut found);
                 for config in found {
                     let name = config["name"].as_str().unwrap_or_default().to_owned();
                     add(&name, "envoy.config.route.v3.RouteConfiguration", config);
@@ -138,8 +144,13 @@ fn elements(view: &View<'_>, element: &str, names: Option<&Regex>) -> Vec<Map<St
 }
 
 /// A secret, if its name is asked for.
-fn secret(secret: &Secret, names: Option<&Regex>, when: SystemTime) -> Option<Map<String, Value>> {
-    let Value::Object(value) = shown(secret) else { return None };
+fn secret(
+    secret: &Secret,
+    names: Option<&Regex>,
+    when: SystemTime,
+    pool: &DescriptorPool,
+) -> Option<Map<String, Value>> {
+    let Value::Object(value) = shown(secret, pool) else { return None };
     let mut part = Map::new();
     part.insert("name".to_owned(), secret.name.clone().into());
     part.insert("last_updated".to_owned(), time(when));
@@ -178,8 +189,8 @@ fn time(time: SystemTime) -> Value {
 }
 
 /// A message as JSON with the names that configuration files use.
-pub(super) fn shown<M: Message + Name>(message: &M) -> Value {
-    let descriptor = pool().get_message_by_name(&M::full_name()).expect("the schema has it");
+pub(super) fn shown<M: Message + Name>(message: &M, pool: &DescriptorPool) -> Value {
+    let descriptor = pool.get_message_by_name(&M::full_name()).expect("the schema has it");
     let dynamic = DynamicMessage::decode(descriptor, &message.encode_to_vec()[..])
         .expect("just encoded with the same schema");
     let options = SerializeOptions::new().use_proto_field_name(true);

@@ -1,6 +1,7 @@
 //! The process itself: `/server_info`, `/ready`, `/memory`, `/certs`, `/logging`, `/drain_listeners`.
 
 use super::{Action, Query, Reply, View};
+use crate::api::pool;
 use crate::io::Scope;
 use log::LevelFilter;
 use serde_json::{Map, Value, json};
@@ -18,7 +19,7 @@ pub(super) fn server_info(view: &View<'_>, _: &Query) -> Reply {
     if let Some(proto) = &view.snapshot.bootstrap.node
         && proto.metadata.is_some()
     {
-        shown.insert("metadata".to_owned(), super::config_dump::shown(proto)["metadata"].clone());
+        shown.insert("metadata".to_owned(), super::config_dump::shown(proto, &pool())["metadata"].clone());
     }
     if !node.zone.is_empty() {
         shown.insert("locality".to_owned(), json!({"zone": node.zone}));

@@ -5,27 +5,25 @@
 //! that configuration text is checked against.
 
 use prost_reflect::DescriptorPool;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// The prefix of the type URLs of `google.protobuf.Any`.
 pub const TYPE_URL: &str = "type.googleapis.com/";
 
-/// The descriptors, while somebody needs them.
-static POOL: Mutex<Option<DescriptorPool>> = Mutex::new(None);
+/// The descriptors, while somebody has them: some megabytes, which only reading and showing configuration needs.
+static POOL: Mutex<Weak<DescriptorPool>> = Mutex::new(Weak::new());
 
-/// The descriptors of all messages of the schema.
-pub fn pool() -> DescriptorPool {
-    let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
-    let decode = || {
+/// The descriptors of all messages of the schema. They are decoded when nobody has them yet, so whoever needs them often
+/// keeps them.
+pub fn pool() -> Arc<DescriptorPool> {
+    let mut kept = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.upgrade().unwrap_or_else(|| {
         let bytes = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
-        DescriptorPool::decode(&bytes[..]).expect("the build script has checked the schema")
-    };
-    pool.get_or_insert_with(decode).clone()
-}
-
-/// Frees the descriptors, some megabytes, until [`pool`] is called again.
-pub fn forget_pool() {
-    *POOL.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let pool = DescriptorPool::decode(&bytes[..]).expect("the build script has checked the schema");
+        let pool = Arc::new(pool);
+        *kept = Arc::downgrade(&pool);
+        pool
+    })
 }
 
 #[allow(missing_docs, clippy::all, unreachable_pub, unused_qualifications, reason = "generated")]

@@ -5,11 +5,11 @@
 
 use super::diagnostics::Diagnostics;
 use super::yaml::{Node, Value};
-use crate::api::{TYPE_URL, pool};
+use crate::api::TYPE_URL;
 use prost::Message;
 use prost_reflect::{
-    Cardinality, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor,
-    ReflectMessage, Value as Field,
+    Cardinality, DescriptorPool, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey,
+    MessageDescriptor, ReflectMessage, Value as Field,
 };
 use std::collections::HashMap;
 
@@ -378,8 +378,9 @@ impl Walk<'_> {
             return None;
         };
         let name = url.rsplit('/').next().unwrap_or_default();
-        let Some(inner) = pool().get_message_by_name(name).filter(|_| url.contains('/')) else {
-            self.unknown_type(kind, url);
+        let pool = descriptor.parent_pool();
+        let Some(inner) = pool.get_message_by_name(name).filter(|_| url.contains('/')) else {
+            self.unknown_type(kind, url, pool);
             return None;
         };
         let content = self.fields(entries, &inner, None, true);
@@ -451,8 +452,8 @@ impl Walk<'_> {
         Some(message)
     }
 
-    fn unknown_type(&mut self, node: &Node, url: &str) {
-        let mut known: Vec<String> = pool()
+    fn unknown_type(&mut self, node: &Node, url: &str, pool: &DescriptorPool) {
+        let mut known: Vec<String> = pool
             .all_messages()
             .filter(|message| message.parent_message().is_none())
             .map(|message| message.full_name().to_owned())
@@ -601,9 +602,10 @@ mod tests {
         ] {
             assert_eq!(is_envoys(name, message), expected, "{name} of {message}");
         }
+        let pool = crate::api::pool();
         for line in include_str!("envoy_fields.txt").lines() {
             let name = line.split(": ").next().unwrap_or_default();
-            assert!(pool().get_message_by_name(name).is_some(), "{line}");
+            assert!(pool.get_message_by_name(name).is_some(), "{line}");
         }
     }
 

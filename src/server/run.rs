@@ -10,7 +10,6 @@ use super::stops::Stops;
 use super::worker;
 use crate::access_log::{Flusher, Logger, Settings, Tally};
 use crate::admin::{self, Action};
-use crate::api;
 use crate::io::{Discourage, Layer, Mail, Reactor, Rng, Scope, Task, Wake};
 use crate::listener::{Bound, Colleagues, Listeners, Shared};
 use crate::stats::{Block, Collector, Sinks};
@@ -320,7 +319,6 @@ impl Server {
     /// # Errors
     /// If a worker died.
     pub fn run(mut self) -> Result<(), ShutdownError> {
-        api::forget_pool();
         nuncio_reactor::give_back_memory();
         let housekeeping = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(1 << 32) };
         let flush = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(3 << 32) };
