@@ -7,6 +7,10 @@ use crate::io::{Close, Cx};
 use crate::router::Cause;
 use crate::upstream::Upstream;
 use nuncio_codec::{HeaderId, Version, h2};
+use std::time::Duration;
+
+/// A request that took less than this was quick.
+const QUICK: Duration = Duration::from_millis(1);
 
 /// What a connection of HTTP/2 must know of a stream that has ended.
 #[derive(Copy, Clone, Debug)]
@@ -79,6 +83,8 @@ impl Http {
             cx.stats.inc(manager.config.listener_stats.downstream_rq_completed);
         }
         let duration = cx.reactor.now() - stream.started;
+        self.ended.all += 1;
+        self.ended.quick += usize::from(duration < QUICK);
         cx.stats.record(stats.downstream_rq_time, duration.as_millis() as u64);
         if stream.admitted {
             cx.stats.move_gauge(stats.downstream_cx_upgrades_active, -1);

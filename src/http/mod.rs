@@ -72,6 +72,15 @@ pub struct Entrance<'a> {
     pub drains_when_sick: bool,
 }
 
+/// How many requests have ended.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// In all.
+    pub all: usize,
+    /// In less than 1 ms.
+    pub quick: usize,
+}
+
 /// A request for the admin interface, to be answered with [`Http::answer`].
 #[derive(Debug)]
 pub struct AdminRequest {
@@ -95,6 +104,8 @@ pub struct Http {
     draining: bool,
     /// Bytes of a request's head on the wire, until its stream is there to count them.
     pending_wire: u64,
+    /// Since somebody asked.
+    ended: Tally,
 }
 
 impl Http {
@@ -109,6 +120,7 @@ impl Http {
             logger,
             draining: false,
             pending_wire: 0,
+            ended: Tally::default(),
         }
     }
 
@@ -201,6 +213,11 @@ impl Http {
     /// Downstream connections and streams that exist now.
     pub fn live(&self) -> (usize, usize) {
         (self.connections.len(), self.streams.len())
+    }
+
+    /// The requests that have ended since this was last asked.
+    pub fn take_ended(&mut self) -> Tally {
+        std::mem::take(&mut self.ended)
     }
 
     /// The worker's access logs.

@@ -3,33 +3,37 @@
 //! A worker that is quicker than those around it wakes up for every piece of news, and has somebody else woken up for every
 //! piece that it passes on. All of them then spend more time on falling asleep and waking up than on their work: the worker,
 //! the clients and, above all, the upstream hosts. Network cards know the problem and moderate their interrupts. This is the
-//! same: a worker waits for a moment before it looks for more, while news comes in drips and so much is under way that
-//! nobody waits for a single piece of it; or while bodies pass through that are large anyway, where all that counts is that
-//! no socket runs empty or full meanwhile.
+//! same: a worker waits for a moment before it looks for more while news comes in drips, if what it passes on is what ends
+//! requests, of which hardly any is so quick that the moment would matter to it; or while bodies pass through that are large,
+//! where all that counts is that no socket runs empty or full meanwhile. What is idle has no say in this, however much of it
+//! there is: sessions, tunnels, streams that wait.
 
+use crate::http::Tally;
 use nuncio_reactor::Time;
 use std::time::Duration;
 
 /// How many turns are looked back.
-const TURNS: usize = 4;
+const TURNS: usize = 16;
 /// So many turns within this time mean that news comes in drips.
-const BUSY: Duration = Duration::from_millis(1);
+const BUSY: Duration = Duration::from_millis(4);
 /// With so many pieces of news a turn was worth its while.
 const ENOUGH: usize = 16;
 /// With so many bytes read in a turn, and so many for each piece of news, bodies are passing through.
 const BULK: u64 = 64 << 10;
 const BULKY: u64 = 8 << 10;
-/// With no more than this under way somebody may be waiting for each piece.
-const PATIENT: usize = 64;
-/// A pause for each request or session that is under way, in nanoseconds, and the longest pause. The system adds the slack of
-/// its timers, which is 50 µs unless somebody has changed that.
-const EACH: u64 = 500;
-const MOST: Duration = Duration::from_micros(100);
+/// The most pieces of news to each request that ends. With more, messages pass through that somebody may be waiting for one by
+/// one, whatever becomes of the requests.
+const NEWS: usize = 4;
+/// So many requests must end to each that was quick.
+const RARE: usize = 8;
+/// The pause for the sake of requests. The system adds the slack of its timers, which is 50 µs unless somebody has changed
+/// that; both together are a tenth of what is still quick.
+const PAUSE: Duration = Duration::from_micros(50);
 /// The pause for large bodies.
 const FOR_BULK: Duration = Duration::from_micros(20);
 
 /// What a turn of a worker was like.
-#[derive(Copy, Clone, Debug)]
+#[derive(Copy, Clone, Debug, Default)]
 pub(super) struct Turn {
     /// When it began.
     pub(super) began: Time,
@@ -37,29 +41,34 @@ pub(super) struct Turn {
     pub(super) news: usize,
     /// Bytes read.
     pub(super) read: u64,
-    /// Requests and sessions that have not ended.
-    pub(super) under_way: usize,
+    /// Requests that ended.
+    pub(super) ended: Tally,
 }
 
-/// When the last turns began.
+/// What the last turns were like.
 #[derive(Debug, Default)]
 pub(super) struct Moderation {
-    turns: [Time; TURNS],
+    turns: [Turn; TURNS],
     next: usize,
 }
 
 impl Moderation {
     /// How long to pause after a turn, if at all.
-    pub(super) fn pause(&mut self, turn: &Turn) -> Option<Duration> {
-        let before = std::mem::replace(&mut self.turns[self.next], turn.began);
+    pub(super) fn pause(&mut self, turn: Turn) -> Option<Duration> {
+        let before = std::mem::replace(&mut self.turns[self.next], turn).began;
         self.next = (self.next + 1) % TURNS;
         if turn.news >= ENOUGH || turn.began.saturating_since(before) >= BUSY {
             return None;
         }
-        if turn.under_way > PATIENT {
-            return Some(Duration::from_nanos(EACH * turn.under_way as u64).min(MOST));
+        let sum = |count: fn(&Turn) -> usize| self.turns.iter().map(count).sum::<usize>();
+        let ended = sum(|turn| turn.ended.all);
+        if sum(|turn| turn.ended.quick) * RARE > ended {
+            None
+        } else if turn.read >= BULK.max(BULKY * turn.news as u64) {
+            Some(FOR_BULK)
+        } else {
+            (ended * NEWS >= sum(|turn| turn.news)).then_some(PAUSE)
         }
-        (turn.read >= BULK.max(BULKY * turn.news as u64)).then_some(FOR_BULK)
     }
 }
 
@@ -67,35 +76,61 @@ impl Moderation {
 mod tests {
     use super::*;
 
+    /// Turns that are all alike, this far apart in microseconds.
+    fn after(apart: u64, news: usize, read: u64, (all, quick): (usize, usize)) -> Option<Duration> {
+        let mut moderation = Moderation::default();
+        let began = Time::ZERO + Duration::from_secs(1);
+        let mut turn = Turn { began, news, read, ended: Tally { all, quick } };
+        for _ in 0..TURNS {
+            assert_eq!(moderation.pause(turn), None, "too early to tell");
+            turn.began = turn.began + Duration::from_micros(apart);
+        }
+        moderation.pause(turn)
+    }
+
     #[test]
     fn only_who_is_busy_with_little_at_a_time_pauses() {
-        for (turns, news, read, under_way, expected) in [
-            (100, 1, 100, 65, Some(32_500)),
-            (100, 15, 100, 100, Some(50_000)),
-            (100, 1, 100, 200, Some(100_000)),
-            (100, 1, 100, 5000, Some(100_000)),
+        for (apart, news, read, requests, expected) in [
+            (100, 1, 100, (1, 0), Some(PAUSE)),
+            (100, 4, 100, (1, 0), Some(PAUSE)),
+            (100, 15, 100, (8, 1), Some(PAUSE)),
             // A turn with much to do is followed by the next at once.
-            (100, 16, 100, 1000, None),
-            // Somebody may be waiting.
-            (100, 1, 100, 64, None),
-            (100, 0, 0, 0, None),
+            (100, 16, 100, (16, 0), None),
+            // Somebody may be waiting: for an answer, for a message of a stream or a session.
+            (100, 7, 100, (7, 1), None),
+            (100, 1, 100, (1, 1), None),
+            (100, 5, 100, (1, 0), None),
+            (100, 1, 100, (0, 0), None),
             // Turns are few and far between.
-            (250, 1, 100, 1000, None),
-            (250, 1, 1 << 20, 1, None),
+            (250, 2, 100, (1, 0), None),
+            (250, 1, 1 << 20, (0, 0), None),
             // Large bodies.
-            (100, 1, 64 << 10, 1, Some(20_000)),
-            (100, 15, 120 << 10, 8, Some(20_000)),
-            (100, 15, 119 << 10, 8, None),
-            (100, 1, 60 << 10, 1, None),
+            (100, 1, 64 << 10, (0, 0), Some(FOR_BULK)),
+            (100, 1, 64 << 10, (1, 0), Some(FOR_BULK)),
+            (100, 1, 64 << 10, (1, 1), None),
+            (100, 15, 120 << 10, (0, 0), Some(FOR_BULK)),
+            (100, 15, 119 << 10, (0, 0), None),
+            (100, 1, 60 << 10, (0, 0), None),
         ] {
-            let mut moderation = Moderation::default();
-            let mut began = Time::ZERO + Duration::from_secs(1);
-            for _ in 0..TURNS {
-                assert_eq!(moderation.pause(&Turn { began, news, read, under_way }), None);
-                began = began + Duration::from_micros(turns);
-            }
-            let pause = moderation.pause(&Turn { began, news, read, under_way });
-            assert_eq!(pause, expected.map(Duration::from_nanos), "{turns} {news} {read} {under_way}");
+            assert_eq!(after(apart, news, read, requests), expected, "{apart} {news} {read} {requests:?}");
         }
+    }
+
+    #[test]
+    fn quick_requests_are_remembered_for_some_turns() {
+        let mut moderation = Moderation::default();
+        let mut began = Time::ZERO + Duration::from_secs(1);
+        let mut pauses = |count: usize, quick| {
+            let turns = (0..count).map(|_| {
+                began = began + Duration::from_micros(100);
+                Turn { began, news: 1, read: 0, ended: Tally { all: 1, quick } }
+            });
+            turns.filter_map(|turn| moderation.pause(turn)).count()
+        };
+        assert_eq!(pauses(TURNS + 10, 0), 10);
+        assert_eq!(pauses(2, 1), 2, "two among sixteen are few");
+        assert_eq!(pauses(1, 1), 0, "three are not");
+        assert_eq!(pauses(TURNS - 3, 0), 0);
+        assert_eq!(pauses(10, 0), 10);
     }
 }

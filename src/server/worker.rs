@@ -94,13 +94,9 @@ pub(super) fn run(plan: Plan) -> io::Result<()> {
             engine.stop();
             return Ok(());
         }
-        let turn = Turn {
-            began: engine.reactor.now(),
-            news,
-            read: engine.io.take_read(),
-            under_way: engine.http.live().1 + engine.network.live(),
-        };
-        if let Some(pause) = moderation.pause(&turn) {
+        let (read, ended) = (engine.io.take_read(), engine.http.take_ended());
+        let turn = Turn { began: engine.reactor.now(), news, read, ended };
+        if let Some(pause) = moderation.pause(turn) {
             std::thread::sleep(pause);
         }
     }
