@@ -9,20 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// `/certs`.
 pub(super) fn certs(view: &View<'_>, _: &Query) -> Reply {
-    let mut contexts = Vec::new();
-    for listener in &view.snapshot.listeners {
-        for context in listener.tls() {
-            let settings = context.settings();
-            contexts.push(entry(settings.identities(), settings.authorities()));
-        }
-    }
-    for cluster in &view.snapshot.clusters.clusters {
-        if let Some(context) = &cluster.tls {
-            let settings = context.settings();
-            contexts
-                .push(entry(settings.identity().map_or(&[], std::slice::from_ref), settings.authorities()));
-        }
-    }
+    let settings = view.snapshot.tls().map(|context| context.settings());
+    let contexts: Vec<_> =
+        settings.map(|settings| entry(settings.identities(), settings.authorities())).collect();
     Reply::json(&json!({"certificates": contexts}))
 }
 

@@ -122,10 +122,12 @@ fn elements(
         }
         FETCHED => {
             let mut known = Vec::new();
-            for (secret, when) in view.snapshot.fetched_secrets() {
-                if !known.contains(&secret.name) {
-                    parts.extend(self::secret(&secret, names, when, pool));
-                    known.push(secret.name);
+            for context in view.snapshot.tls() {
+                for (secret, when) in context.settings().fetched() {
+                    if !known.contains(&secret.name) {
+                        parts.extend(self::secret(secret, names, *when, pool));
+                        known.push(secret.name.clone());
+                    }
                 }
             }
         }

@@ -8,8 +8,7 @@
 use super::snapshot::Snapshot;
 use crate::io::{Layer, Reactor, Task, TokenKind, Wake};
 use crate::stats::Block;
-use crate::tls::config::{ClientContext, ServerContext};
-use crate::tls::{Certificate, Files, SdsStats};
+use crate::tls::{Context, Files, SdsStats};
 use nuncio_reactor::{RawKey, Watcher};
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
@@ -33,16 +32,10 @@ pub(super) struct Certificates {
 
 #[derive(Debug)]
 struct Watched {
-    context: Context,
+    context: Arc<dyn Context>,
     files: Files,
     /// What the files were when they were read.
     seen: Vec<Option<Stamp>>,
-}
-
-#[derive(Clone, Debug)]
-enum Context {
-    Server(Arc<ServerContext>),
-    Client(Arc<ClientContext>),
 }
 
 /// What tells one content of a file from another.
@@ -62,79 +55,13 @@ impl Stamp {
     }
 }
 
-impl Context {
-    fn files(&self) -> Files {
-        match self {
-            Self::Server(context) => context.files(),
-            Self::Client(context) => context.files(),
-        }
-    }
-
-    fn name(&self) -> &str {
-        match self {
-            Self::Server(context) => context.name(),
-            Self::Client(context) => context.name(),
-        }
-    }
-
-    /// What is counted for its secrets that are in files.
-    fn sources(&self) -> &[SdsStats] {
-        match self {
-            Self::Server(context) => context.sources(),
-            Self::Client(context) => context.sources(),
-        }
-    }
-
-    fn count_update(&self, stats: &Block) {
-        match self {
-            Self::Server(context) => context.count_update(stats),
-            Self::Client(context) => context.count_update(stats),
-        }
-    }
-
-    fn reload(&self) -> Result<(), Vec<String>> {
-        match self {
-            Self::Server(context) => context.reload(),
-            Self::Client(context) => context.reload(),
-        }
-    }
-
-    /// Calls `visit` with every certificate: ours, and those of authorities.
-    fn each(&self, mut visit: impl FnMut(&Certificate)) {
-        match self {
-            Self::Server(context) => {
-                let settings = context.settings();
-                settings.identities().iter().for_each(|identity| visit(&identity.leaf));
-                settings.authorities().iter().for_each(|(_, certificate)| visit(certificate));
-            }
-            Self::Client(context) => {
-                let settings = context.settings();
-                settings.identity().iter().for_each(|identity| visit(&identity.leaf));
-                settings.authorities().iter().for_each(|(_, certificate)| visit(certificate));
-            }
-        }
-    }
-}
-
-/// All TLS contexts of a configuration.
-fn contexts(snapshot: &Snapshot) -> Vec<Context> {
-    let mut contexts = Vec::new();
-    for listener in &snapshot.listeners {
-        contexts.extend(listener.tls().map(|context| Context::Server(Arc::clone(context))));
-    }
-    for cluster in &snapshot.clusters.clusters {
-        contexts.extend(cluster.tls.iter().map(|context| Context::Client(Arc::clone(context))));
-    }
-    contexts
-}
-
 impl Certificates {
     /// Those of a configuration; what they were read from is watched from now on.
     pub(super) fn new(snapshot: &Snapshot, reactor: &Reactor) -> Self {
-        let contexts: Vec<_> = contexts(snapshot)
-            .into_iter()
+        let contexts: Vec<_> = snapshot
+            .tls()
             .map(|context| {
-                let files = context.files();
+                let files = context.settings().files().clone();
                 let seen = files.files.iter().map(|path| Stamp::of(path)).collect();
                 Watched { context, files, seen }
             })
@@ -174,7 +101,7 @@ impl Certificates {
             match result {
                 Ok(()) => {
                     // A secret may name other files than before.
-                    let next = context.files();
+                    let next = context.settings().files().clone();
                     *seen = match next == *files {
                         true => now,
                         false => next.files.iter().map(|path| Stamp::of(path)).collect(),
@@ -191,7 +118,7 @@ impl Certificates {
                     }
                 }
             }
-            context.count(stats);
+            context.show_expiry(stats);
         }
         if let Some(watcher) = &mut self.watcher {
             watch_each(watcher, &folders(&self.contexts));
@@ -202,7 +129,7 @@ impl Certificates {
     pub(super) fn count(&self, stats: &Block) {
         let mut counted: Vec<&SdsStats> = Vec::new();
         for Watched { context, .. } in &self.contexts {
-            context.count(stats);
+            context.show_expiry(stats);
             for source in context.sources() {
                 context.count_update(stats);
                 if !counted.contains(&source) {
@@ -216,36 +143,21 @@ impl Certificates {
     /// Seconds until the first OCSP response is old; `None` without any.
     pub(super) fn ocsp_seconds_left(&self) -> Option<u64> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
-        let servers = self.contexts.iter().filter_map(|watched| match &watched.context {
-            Context::Server(context) => Some(context.settings()),
-            Context::Client(_) => None,
-        });
-        let first = servers.filter_map(|settings| {
-            settings.identities().iter().filter_map(|identity| identity.ocsp_until()).min()
-        });
-        first.min().map(|first| (first - now).max(0) as u64)
+        let first = self.contexts.iter().filter_map(|watched| watched.context.settings().ocsp_until()).min();
+        first.map(|first| (first - now).max(0) as u64)
     }
 
     /// Whole days until the first certificate expires; `None` without certificates.
     pub(super) fn days_left(&self) -> Option<u64> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
-        let mut first = None::<i64>;
+        let mut first = None;
         for watched in &self.contexts {
-            watched.context.each(|certificate| {
-                let ends = certificate.facts().not_after;
-                first = Some(first.map_or(ends, |first| first.min(ends)));
-            });
+            let settings = watched.context.settings();
+            let ours = settings.identities().iter().map(|identity| &*identity.leaf);
+            let all = ours.chain(settings.authorities().iter().map(|(_, certificate)| certificate));
+            first = all.map(|certificate| certificate.facts().not_after).chain(first).min();
         }
         first.map(|first| (first - now).max(0) as u64 / 86400)
-    }
-}
-
-impl Context {
-    fn count(&self, stats: &Block) {
-        match self {
-            Self::Server(context) => context.show_expiry(stats),
-            Self::Client(context) => context.show_expiry(stats),
-        }
     }
 }
 

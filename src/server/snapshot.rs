@@ -4,17 +4,16 @@
 
 use crate::admin::config::AdminConfig;
 use crate::api::envoy::config::bootstrap::v3::Bootstrap;
-use crate::api::envoy::extensions::transport_sockets::tls::v3::Secret;
 use crate::http::config::HcmStats;
 use crate::listener::config::ListenerConfig;
 use crate::stats::{
     ClusterManagerStats, FilesystemStats, ListenerManagerStats, ListenerStats, Registry, ServerStats,
     StatsConfig,
 };
+use crate::tls::Context;
 use crate::udp::config::UdpListenerConfig;
 use crate::upstream::config::ClusterTable;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 /// A whole configuration (`envoy.config.bootstrap.v3.Bootstrap`).
 #[derive(Debug)]
@@ -63,12 +62,11 @@ pub struct Node {
 }
 
 impl Snapshot {
-    /// The secrets that TLS contexts have read from files, and when; one for each context.
-    pub fn fetched_secrets(&self) -> Vec<(Secret, SystemTime)> {
+    /// All TLS contexts: those of listeners, then those of clusters.
+    pub fn tls(&self) -> impl Iterator<Item = Arc<dyn Context>> {
         let servers = self.listeners.iter().flat_map(|listener| listener.tls());
-        let mut secrets: Vec<_> = servers.flat_map(|context| context.fetched()).collect();
         let clients = self.clusters.clusters.iter().filter_map(|cluster| cluster.tls.as_ref());
-        secrets.extend(clients.flat_map(|context| context.fetched()));
-        secrets
+        let servers = servers.map(|context| Arc::clone(context) as Arc<dyn Context>);
+        servers.chain(clients.map(|context| Arc::clone(context) as Arc<dyn Context>))
     }
 }

@@ -5,17 +5,17 @@
 
 use super::certificate::{Certificate, Facts};
 use super::config::{
-    ClientContext, ClientOptions, ClientSettings, CommonSettings, KeyLogRanges, ServerContext,
-    ServerSettings, Variants,
+    ClientContext, ClientOptions, ClientOrigin, ClientSettings, CommonSettings, KeyLogRanges, ServerContext,
+    ServerOrigin, ServerSettings, Variants,
 };
+use super::context::Context;
 use super::key_log::KeyLogFile;
 use super::material::{self, Files, Identity};
 use super::params::{GROUPS, TLS12_SUITES, TLS13_SUITES};
 use super::secrets::Found;
 use super::selector::{Identities, OcspPolicy};
 use super::sessions::Sessions;
-use super::shared::Shared;
-use super::stats::{FactoryStats, SdsStats, TlsStats};
+use super::stats::SdsStats;
 use super::tickets::{KEY_LENGTH, TicketKeys, Tickets};
 use super::validation;
 use super::verifier::Verifier;
@@ -68,28 +68,14 @@ pub fn server(proto: &DownstreamTlsContext, scope: &str, cx: &mut Cx<'_>) -> Opt
             .map(Arc::new),
         _ => Some(Arc::new(TicketKeys::automatic())),
     };
-    let (settings, sources) = server_settings(proto, keys.as_ref(), cx)?;
-    if settings.common.validates && proto.require_client_certificate.is_none() {
-        let name = scope.trim_end_matches('.');
+    let context = ServerContext::compile(ServerOrigin { proto: proto.clone(), keys }, scope, cx)?;
+    if context.settings().common().validates && proto.require_client_certificate.is_none() {
         log::warn!(
-            "{name}: clients without a certificate are let in; say so with `require_client_certificate`"
+            "{}: clients without a certificate are let in; say so with `require_client_certificate`",
+            context.name()
         );
     }
-    let stats = TlsStats::register(
-        cx.registry,
-        &format!("{scope}ssl."),
-        names(settings.identities(), &settings.common),
-    );
-    Some(ServerContext {
-        name: scope.trim_end_matches('.').to_owned(),
-        proto: proto.clone(),
-        secrets: Arc::clone(&cx.secrets),
-        sources,
-        keys,
-        settings: Arc::new(Shared::new(settings)),
-        stats,
-        factory: FactoryStats::register(cx.registry, &format!("{scope}server_ssl_socket_factory.")),
-    })
+    Some(context)
 }
 
 /// Compiles the TLS of a cluster. `scope` is where it counts, such as `cluster.app.`.
@@ -99,35 +85,14 @@ pub fn client(
     scope: &str,
     cx: &mut Cx<'_>,
 ) -> Option<ClientContext> {
-    let (settings, sources) = client_settings(proto, options, cx)?;
-    if !settings.common.validates {
-        let name = scope.trim_end_matches('.');
-        log::warn!("{name}: hosts are not verified, since there is no `validation_context` that says how");
+    let context = ClientContext::compile(ClientOrigin { proto: proto.clone(), options }, scope, cx)?;
+    if !context.settings().common().validates {
+        log::warn!(
+            "{}: hosts are not verified, since there is no `validation_context` that says how",
+            context.name()
+        );
     }
-    let stats = TlsStats::register(
-        cx.registry,
-        &format!("{scope}ssl."),
-        names(settings.identity.as_slice(), &settings.common),
-    );
-    Some(ClientContext {
-        name: scope.trim_end_matches('.').to_owned(),
-        proto: proto.clone(),
-        secrets: Arc::clone(&cx.secrets),
-        sources,
-        options,
-        settings: Arc::new(Shared::new(settings)),
-        stats,
-        factory: FactoryStats::register(cx.registry, &format!("{scope}client_ssl_socket_factory.")),
-    })
-}
-
-/// The names under which the ends of certificates are shown: of ours, and of the authority's.
-fn names<'a>(identities: &'a [Arc<Identity>], common: &'a CommonSettings) -> [Vec<Option<&'a str>>; 2] {
-    let mut ours: Vec<_> = identities.iter().map(|identity| identity.secret.as_deref()).collect();
-    ours.sort();
-    ours.dedup();
-    let theirs = if common.authorities.is_empty() { Vec::new() } else { vec![common.authority.as_deref()] };
-    [ours, theirs]
+    Some(context)
 }
 
 /// What handshakes with clients use, read now.

@@ -4,21 +4,20 @@
 //! replaces as a whole when a file has changed; a handshake keeps the settings that it has begun with.
 
 use super::certificate::Certificate;
+use super::context::{Compile, Settings, TlsContext};
 use super::info::{Alpn, TlsInfo};
 use super::material::{Files, Identity};
 use super::params::{CIPHERS, VERSIONS};
-use super::secrets::Secrets;
 use super::selector::Identities;
-use super::shared::{Shared, View};
-use super::stats::{FactoryStats, Negotiated, SdsStats, TlsStats};
+use super::shared::View;
+use super::stats::{Negotiated, SdsStats, TlsStats};
 use super::tickets::TicketKeys;
 use super::trace::Trace;
 use crate::api::envoy::extensions::transport_sockets::tls::v3::{
     DownstreamTlsContext, Secret, UpstreamTlsContext,
 };
-use crate::config::{Cx, Diagnostics};
+use crate::config::Cx;
 use crate::network::Cidr;
-use crate::stats::{Block, Registry};
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
@@ -28,36 +27,24 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 /// `DownstreamTlsContext`.
-#[derive(Debug)]
-pub struct ServerContext {
-    /// Whose it is, for the log.
-    pub(super) name: String,
-    pub(super) proto: DownstreamTlsContext,
-    /// What it may refer to by name.
-    pub(super) secrets: Arc<Secrets>,
-    /// What is counted for those in files.
-    pub(super) sources: Vec<SdsStats>,
-    /// They outlive changes of certificates.
-    pub(super) keys: Option<Arc<TicketKeys>>,
-    pub(super) settings: Arc<Shared<ServerSettings>>,
-    pub(super) stats: TlsStats,
-    pub(super) factory: FactoryStats,
-}
+pub type ServerContext = TlsContext<ServerSettings>;
 
 /// `UpstreamTlsContext`.
+pub type ClientContext = TlsContext<ClientSettings>;
+
+/// What a context of a listener is compiled from.
 #[derive(Debug)]
-pub struct ClientContext {
-    /// Whose it is, for the log.
-    pub(super) name: String,
+pub struct ServerOrigin {
+    pub(super) proto: DownstreamTlsContext,
+    /// They outlive changes of certificates.
+    pub(super) keys: Option<Arc<TicketKeys>>,
+}
+
+/// What a context of a cluster is compiled from.
+#[derive(Debug)]
+pub struct ClientOrigin {
     pub(super) proto: UpstreamTlsContext,
-    /// What it may refer to by name.
-    pub(super) secrets: Arc<Secrets>,
-    /// What is counted for those in files.
-    pub(super) sources: Vec<SdsStats>,
     pub(super) options: ClientOptions,
-    pub(super) settings: Arc<Shared<ClientSettings>>,
-    pub(super) stats: TlsStats,
-    pub(super) factory: FactoryStats,
 }
 
 /// What the rest of a cluster says about its TLS.
@@ -89,7 +76,7 @@ pub struct ClientSettings {
 
 /// What both have.
 #[derive(Debug)]
-pub(super) struct CommonSettings {
+pub struct CommonSettings {
     pub(super) alpn: Vec<Vec<u8>>,
     pub(super) key_log: Option<KeyLogRanges>,
     /// Where the trusted authorities come from, and what they are.
@@ -140,21 +127,6 @@ impl CommonSettings {
         within(&ranges.local, local) && within(&ranges.remote, remote)
     }
 
-    fn show_expiry(&self, identities: &[Arc<Identity>], counters: &TlsStats, stats: &Block) {
-        let [ours, theirs] = &counters.expiration;
-        let show = |gauge, certificate: &Certificate| {
-            stats.set_gauge(gauge, certificate.facts().not_after.max(0) as u64);
-        };
-        for (name, gauge) in ours {
-            if let Some(identity) = identities.iter().find(|identity| identity.secret == *name) {
-                show(*gauge, &identity.leaf);
-            }
-        }
-        if let (Some((_, gauge)), Some((_, certificate))) = (theirs.first(), self.authorities.first()) {
-            show(*gauge, certificate);
-        }
-    }
-
     /// What a handshake has agreed on.
     fn info(
         &self,
@@ -188,140 +160,45 @@ impl CommonSettings {
     }
 }
 
-impl ServerSettings {
-    /// Our certificates.
-    pub fn identities(&self) -> &[Arc<Identity>] {
+impl Settings for ServerSettings {
+    fn common(&self) -> &CommonSettings {
+        &self.common
+    }
+
+    fn identities(&self) -> &[Arc<Identity>] {
         self.identities.list()
     }
 
-    /// Trusted authorities and where they come from.
-    pub fn authorities(&self) -> &[(String, Certificate)] {
-        &self.common.authorities
+    fn ocsp_until(&self) -> Option<i64> {
+        self.identities().iter().filter_map(|identity| identity.ocsp_until()).min()
     }
 }
 
-impl ClientSettings {
-    /// Our certificate, if we have one.
-    pub fn identity(&self) -> Option<&Arc<Identity>> {
-        self.identity.as_ref()
-    }
+impl Compile for ServerSettings {
+    type Origin = ServerOrigin;
+    const FACTORY: &'static str = "server_ssl_socket_factory.";
 
-    /// Trusted authorities and where they come from.
-    pub fn authorities(&self) -> &[(String, Certificate)] {
-        &self.common.authorities
+    fn compile(origin: &ServerOrigin, cx: &mut Cx<'_>) -> Option<(Self, Vec<SdsStats>)> {
+        super::compile::server_settings(&origin.proto, origin.keys.as_ref(), cx)
     }
 }
 
-impl ServerContext {
-    /// What handshakes use now.
-    pub fn settings(&self) -> Arc<ServerSettings> {
-        self.settings.get()
+impl Settings for ClientSettings {
+    fn common(&self) -> &CommonSettings {
+        &self.common
     }
 
-    /// The files that it has read, and the folders that are watched for it.
-    pub fn files(&self) -> Files {
-        self.settings().common.files.clone()
-    }
-
-    /// Whose it is.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Its secrets that are in files, and when they were read.
-    pub fn fetched(&self) -> Vec<(Secret, SystemTime)> {
-        self.settings().common.fetched.clone()
-    }
-
-    /// What is counted for its secrets that are in files.
-    pub fn sources(&self) -> &[SdsStats] {
-        &self.sources
-    }
-
-    /// Counts that secrets of it were read from files.
-    pub fn count_update(&self, stats: &Block) {
-        stats.inc(self.factory.ssl_context_update_by_sds);
-    }
-
-    /// Shows when certificates expire.
-    pub fn show_expiry(&self, stats: &Block) {
-        let settings = self.settings();
-        settings.common.show_expiry(settings.identities(), &self.stats, stats);
-    }
-
-    /// Reads everything again.
-    ///
-    /// # Errors
-    /// What is wrong; what was read before stays in use then.
-    pub fn reload(&self) -> Result<(), Vec<String>> {
-        let (settings, _) =
-            fresh(&self.secrets, |cx| super::compile::server_settings(&self.proto, self.keys.as_ref(), cx))?;
-        self.settings.set(settings);
-        Ok(())
+    fn identities(&self) -> &[Arc<Identity>] {
+        self.identity.as_slice()
     }
 }
 
-impl ClientContext {
-    /// What handshakes use now.
-    pub fn settings(&self) -> Arc<ClientSettings> {
-        self.settings.get()
-    }
+impl Compile for ClientSettings {
+    type Origin = ClientOrigin;
+    const FACTORY: &'static str = "client_ssl_socket_factory.";
 
-    /// The files that it has read, and the folders that are watched for it.
-    pub fn files(&self) -> Files {
-        self.settings().common.files.clone()
-    }
-
-    /// Whose it is.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Its secrets that are in files, and when they were read.
-    pub fn fetched(&self) -> Vec<(Secret, SystemTime)> {
-        self.settings().common.fetched.clone()
-    }
-
-    /// What is counted for its secrets that are in files.
-    pub fn sources(&self) -> &[SdsStats] {
-        &self.sources
-    }
-
-    /// Counts that secrets of it were read from files.
-    pub fn count_update(&self, stats: &Block) {
-        stats.inc(self.factory.ssl_context_update_by_sds);
-    }
-
-    /// Shows when certificates expire.
-    pub fn show_expiry(&self, stats: &Block) {
-        let settings = self.settings();
-        settings.common.show_expiry(settings.identity.as_slice(), &self.stats, stats);
-    }
-
-    /// Reads everything again.
-    ///
-    /// # Errors
-    /// What is wrong; what was read before stays in use then.
-    pub fn reload(&self) -> Result<(), Vec<String>> {
-        let (settings, _) =
-            fresh(&self.secrets, |cx| super::compile::client_settings(&self.proto, self.options, cx))?;
-        self.settings.set(settings);
-        Ok(())
-    }
-}
-
-/// Compiles once more, apart from the rest of the configuration.
-fn fresh<T>(
-    secrets: &Arc<Secrets>,
-    compile: impl FnOnce(&mut Cx<'_>) -> Option<T>,
-) -> Result<T, Vec<String>> {
-    let (mut diagnostics, mut registry) = (Diagnostics::default(), Registry::new());
-    let mut cx = Cx::new(&mut diagnostics, &mut registry);
-    cx.secrets = Arc::clone(secrets);
-    let result = compile(&mut cx);
-    match result.filter(|_| diagnostics.is_empty()) {
-        Some(result) => Ok(result),
-        None => Err(diagnostics.errors().iter().map(|error| error.message.clone()).collect()),
+    fn compile(origin: &ClientOrigin, cx: &mut Cx<'_>) -> Option<(Self, Vec<SdsStats>)> {
+        super::compile::client_settings(&origin.proto, origin.options, cx)
     }
 }
 
@@ -411,7 +288,7 @@ impl ClientTls {
     /// On a context.
     pub fn new(context: &ClientContext) -> Self {
         let stats = Arc::new(context.stats.clone());
-        let match_wanted = context.options.match_server_name;
+        let match_wanted = context.origin.options.match_server_name;
         Self { settings: View::new(&context.settings), stats, match_wanted }
     }
 

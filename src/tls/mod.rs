@@ -7,6 +7,7 @@
 mod certificate;
 pub mod compile;
 pub mod config;
+mod context;
 mod encrypted;
 mod info;
 mod key_log;
@@ -26,6 +27,7 @@ mod verifier;
 
 pub use certificate::{Certificate, Facts, Names};
 pub use config::{Approach, ClientTls, ServerTls};
+pub use context::Context;
 pub use info::{Alpn, TlsInfo};
 pub use material::{Files, Identity};
 pub use secrets::Secrets;
