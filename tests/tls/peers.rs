@@ -129,7 +129,8 @@ fn openssl_s_client() {
         (&["-tls1_3", "-sess_in", "13.pem"], &["Reused, TLSv1.3", "HTTP/1.1 200 OK"]),
         (&["-tls1_2", "-sess_out", "12.pem"], &["HTTP/1.1 200 OK"]),
         (&["-tls1_2", "-sess_in", "12.pem"], &["Reused, TLSv1.2", "HTTP/1.1 200 OK"]),
-        (&["-tls1_1", "-cipher", "ALL@SECLEVEL=0"], &["alert"]),
+        (&["-tls1", "-cipher", "ALL@SECLEVEL=0"], &["alert protocol version", "SSL alert number 70"]),
+        (&["-tls1_1", "-cipher", "ALL@SECLEVEL=0"], &["alert protocol version", "SSL alert number 70"]),
         (&["-tls1_2", "-cipher", "AES128-SHA"], &["alert handshake failure"]),
     ] {
         let text = s_client(&world, args);
@@ -143,7 +144,7 @@ fn openssl_s_client() {
         assert!(text.contains("Reused, TLSv1.3"), "{text}");
     }
     assert_eq!(world.proxy.stat("listener.main.ssl.session_reused"), 8);
-    assert_eq!(world.proxy.stat("listener.main.ssl.connection_error"), 2);
+    assert_eq!(world.proxy.stat("listener.main.ssl.connection_error"), 3);
 }
 
 #[test]

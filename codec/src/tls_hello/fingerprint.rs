@@ -30,7 +30,7 @@ pub fn ja4(hello: &ClientHello<'_>) -> String {
     let mut ciphers: Vec<_> = numbers(hello.ciphers).filter(is_meant).collect();
     let mut extensions: Vec<_> = hello.extensions().map(|(number, _)| number).filter(is_meant).collect();
     let mut text = String::from("t");
-    text.push_str(match hello.versions() {
+    text.push_str(match hello.highest_version() {
         Some(0x0304) => "13",
         Some(0x0303) => "12",
         Some(0x0302) => "11",

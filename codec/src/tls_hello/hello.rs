@@ -3,6 +3,7 @@
 /// Numbers of extensions.
 pub(super) mod extension {
     pub(in super::super) const SERVER_NAME: u16 = 0;
+    pub(in super::super) const STATUS_REQUEST: u16 = 5;
     pub(in super::super) const SUPPORTED_GROUPS: u16 = 10;
     pub(in super::super) const EC_POINT_FORMATS: u16 = 11;
     pub(in super::super) const SIGNATURE_ALGORITHMS: u16 = 13;
@@ -28,7 +29,7 @@ pub struct ClientHello<'a> {
 
 impl<'a> ClientHello<'a> {
     /// Reads the body of the message; `None` if it has not the form of one, or offers no version of TLS.
-    pub(super) fn parse(body: &'a [u8]) -> Option<Self> {
+    pub fn parse(body: &'a [u8]) -> Option<Self> {
         let mut body = Reader(body);
         let version = body.u16()?;
         body.take(32)?;
@@ -47,7 +48,7 @@ impl<'a> ClientHello<'a> {
             return None;
         }
         let mut hello = Self { version, ciphers, extensions, server_name: &[] };
-        if hello.versions().is_none_or(|highest| highest < TLS_1_0) {
+        if hello.highest_version().is_none_or(|highest| highest < TLS_1_0) {
             return None;
         }
         if let Some(list) = hello.extension(extension::SERVER_NAME) {
@@ -67,6 +68,11 @@ impl<'a> ClientHello<'a> {
         Protocols(Reader(list))
     }
 
+    /// Whether the client wants to know from us that our certificate is not revoked (RFC 6066, 8).
+    pub fn wants_status(&self) -> bool {
+        self.extension(extension::STATUS_REQUEST).is_some()
+    }
+
     /// The content of an extension.
     pub(super) fn extension(&self, number: u16) -> Option<&'a [u8]> {
         self.extensions().find(|(found, _)| *found == number).map(|(_, content)| content)
@@ -78,7 +84,7 @@ impl<'a> ClientHello<'a> {
     }
 
     /// The highest version that is offered; `None` if the list is malformed or holds nothing that is known.
-    pub(super) fn versions(&self) -> Option<u16> {
+    pub fn highest_version(&self) -> Option<u16> {
         let Some(list) = self.extension(extension::SUPPORTED_VERSIONS) else { return Some(self.version) };
         let mut reader = Reader(list);
         let list = reader.list8().filter(|list| list.len() % 2 == 0 && reader.0.is_empty())?;

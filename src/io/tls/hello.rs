@@ -1,59 +1,28 @@
 //! The ClientHello, looked at before the handshake begins: what decides with which configuration it begins.
 //!
-//! Only extensions that matter for that are understood; rustls parses the message again and refuses what is wrong with
-//! it. RFC 8446 section 4.1.2, RFC 6066, RFC 7301.
+//! rustls parses the message again and refuses what is wrong with it.
 
 use super::record::{self, HEADER};
+use nuncio_codec::tls_hello::ClientHello;
 use std::borrow::Cow;
 
 /// A message of a handshake is no longer than this (rustls has the same limit).
 const MOST: usize = 0xffff;
 
-/// What there is so far.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Peek {
-    /// Not the whole message.
-    Partial,
-    /// The whole message.
-    Hello(Hello),
-    /// No ClientHello that could be understood.
-    Nonsense,
-}
-
-/// What a ClientHello asks for.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Hello {
-    /// The first server name; empty if there is none.
-    pub(super) server_name: String,
-    /// Protocols, as they stand in the extension; `None` without it.
-    pub(super) alpn: Option<Vec<u8>>,
-    /// It wants an OCSP response.
-    pub(super) wants_ocsp: bool,
-}
-
-impl Hello {
-    /// Whether it offers one of some protocols; also if it offers none at all.
-    pub(super) fn accepts(&self, protocols: &[Vec<u8>]) -> bool {
-        let Some(alpn) = &self.alpn else { return true };
-        let mut rest = &alpn[..];
-        while let Some((&length, after)) = rest.split_first() {
-            let Some((name, after)) = after.split_at_checked(length.into()) else { return true };
-            if protocols.iter().any(|protocol| protocol == name) {
-                return true;
-            }
-            rest = after;
-        }
-        false
-    }
-}
-
-/// Looks at what a client has sent so far.
-pub(super) fn peek(bytes: &[u8]) -> Peek {
+/// Hands the ClientHello that a client begins with to `look`, as soon as it is there whole; or nothing, if there is none that
+/// could be understood. `None` while more must come.
+pub(super) fn peek<T>(bytes: &[u8], look: impl FnOnce(Option<ClientHello<'_>>) -> T) -> Option<T> {
     match message(bytes) {
-        Ok(Some(message)) => parse(&message).map_or(Peek::Nonsense, Peek::Hello),
-        Ok(None) => Peek::Partial,
-        Err(()) => Peek::Nonsense,
+        Ok(Some(message)) => Some(look(ClientHello::parse(&message))),
+        Ok(None) => None,
+        Err(()) => Some(look(None)),
     }
+}
+
+/// Whether a client offers one of some protocols; also if it offers none at all.
+pub(super) fn accepts(hello: &ClientHello<'_>, protocols: &[Vec<u8>]) -> bool {
+    let mut offered = hello.protocols().peekable();
+    offered.peek().is_none() || offered.any(|offered| protocols.iter().any(|protocol| protocol == offered))
 }
 
 /// The body of the first message, put together from its records.
@@ -88,39 +57,6 @@ fn message(bytes: &[u8]) -> Result<Option<Cow<'_, [u8]>>, ()> {
             }
         }
     }
-}
-
-fn parse(message: &[u8]) -> Option<Hello> {
-    let rest = message.get(2 + 32..)?;
-    let (_session, rest) = prefixed(rest, 1)?;
-    let (_suites, rest) = prefixed(rest, 2)?;
-    let (_compression, rest) = prefixed(rest, 1)?;
-    let mut hello = Hello::default();
-    if rest.is_empty() {
-        return Some(hello);
-    }
-    let (mut extensions, _) = prefixed(rest, 2)?;
-    while !extensions.is_empty() {
-        let (kind, rest) = extensions.split_at_checked(2)?;
-        let (body, rest) = prefixed(rest, 2)?;
-        extensions = rest;
-        match *kind {
-            [0, 0] => hello.server_name = server_name(body).unwrap_or_default(),
-            [0, 5] => hello.wants_ocsp = true,
-            [0, 16] => hello.alpn = Some(prefixed(body, 2)?.0.to_vec()),
-            _ => {}
-        }
-    }
-    Some(hello)
-}
-
-fn server_name(body: &[u8]) -> Option<String> {
-    let (list, _) = prefixed(body, 2)?;
-    let (kind, rest) = list.split_first()?;
-    let (name, _) = prefixed(rest, 2)?;
-    let name = std::str::from_utf8(name).ok()?;
-    let fits = *kind == 0 && name.bytes().all(|byte| byte.is_ascii_graphic());
-    fits.then(|| name.to_ascii_lowercase())
 }
 
 /// The session's number in the ServerHello that a server's first record begins with.
@@ -174,25 +110,30 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_found_in_one_record_or_many() {
-        let name = sized(2, &[&[0][..], &sized(2, b"A.Test")].concat());
+        let name = sized(2, &[&[0][..], &sized(2, b"a.test")].concat());
         let message =
             hello(&[(0, name), (5, vec![1, 0, 0, 0, 0]), alpn(&["h2", "http/1.1"]), (0xaaaa, vec![])]);
         for most in [1, 3, 40, 16_000] {
             let bytes = records(&message, most);
             for end in 0..bytes.len() {
-                assert_eq!(peek(&bytes[..end]), Peek::Partial, "{end} of {}", bytes.len());
+                assert_eq!(peek(&bytes[..end], |_| ()), None, "{end} of {}", bytes.len());
             }
-            let Peek::Hello(hello) = peek(&bytes) else { panic!("no hello") };
-            assert_eq!((&hello.server_name[..], hello.wants_ocsp), ("a.test", true));
-            assert!(hello.accepts(&[b"h2".to_vec()]) && !hello.accepts(&[b"h3".to_vec()]));
+            let found = peek(&bytes, |hello| {
+                let hello = hello.expect("a hello");
+                assert_eq!((hello.server_name(), hello.wants_status()), (&b"a.test"[..], true));
+                assert!(accepts(&hello, &[b"h2".to_vec()]) && !accepts(&hello, &[b"h3".to_vec()]));
+            });
+            assert!(found.is_some());
         }
-        let Peek::Hello(bare) = peek(&records(&hello(&[]), 16_000)) else { panic!("no hello") };
-        assert_eq!(bare, Hello::default());
-        assert!(bare.accepts(&[]));
+        let bare = peek(&records(&hello(&[]), 16_000), |hello| {
+            hello.map(|hello| (accepts(&hello, &[]), hello.wants_status(), hello.highest_version()))
+        });
+        assert_eq!(bare, Some(Some((true, false, Some(0x0303)))));
     }
 
     #[test]
     fn what_is_no_hello_is_known_early() {
+        let is_nonsense = |bytes: &[u8]| peek(bytes, |hello| hello.is_none()) == Some(true);
         for bytes in [
             &b"GET / HTTP/1.1\r\n"[..],
             &[23, 3, 3, 0, 1, 0],
@@ -202,24 +143,22 @@ mod tests {
             &[22, 3, 1, 0, 4, 2, 0, 0, 1],
             &[22, 3, 1, 0, 4, 1, 1, 0, 0],
         ] {
-            assert_eq!(peek(bytes), Peek::Nonsense, "{bytes:?}");
+            assert!(is_nonsense(bytes), "{bytes:?}");
         }
         let mut message = hello(&[alpn(&["h2"])]);
         message[4 + 34] = 0xff;
-        assert_eq!(peek(&records(&message, 16_000)), Peek::Nonsense);
+        assert!(is_nonsense(&records(&message, 16_000)));
     }
 
     proptest::proptest! {
         #[test]
         fn nothing_panics(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300), at in 0..200usize, with in 0..=255u8) {
-            let _ = peek(&bytes);
+            peek(&bytes, |_| ());
             let mut bytes = records(&hello(&[alpn(&["h2"]), (0, sized(2, b"\0\0\x01a"))]), 50);
             if let Some(byte) = bytes.get_mut(at) {
                 *byte = with;
             }
-            if let Peek::Hello(hello) = peek(&bytes) {
-                let _ = hello.accepts(&[b"h2".to_vec()]);
-            }
+            peek(&bytes, |hello| hello.map(|hello| accepts(&hello, &[b"h2".to_vec()])));
         }
     }
 }

@@ -151,6 +151,10 @@ impl Keys {
     }
 }
 
+/// A record that tells a client without encryption that all versions it knows are too old: the fatal alert
+/// `protocol_version`, in the oldest form of a record.
+pub(super) const TOO_OLD: [u8; HEADER + 2] = [21, 3, 1, 0, 2, 2, 70];
+
 /// The length of the record that `bytes` begins with, without its header; `None` if not even that is known.
 pub(super) fn length(bytes: &[u8]) -> Result<Option<usize>, Broken> {
     let Some(header) = bytes.get(..HEADER) else { return Ok(None) };

@@ -3,7 +3,7 @@
 use super::super::transport::Transport;
 use super::failure;
 use super::handshake::{Handshaker, Step, Stepped, step};
-use super::hello::{Hello, Peek, peek, session_id};
+use super::hello::{accepts, peek, session_id};
 use super::record::{self, Broken, HEADER, Kind, MOST_OVERHEAD, MOST_PLAIN, Opener, Sealer};
 use crate::stats::Block;
 use crate::tls::config::{ClientStart, ServerStart};
@@ -13,12 +13,14 @@ use nuncio_codec::Buffer;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::kernel::KernelConnection;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
-use rustls::{Error, ExtractedSecrets, ProtocolVersion};
+use rustls::{Error, ExtractedSecrets, PeerIncompatible, ProtocolVersion};
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+/// The oldest version that is spoken, as a ClientHello has it.
+const OLDEST: u16 = 0x0303;
 /// Most bytes that a peer may send for a handshake.
 const MOST_HANDSHAKE: usize = 256 << 10;
 /// Most bytes of one message after the handshake: a session ticket.
@@ -93,7 +95,7 @@ struct ServerHandshake {
     connection: UnbufferedServerConnection,
     start: ServerStart,
     trace: Trace,
-    hello: Hello,
+    wants_ocsp: bool,
 }
 
 struct ClientHandshake {
@@ -287,25 +289,33 @@ impl Session {
         stats: &Block,
     ) -> Progress {
         if let Stage::Hello(tls) = &mut self.stage {
-            let hello = match peek(bytes) {
-                Peek::Partial => {
-                    self.keep(bytes);
-                    return Progress::Pending;
-                }
-                Peek::Hello(hello) => hello,
-                // rustls will say what is wrong with it.
-                Peek::Nonsense => {
-                    self.failure = failure::of_http(bytes).map(Into::into);
-                    Hello::default()
-                }
+            let begun = peek(bytes, |hello| {
+                let too_old =
+                    hello.and_then(|hello| hello.highest_version()).is_some_and(|version| version < OLDEST);
+                let wants_ocsp = hello.is_some_and(|hello| hello.wants_status());
+                let accepts = |ours: &[_]| hello.is_none_or(|hello| accepts(&hello, ours));
+                (hello.is_some(), too_old, wants_ocsp, tls.start(accepts, ends))
+            });
+            let Some((is_hello, too_old, wants_ocsp, start)) = begun else {
+                self.keep(bytes);
+                return Progress::Pending;
             };
-            let start = tls.start(|protocols| hello.accepts(protocols), ends);
-            if hello.wants_ocsp {
+            if !is_hello {
+                // rustls will say what is wrong with it.
+                self.failure = failure::of_http(bytes).map(Into::into);
+            }
+            if too_old {
+                // rustls would first look for what only newer versions have, and miss that.
+                self.outgoing.append(&record::TOO_OLD);
+                return self.fail(&Error::PeerIncompatible(PeerIncompatible::Tls12NotOffered), stats);
+            }
+            if wants_ocsp {
                 stats.inc(self.counters.ocsp_staple_requests);
             }
             match start.accept() {
                 Ok(connection) => {
-                    let handshake = ServerHandshake { connection, start, trace: Trace::default(), hello };
+                    let handshake =
+                        ServerHandshake { connection, start, trace: Trace::default(), wants_ocsp };
                     self.stage = Stage::Server(Box::new(handshake));
                 }
                 Err(error) => return self.fail(&error, stats),
@@ -313,7 +323,7 @@ impl Session {
         }
         let stepped = match &mut self.stage {
             Stage::Server(handshake) => {
-                trace::begin(handshake.hello.wants_ocsp);
+                trace::begin(handshake.wants_ocsp);
                 let stepped = step(&mut handshake.connection, bytes, &mut self.outgoing);
                 if let Some(id) = session_id(self.outgoing.front()) {
                     self.session_id = id.to_vec();
