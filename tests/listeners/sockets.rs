@@ -1,7 +1,7 @@
 //! Where listeners listen.
 
 use super::config::{Chain, config, listener, listener_at};
-use super::support::{Client, Folder, Proxy};
+use super::support::{Client, Folder, Proxy, tool};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::linux::net::SocketAddrExt;
@@ -76,8 +76,32 @@ fn both_versions_of_ip_on_one_socket() {
 fn options_of_sockets() {
     // Nobody has this address: it can be bound all the same. SO_KEEPALIVE, TCP_KEEPIDLE by number.
     let options = "address: {socket_address: {address: 192.0.2.7, port_value: 0}}\nfreebind: true\ntcp_fast_open_queue_length: 5\nsocket_options: [{level: 1, name: 9, int_value: 1}, {level: 6, name: 4, int_value: 99, state: STATE_LISTENING}]\ntcp_backlog_size: 7";
-    let proxy = Proxy::start(&config(&[listener_at("main", options, &ONE)], "", ""));
+    let yaml = config(&[listener_at("main", options, &ONE)], "", "");
+    let proxy = Proxy::start(&yaml);
     assert!(proxy.address_text("main").starts_with("192.0.2.7:"));
+    if tool("strace") {
+        let folder = Folder::new();
+        let trace = folder.0.join("trace");
+        let config = folder.file("config.yaml", &yaml);
+        let mut command = std::process::Command::new("strace");
+        command.args(["-f", "-e", "trace=setsockopt,listen", "-o"]).arg(&trace);
+        command.arg(env!("CARGO_BIN_EXE_nuncio")).arg("-c").arg(&config).args(["--concurrency", "1"]);
+        let mut proxy = Proxy::spawn(command, folder);
+        // The proxy's own end, not strace's, so that the whole trace is written.
+        assert_eq!(Client::connect(proxy.admin()).post("/quitquitquit").status, 200);
+        proxy.wait();
+        let text = std::fs::read_to_string(&trace).expect("a trace");
+        for told in [
+            "SOL_IP, IP_FREEBIND, [1], 4)",
+            "SOL_TCP, TCP_FASTOPEN, [5], 4)",
+            "SOL_SOCKET, SO_KEEPALIVE, [1], 4)",
+            "SOL_TCP, TCP_KEEPIDLE, [99], 4)",
+            ", 7)",
+        ] {
+            let line = text.lines().find(|line| line.contains(told));
+            assert!(line.is_some_and(|line| line.ends_with("= 0")), "{told}\n{text}");
+        }
+    }
     let wrong = "socket_options: [{level: 1, name: 12345, int_value: 1}]";
     let folder = Folder::new();
     let path = folder.file("config.yaml", &config(&[listener("main", wrong, &ONE)], "", ""));
