@@ -586,6 +586,7 @@ impl Exchange {
             version: head.version,
             client: frame.origin.downstream.provenance,
             head: Some(head),
+            hash: None,
         };
         match upstream.begin(ask, cx) {
             Begin::Ready(attempt) => {

@@ -309,6 +309,9 @@ impl Server {
             stats.inc(cluster.stats.membership_change);
             stats.set_gauge(cluster.stats.membership_degraded, 0);
             stats.set_gauge(cluster.stats.membership_excluded, 0);
+            for (gauge, value) in &cluster.lb_gauges {
+                stats.set_gauge(*gauge, *value);
+            }
             stats.set_gauge(cluster.stats.membership_total, cluster.hosts.len() as u64);
             stats.set_gauge(cluster.stats.membership_healthy, cluster.hosts.len() as u64);
         }

@@ -12,6 +12,7 @@ use crate::listener::compile::{Kind, addresses};
 use crate::matching::{self, Matcher};
 use crate::router;
 use crate::stats::{UdpClusterStats, UdpListenerStats, UdpStats};
+use crate::upstream::hash_of;
 use nuncio_reactor::{Address, may_be_transparent};
 use prost::Name;
 use prost_types::Any;
@@ -227,6 +228,8 @@ fn hash(proto: &ProtoHash, cx: &mut Cx<'_>) -> Option<HashPolicy> {
             cx.error_at("source_ip", "only `true` has a meaning here");
             None
         }
-        Some(PolicySpecifier::Key(key)) => cx.text("key", key).map(|key| HashPolicy::Key(key.to_owned())),
+        Some(PolicySpecifier::Key(key)) => {
+            cx.text("key", key).map(|key| HashPolicy::Key(hash_of(key.as_bytes())))
+        }
     }
 }

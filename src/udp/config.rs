@@ -6,8 +6,9 @@ use crate::io::Scope;
 use crate::matching::Matcher;
 use crate::stats::{ClusterStats, UdpClusterStats, UdpListenerStats, UdpStats};
 use crate::upstream::config::ClusterId;
+use crate::upstream::hash_of;
 use nuncio_reactor::ListenOptions;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// `envoy.config.listener.v3.Listener` on UDP.
@@ -70,7 +71,7 @@ pub struct UdpProxyConfig {
     pub idle_timeout: Duration,
     /// Send to hosts from the client's address.
     pub original_source: bool,
-    /// What a balancer that hashes would hash. None does yet, and as in Envoy the others do not look at it.
+    /// What consistent balancing goes by.
     pub hash: Option<HashPolicy>,
     /// How sockets towards hosts receive.
     pub receive: Receive,
@@ -100,10 +101,20 @@ pub struct Target {
 }
 
 /// `UdpProxyConfig.HashPolicy`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum HashPolicy {
     /// The sender's IP address.
     SourceIp,
-    /// A text.
-    Key(String),
+    /// The same for everybody.
+    Key(u64),
+}
+
+impl UdpProxyConfig {
+    /// What consistent balancing goes by for a sender.
+    pub fn hash_of(&self, sender: IpAddr) -> Option<u64> {
+        self.hash.map(|policy| match policy {
+            HashPolicy::SourceIp => hash_of(sender.to_string().as_bytes()),
+            HashPolicy::Key(hash) => hash,
+        })
+    }
 }

@@ -181,7 +181,8 @@ impl Udp {
         let Some(target) = self.route(&flow, cx) else { return };
         let Some(listening) = self.listeners.get(flow.listener) else { return };
         let cluster = listening.config.proxy.targets[target as usize].cluster;
-        let Some(host) = upstream.choose_host(cluster, cx) else { return };
+        let hash = listening.config.proxy.hash_of(flow.peer.ip());
+        let Some(host) = upstream.choose_host(cluster, hash, cx) else { return };
         let flow = Flow { host: Some(host), ..flow };
         let session = match self.sessions.find(&flow) {
             Some(session) => Some(session),
@@ -227,7 +228,7 @@ impl Udp {
         let cluster = target_config.cluster;
         let host = match host {
             Some(host) => host,
-            None => upstream.choose_host(cluster, cx)?,
+            None => upstream.choose_host(cluster, proxy.hash_of(flow.peer.ip()), cx)?,
         };
         let filters = Filters::begin(&proxy.session_filters, || {
             let (destination, client) = listening.addresses(&flow);

@@ -132,6 +132,8 @@ pub struct Ask<'a> {
     pub client: Option<&'a Provenance>,
     /// The request, for clusters whose connections depend on it.
     pub head: Option<&'a RequestHead>,
+    /// What consistent balancing goes by.
+    pub hash: Option<u64>,
 }
 
 /// The host of an attempt and the connection to it.

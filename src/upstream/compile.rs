@@ -2,10 +2,10 @@
 
 use super::introduction::Introduction;
 use super::config::{
-    CircuitLimits, ClusterConfig, HostConfig, LoadBalancing, Locality, Priority, Protocol as Http,
+    CircuitLimits, ClusterConfig, HostConfig, Locality, Priority, Protocol as Http,
 };
 use super::http2::Http2Config;
-use crate::api::envoy::config::cluster::v3::cluster::{LbConfig, LbPolicy};
+use super::lb;
 use crate::api::envoy::config::cluster::v3::{CircuitBreakers, Cluster};
 use crate::api::envoy::config::core::v3::{
     self as core, address,
@@ -50,20 +50,6 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
     if proto.connect_timeout.is_some() && connect_timeout.is_zero() {
         cx.error_at("connect_timeout", "a connection needs some time: the time-out must be greater than 0s");
     }
-    let choices = match &proto.lb_config {
-        Some(LbConfig::LeastRequestLbConfig(config)) => config.choice_count.unwrap_or(2),
-        None => 2,
-    };
-    if choices < 2 {
-        cx.field("least_request_lb_config", |cx| {
-            cx.error_at("choice_count", "at least 2 hosts must be compared")
-        });
-    }
-    let policy = match proto.lb_policy() {
-        LbPolicy::RoundRobin => LoadBalancing::RoundRobin,
-        LbPolicy::LeastRequest => LoadBalancing::LeastRequest { choices },
-        LbPolicy::Random => LoadBalancing::Random,
-    };
     let hosts = match &proto.load_assignment {
         Some(assignment) => cx.field("load_assignment", |cx| hosts(assignment, cx)),
         None => Vec::new(),
@@ -76,6 +62,7 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
     let scope = if proto.alt_stat_name.is_empty() { name } else { &proto.alt_stat_name };
     // As in Envoy, a colon in a name cannot stand in a statistic's name.
     let prefix = format!("cluster.{}.", scope.replace(':', "_"));
+    let (policy, lb_gauges) = lb::compile::policy(proto, &hosts, &prefix, cx);
     let options = ClientOptions { match_server_name: protocol.verifies_name };
     let transport = match &proto.transport_socket {
         None => Transport::default(),
@@ -100,6 +87,7 @@ pub fn cluster(proto: &Cluster, cx: &mut Cx<'_>) -> Option<ClusterConfig> {
         naming: protocol.naming.filter(|_| transport.tls.is_some()),
         introduction: transport.introduction,
         tls: transport.tls,
+        lb_gauges,
         stats: ClusterStats::register(cx.registry, &prefix),
         callers: ["external", "internal"]
             .map(|caller| CallerStats::register(cx.registry, &format!("{prefix}{caller}."))),

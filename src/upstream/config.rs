@@ -2,8 +2,9 @@
 
 use super::http2::Http2Config;
 use super::introduction::Introduction;
+use super::lb::{Maglev, Ring};
 use super::naming::Naming;
-use crate::stats::{BreakerStats, CallerStats, ClusterStats, HostStats, Http2Stats};
+use crate::stats::{BreakerStats, CallerStats, ClusterStats, Gauge, HostStats, Http2Stats};
 use crate::tls::config::ClientContext;
 use nuncio_codec::{Version, h1};
 use nuncio_reactor::{Address, Keepalive};
@@ -67,6 +68,8 @@ pub struct ClusterConfig {
     pub naming: Option<Naming>,
     /// What is said first on its connections.
     pub introduction: Option<Introduction>,
+    /// Gauges that say what the policy has made of the hosts.
+    pub lb_gauges: Vec<(Gauge, u64)>,
     /// Where this cluster counts.
     pub stats: ClusterStats,
     /// The same for external and internal callers alone.
@@ -132,7 +135,7 @@ pub struct HostConfig {
 }
 
 /// `Cluster.lb_policy`.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LoadBalancing {
     /// Each in turn, by weight.
     RoundRobin,
@@ -143,6 +146,10 @@ pub enum LoadBalancing {
     },
     /// Any; weights play no part, as in Envoy.
     Random,
+    /// The next on a ring, by what tells clients apart.
+    RingHash(Arc<Ring>),
+    /// That of an entry in a table, by the same.
+    Maglev(Arc<Maglev>),
 }
 
 /// `envoy.config.core.v3.RoutingPriority`.

@@ -8,10 +8,11 @@ use super::config::{ClusterId, HostConfig, Priority};
 use crate::io::Cx;
 
 impl Upstream {
-    /// Chooses a host by the cluster's policy, by its place in the cluster. That there is none is counted.
-    pub fn choose_host(&mut self, id: ClusterId, cx: &mut Cx<'_>) -> Option<u32> {
+    /// Chooses a host by the cluster's policy, by its place in the cluster; consistent balancing goes by `hash`. That there is
+    /// none is counted.
+    pub fn choose_host(&mut self, id: ClusterId, hash: Option<u64>, cx: &mut Cx<'_>) -> Option<u32> {
         let cluster = &mut self.clusters[id.0 as usize];
-        let host = cluster.balancer.pick(&self.shared.0[id.0 as usize], cx.rng);
+        let host = cluster.balancer.pick(hash, &self.shared.0[id.0 as usize], cx.rng);
         if host.is_none() {
             cx.stats.inc(cluster.config.stats.upstream_cx_none_healthy);
         }

@@ -88,11 +88,12 @@ impl Upstream {
 
     /// Picks a host and a connection to it for one try of a request.
     pub fn begin(&mut self, ask: Ask<'_>, cx: &mut Cx<'_>) -> Begin {
-        let Ask { cluster: id, priority, internal, requester, fresh, bulk, version, client, head } = ask;
+        let Ask { cluster: id, priority, internal, requester, fresh, bulk, version, client, head, hash } =
+            ask;
         let cluster = &mut self.clusters[id.0 as usize];
         let shared = &self.shared.0[id.0 as usize];
         let stats = &cluster.config.stats;
-        let Some(host) = cluster.balancer.pick(shared, cx.rng) else {
+        let Some(host) = cluster.balancer.pick(hash, shared, cx.rng) else {
             cx.stats.inc(stats.upstream_cx_none_healthy);
             cx.stats.inc(stats.lb_healthy_panic);
             return Begin::Refused { failure: Failure::NoHealthyHost, host: None };

@@ -25,7 +25,7 @@ pub struct Dial<'a> {
     pub cluster: ClusterId,
     /// Whoever is told what happens.
     pub requester: RawKey,
-    /// What consistent balancing goes by; the policies that there are do not.
+    /// What consistent balancing goes by.
     pub hash: Option<u64>,
     /// For whose connection it is, which a host may be told.
     pub client: Option<&'a Provenance>,
@@ -74,7 +74,7 @@ impl Upstream {
     /// # Errors
     /// Why no connection could be started.
     pub fn dial(&mut self, dial: &Dial<'_>, cx: &mut Cx<'_>) -> Result<LineKey, DialFailure> {
-        let Dial { cluster: id, requester, hash: _, client } = *dial;
+        let Dial { cluster: id, requester, hash, client } = *dial;
         let Cluster { config, tls, balancer, .. } = &mut self.clusters[id.0 as usize];
         let shared = &self.shared.0[id.0 as usize];
         let breaker = &shared.breakers[Priority::Default as usize];
@@ -83,7 +83,7 @@ impl Upstream {
             cx.stats.inc(stats.upstream_cx_overflow);
             return Err(DialFailure::TooManyConnections);
         }
-        let Some(host) = balancer.pick(shared, cx.rng) else {
+        let Some(host) = balancer.pick(hash, shared, cx.rng) else {
             cx.stats.inc(stats.upstream_cx_none_healthy);
             cx.stats.inc(stats.lb_healthy_panic);
             return Err(DialFailure::NoHealthyHost);

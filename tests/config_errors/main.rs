@@ -109,13 +109,13 @@ fn everything_that_is_wrong_is_reported() {
         .replace("stat_prefix: front", "stat_prefix: front\n          tracing: {}")
         .replace("{cluster: app, timeout: 3s}", "{cluster: nowhere, timeout: 3}")
         .replace("status: 404", "status: 4040")
-        .replace("lb_policy: LEAST_REQUEST", "lb_policy: MAGLEV");
+        .replace("lb_policy: LEAST_REQUEST", "lb_policy: CLUSTER_PROVIDED");
     assert_eq!(
         summary(&refused(&Source::text(&text))),
         [
             (&format!("{HCM}.tracing")[..], 15, 11, "Envoy's field `tracing` of".to_owned()),
             (&format!("{ROUTES}[0].routes[0].route.timeout"), 24, 52, "expected a duration in".to_owned()),
-            ("static_resources.clusters[0].lb_policy", 50, 16, "`MAGLEV` is not a".to_owned()),
+            ("static_resources.clusters[0].lb_policy", 50, 16, "`CLUSTER_PROVIDED` is not a".to_owned()),
             (
                 "static_resources.listeners[0].address.socket_address.port_value",
                 8,

@@ -71,6 +71,7 @@ pub(crate) const HCM: &str = "static_resources.listeners[0].filter_chains[0].fil
 pub(crate) const ROUTES: &str =
     "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.route_config.virtual_hosts";
 pub(crate) const LISTENER: &str = "static_resources.listeners[0]";
+const LEAST: &str = "lb_policy: LEAST_REQUEST\n    least_request_lb_config: {choice_count: 3}";
 const APP: &str = "static_resources.clusters[0]";
 const HOST: &str = "static_resources.clusters[0].load_assignment.endpoints[0].lb_endpoints[0]";
 
@@ -258,6 +259,24 @@ pub(crate) const ROWS: &[Row] = &[
         &["expected a string, found a boolean: put it in quotes"],
     ),
     row(
+        "ring that cannot be so small",
+        &[(LEAST, "lb_policy: RING_HASH\n    ring_hash_lb_config: {maximum_ring_size: »512}")],
+        (APP, ".ring_hash_lb_config.maximum_ring_size"),
+        &["at most 512 places", "at least 1024"],
+    ),
+    row(
+        "ring that is too large",
+        &[(LEAST, "lb_policy: RING_HASH\n    ring_hash_lb_config: {minimum_ring_size: »8388609}")],
+        (APP, ".ring_hash_lb_config.minimum_ring_size"),
+        &["a ring has at most 8388608 places"],
+    ),
+    row(
+        "table of no prime",
+        &[(LEAST, "lb_policy: MAGLEV\n    maglev_lb_config: {table_size: »65536}")],
+        (APP, ".maglev_lb_config.table_size"),
+        &["a prime is required"],
+    ),
+    row(
         "string for a number",
         &[("choice_count: 3", "choice_count: »three")],
         (APP, ".least_request_lb_config.choice_count"),
@@ -381,22 +400,24 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     row(
         "unsupported load balancer",
-        &[("lb_policy: LEAST_REQUEST", "lb_policy: »RING_HASH")],
+        &[("lb_policy: LEAST_REQUEST", "lb_policy: »CLUSTER_PROVIDED")],
         (APP, ".lb_policy"),
-        &["`RING_HASH` is not a supported value of LbPolicy. Supported: ROUND_ROBIN, LEAST_REQUEST, RANDOM"],
+        &[
+            "`CLUSTER_PROVIDED` is not a supported value of LbPolicy. Supported: ROUND_ROBIN, LEAST_REQUEST, RING_HASH, RANDOM, MAGLEV",
+        ],
     ),
     row(
         "load balancer by an unsupported number",
-        &[("lb_policy: LEAST_REQUEST", "lb_policy: »2")],
+        &[("lb_policy: LEAST_REQUEST", "lb_policy: »6")],
         (APP, ".lb_policy"),
-        &["2 is not a supported value of LbPolicy"],
+        &["6 is not a supported value of LbPolicy"],
     ),
     row(
         "value of an enumeration in another spelling",
         &[("lb_policy: LEAST_REQUEST", "lb_policy: »leastRequest")],
         (APP, ".lb_policy"),
         &[
-            "`leastRequest` is not a supported value of LbPolicy. Supported: ROUND_ROBIN, LEAST_REQUEST, RANDOM",
+            "`leastRequest` is not a supported value of LbPolicy. Supported: ROUND_ROBIN, LEAST_REQUEST, RING_HASH, RANDOM, MAGLEV",
         ],
     ),
     // Addresses.

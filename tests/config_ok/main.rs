@@ -224,7 +224,7 @@ fn every_field_reaches_the_model() {
 
     let app = &snapshot.clusters.clusters[0];
     assert_eq!(app.connect_timeout, Duration::from_millis(250));
-    assert_eq!((app.policy, app.buffer_limit), (LoadBalancing::LeastRequest { choices: 5 }, 32768));
+    assert_eq!((app.policy.clone(), app.buffer_limit), (LoadBalancing::LeastRequest { choices: 5 }, 32768));
     assert_eq!(
         app.limits[0],
         CircuitLimits {
@@ -246,7 +246,7 @@ fn every_field_reaches_the_model() {
     );
     // A cluster may be empty, as in Envoy.
     let old = &snapshot.clusters.clusters[1];
-    assert_eq!((old.policy, old.hosts.len()), (LoadBalancing::Random, 0));
+    assert_eq!((old.policy.clone(), old.hosts.len()), (LoadBalancing::Random, 0));
 }
 
 #[test]

@@ -5,14 +5,13 @@ use super::super::{Network, Side, raw};
 use super::config::{ClusterChoice, HashPolicy};
 use super::tunnel::Asked;
 use super::{End, Flow, Meters, Tcp, Up};
-use crate::filter_state::TCP_PROXY_CLUSTER;
+use crate::filter_state::{self, TCP_PROXY_CLUSTER};
 use crate::io::{Close, Cx, Owner, Rng};
 use crate::network::ConnectionInfo;
 use crate::stream_info::Flag;
 use crate::upstream::config::ClusterId;
-use crate::upstream::{By, Dial, DialFailure, Dialed, Failure, Upstream};
+use crate::upstream::{By, Dial, DialFailure, Dialed, Failure, Upstream, hash_of};
 use nuncio_reactor::Address;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 /// Why a session could not be connected, as Envoy numbers it in the access log.
@@ -191,16 +190,15 @@ fn pick(tcp: &Tcp, info: &ConnectionInfo, upstream: &Upstream, rng: &mut Rng) ->
 }
 
 /// What consistent balancing goes by.
-fn hash(policies: &[HashPolicy], info: &ConnectionInfo) -> Option<u64> {
-    policies.iter().find_map(|policy| {
-        let mut hasher = DefaultHasher::new();
-        match policy {
-            HashPolicy::SourceIp => match info.provenance.remote() {
-                Address::Inet(peer) => peer.ip().hash(&mut hasher),
-                Address::Unix(_) => return None,
-            },
-            HashPolicy::FilterState(key) => info.filter_state()?.get(key)?.value.hash(&mut hasher),
+pub(super) fn hash(policies: &[HashPolicy], info: &ConnectionInfo) -> Option<u64> {
+    policies.iter().find_map(|policy| match policy {
+        HashPolicy::SourceIp => match info.provenance.remote() {
+            Address::Inet(peer) => Some(hash_of(peer.ip().to_string().as_bytes())),
+            Address::Unix(_) => None,
+        },
+        HashPolicy::FilterState(key) => {
+            let object = info.filter_state()?.get(key)?;
+            (object.kind == filter_state::Kind::HashableText).then(|| hash_of(&object.value))
         }
-        Some(hasher.finish())
     })
 }

@@ -4,7 +4,7 @@
 use super::super::session::{Kind, Session, SessionKey};
 use super::super::view::view;
 use super::super::{Network, Side};
-use super::connect::{CONNECT_FAILED, LIMIT_EXCEEDED, NO_HEALTHY_HOST};
+use super::connect::{CONNECT_FAILED, LIMIT_EXCEEDED, NO_HEALTHY_HOST, hash};
 use super::{End, Flow, Meters, Up};
 use crate::io::{Cx, Read};
 use crate::network::raw;
@@ -48,6 +48,7 @@ impl Network {
             version: Version::Http11,
             client: Some(&info.provenance),
             head: None,
+            hash: hash(&tcp.config.hash_policy, info),
         };
         match upstream.begin(ask, cx) {
             Begin::Ready(attempt) => {
