@@ -38,7 +38,7 @@ class Proxy:
 
     def can(self, workshop, kind):
         """Whether there is a configuration for this kind of work; whether the binary takes it shows later."""
-        return self.name == FLOOR and kind in ("h1", "tcp") or bool(
+        return self.name == FLOOR and kind in ("h1", "tcp", "udp") or bool(
             workshop.config(self.config, kind, self.suffix, listen=1, backend=1))
 
     @contextmanager
@@ -46,7 +46,8 @@ class Proxy:
         """The proxy, started for one kind of work and answering: (process, port)."""
         port = free_port(socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
         if self.name == FLOOR:
-            command = [workshop.tool("floor"), port, backend]
+            tool = ["udp", "floor"] if kind == "udp" else ["floor"]
+            command = [workshop.tool(tool[0]), *tool[1:], port, backend]
         else:
             file = workshop.config(self.config, kind, self.suffix, listen=port, backend=backend)
             command = [self.binary, *(file if word == "@" else word for word in self.arguments)]

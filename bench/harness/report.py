@@ -252,8 +252,8 @@ bench/run --docs      # about a quarter of an hour; --quick for a rough look
 
 TARGETS = """\
 What the project wants to reach, in ratios of CPU time per request within one run unless it says otherwise. *Best peer*
-is the cheapest of the others for that load; *floor* is [`floor.c`](../bench/floor.c), which passes bytes on without
-looking at them: what the kernel alone charges."""
+is the cheapest of the others for that load; *floor* is [`floor.c`](../bench/floor.c), or the same for datagrams in
+[`udp.c`](../bench/udp.c), which passes bytes on without looking at them: what the kernel alone charges."""
 
 CPU = """\
 Microseconds of the proxy's own CPU time (user + system).

@@ -208,6 +208,39 @@ impl Verifier {
         }
         !self.key_pins.is_empty() && public_key(leaf).is_some_and(|key| is_one(&self.key_pins, &key))
     }
+
+    /// How a peer has signed in TLS 1.2.
+    fn tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        trace::peer_signed(signed.scheme);
+        match verify_tls12_signature(message, certificate, signed, &self.algorithms) {
+            Err(error) if is_odd(&error) => {
+                verify_with_key(message, certificate, signed, &self.algorithms).ok_or(error)
+            }
+            result => result,
+        }
+    }
+
+    /// How a peer has signed in TLS 1.3.
+    fn tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        trace::peer_signed(signed.scheme);
+        match verify_tls13_signature(message, certificate, signed, &self.algorithms) {
+            Err(error) if is_odd(&error) => {
+                let key = SubjectPublicKeyInfoDer::from(public_key(certificate).ok_or(error)?);
+                verify_tls13_signature_with_raw_key(message, &key, signed, &self.algorithms)
+            }
+            result => result,
+        }
+    }
 }
 
 /// Whether a certificate's key is for what it is used for here.
@@ -295,13 +328,7 @@ impl ClientCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        trace::peer_signed(signed.scheme);
-        match verify_tls12_signature(message, certificate, signed, &self.algorithms) {
-            Err(error) if is_odd(&error) => {
-                verify_with_key(message, certificate, signed, &self.algorithms).ok_or(error)
-            }
-            result => result,
-        }
+        self.tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -310,14 +337,7 @@ impl ClientCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        trace::peer_signed(signed.scheme);
-        match verify_tls13_signature(message, certificate, signed, &self.algorithms) {
-            Err(error) if is_odd(&error) => {
-                let key = SubjectPublicKeyInfoDer::from(public_key(certificate).ok_or(error)?);
-                verify_tls13_signature_with_raw_key(message, &key, signed, &self.algorithms)
-            }
-            result => result,
-        }
+        self.tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -347,13 +367,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        trace::peer_signed(signed.scheme);
-        match verify_tls12_signature(message, certificate, signed, &self.algorithms) {
-            Err(error) if is_odd(&error) => {
-                verify_with_key(message, certificate, signed, &self.algorithms).ok_or(error)
-            }
-            result => result,
-        }
+        self.tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -362,14 +376,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        trace::peer_signed(signed.scheme);
-        match verify_tls13_signature(message, certificate, signed, &self.algorithms) {
-            Err(error) if is_odd(&error) => {
-                let key = SubjectPublicKeyInfoDer::from(public_key(certificate).ok_or(error)?);
-                verify_tls13_signature_with_raw_key(message, &key, signed, &self.algorithms)
-            }
-            result => result,
-        }
+        self.tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -2,7 +2,7 @@
 
 use super::config::{Chain, config, listener, listener_at};
 use super::network::{curl, in_a_network, inside};
-use super::support::{Client, Folder, Proxy};
+use super::support::{Client, Folder, Proxy, tool};
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::linux::net::SocketAddrExt;
@@ -171,6 +171,12 @@ fn options_of_sockets() {
     let left = fields[5].strip_prefix("02:").map(|left| u32::from_str_radix(left, 16).expect("a number"));
     assert!(left.is_some_and(|left| (8000..=9900).contains(&left)), "{fields:?}");
     assert_eq!(client.get("/").text(), "one");
+    if tool("ss") {
+        let source = format!("sport = :{}", proxy.address("main").port());
+        let output = std::process::Command::new("ss").args(["-ltnH", &source]).output().expect("it runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(text.split_whitespace().nth(2), Some("7"), "the most that wait to be accepted: {text}");
+    }
     let wrong = "socket_options: [{level: 1, name: 12345, int_value: 1}]";
     let errors = Proxy::refused(&config(&[listener("main", wrong, &ONE)], "", ""), &[]);
     assert!(errors.contains("socket option 12345 at level 1 could not be set"), "{errors}");

@@ -2,36 +2,19 @@
 //!
 //! Fields are sent as literals that leave the table alone, so that a test says bytes; those that come back are decoded.
 
+#[path = "../../codec/tests/h2_support/wire.rs"]
+mod wire;
+
 use super::{Client, PATIENCE};
 use nuncio_codec::h2::hpack::Decoder;
 use std::collections::{HashMap, VecDeque};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
+pub use wire::*;
 
 /// A request that has begun: its stream, its header fields, and whether that is all.
 pub type Begun = (u32, Vec<(String, String)>, bool);
-
-pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-pub const DATA: u8 = 0;
-pub const HEADERS: u8 = 1;
-pub const PRIORITY: u8 = 2;
-pub const RST_STREAM: u8 = 3;
-pub const SETTINGS: u8 = 4;
-pub const PUSH_PROMISE: u8 = 5;
-pub const PING: u8 = 6;
-pub const GOAWAY: u8 = 7;
-pub const WINDOW_UPDATE: u8 = 8;
-pub const CONTINUATION: u8 = 9;
-
-pub const ACK: u8 = 1;
-pub const END_STREAM: u8 = 1;
-pub const END_HEADERS: u8 = 4;
-pub const PADDED: u8 = 8;
-pub const PRIO: u8 = 0x20;
-/// END_STREAM and END_HEADERS.
-pub const WHOLE: u8 = 5;
 
 pub type Fields<'a> = &'a [(&'a str, &'a str)];
 /// Fields that came.
@@ -78,41 +61,6 @@ impl Frame {
     pub fn last(&self) -> u32 {
         u32::from_be_bytes(self.payload[..4].try_into().expect("a number"))
     }
-}
-
-pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-    bytes.extend([kind, flags]);
-    bytes.extend(stream.to_be_bytes());
-    bytes.extend(payload);
-    bytes
-}
-
-/// A block of literal fields that leaves the table alone.
-pub fn block(fields: Fields<'_>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for (name, value) in fields {
-        bytes.push(0);
-        for text in [name, value] {
-            integer(text.chars().count(), &mut bytes);
-            // One byte for each character, so that any byte can be written.
-            bytes.extend(text.chars().map(|char| char as u8));
-        }
-    }
-    bytes
-}
-
-fn integer(mut value: usize, bytes: &mut Vec<u8>) {
-    if value < 127 {
-        return bytes.push(value as u8);
-    }
-    bytes.push(127);
-    value -= 127;
-    while value >= 128 {
-        bytes.push(value as u8 | 128);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
 }
 
 pub fn settings(entries: &[(u16, u32)]) -> Vec<u8> {

@@ -224,6 +224,8 @@ impl Proxy {
     }
 
     fn memory(&self, what: &str) -> u64 {
+        // Who answers this has given back what only the start needed.
+        assert_eq!(self.stat("server.live"), 1);
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("our child");
         let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("a line for it");
         line.trim().trim_end_matches("kB").trim().parse::<u64>().expect("a number") * 1024
