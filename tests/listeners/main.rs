@@ -15,6 +15,7 @@ mod draining;
 mod haproxy;
 mod limits;
 mod logs;
+mod network;
 mod proxy_protocol;
 mod redirection;
 mod secure;

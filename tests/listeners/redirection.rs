@@ -2,8 +2,8 @@
 //! redirection says.
 
 use super::config::{Chain, config, filter, listener, listener_at};
-use super::support::{Client, Folder, Proxy, tool};
-use std::process::Command;
+use super::network::{curl, in_a_network};
+use super::support::{Client, Proxy};
 
 const VIRTUAL: &str = "bind_to_port: false\naddress: {socket_address: {address: ADDRESS, port_value: PORT}}";
 
@@ -55,35 +55,6 @@ fn connections_are_handed_to_the_listener_that_they_are_for() {
     assert_eq!(proxy.stat("listener.front.downstream_cx_overflow"), 0);
 }
 
-/// A proxy in a network of its own, in which these commands have run before; none if that cannot be had.
-fn in_a_network(commands: &str, yaml: &str) -> Option<Proxy> {
-    if !["unshare", "nsenter", "ip", "iptables", "curl"].iter().all(|name| tool(name)) {
-        return None;
-    }
-    let allowed =
-        Command::new("unshare").args(["-n", "true"]).output().is_ok_and(|output| output.status.success());
-    if !allowed {
-        eprintln!("skipped: no network of its own without privileges");
-        return None;
-    }
-    let folder = Folder::new();
-    let path = folder.file("config.yaml", yaml);
-    let script =
-        format!("set -e\nip link set lo up\n{commands}\nexec \"$0\" -c \"$1\" -l info --concurrency 2");
-    let mut command = Command::new("unshare");
-    command.args(["-n", "sh", "-c", &script, env!("CARGO_BIN_EXE_nuncio")]).arg(path);
-    Some(Proxy::spawn(command, folder))
-}
-
-/// What curl gets in that network.
-fn curl(proxy: &Proxy, url: &str) -> String {
-    let output = Command::new("nsenter")
-        .args(["-t", &proxy.pid().to_string(), "-n", "curl", "-gsS", "-m", "20", url])
-        .output()
-        .expect("nsenter runs");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 #[test]
 fn the_kernel_says_where_a_connection_wanted_to_go() {
     let access = "use_original_dst: true";
@@ -109,7 +80,7 @@ fn the_kernel_says_where_a_connection_wanted_to_go() {
         ("http://[::1]:8082/", "six"),
         ("http://[::1]:8083/", "matched"),
     ] {
-        assert_eq!(curl(&proxy, url), wanted, "{url}");
+        assert_eq!(curl(&proxy, &[url]), wanted, "{url}");
     }
 }
 
@@ -120,6 +91,6 @@ fn a_transparent_socket_takes_connections_for_any_address() {
         [listener_at("front", front, &[Chain("front", "", "")]), virtual_at("one", "10.9.0.1", 8080, "")];
     let commands = "ip route add local 10.9.0.0/16 dev lo";
     let Some(proxy) = in_a_network(commands, &config(&listeners, "", "")) else { return };
-    assert_eq!(curl(&proxy, "http://10.9.0.1:8080/"), "one");
-    assert_eq!(curl(&proxy, "http://10.9.0.2:8080/"), "front");
+    assert_eq!(curl(&proxy, &["http://10.9.0.1:8080/"]), "one");
+    assert_eq!(curl(&proxy, &["http://10.9.0.2:8080/"]), "front");
 }

@@ -62,17 +62,36 @@ impl Proxy {
 
     /// The same with other flags.
     pub fn start_with(yaml: &str, flags: &[&str]) -> Self {
+        let (command, folder) = Self::command(yaml, flags);
+        Self::spawn(command, folder)
+    }
+
+    /// What the binary says before it ends, where it cannot serve with this configuration and these flags.
+    pub fn refused(yaml: &str, flags: &[&str]) -> String {
+        let (command, folder) = Self::command(yaml, flags);
+        Self::attempt(command, folder).err().expect("it does not serve")
+    }
+
+    fn command(yaml: &str, flags: &[&str]) -> (Command, Folder) {
         let folder = Folder::new();
         let path = folder.file("config.yaml", yaml);
         // Another build may be tested in place of the one that cargo has made for the test.
         let binary = std::env::var_os("NUNCIO_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_nuncio").into());
         let mut command = Command::new(binary);
         command.arg("-c").arg(&path).args(["-l", "info"]).args(flags);
-        Self::spawn(command, folder)
+        (command, folder)
     }
 
     /// Runs a prepared command and waits until it serves.
-    pub fn spawn(mut command: Command, folder: Folder) -> Self {
+    pub fn spawn(command: Command, folder: Folder) -> Self {
+        match Self::attempt(command, folder) {
+            Ok(proxy) => proxy,
+            Err(text) => panic!("the proxy ended before it served:\n{text}"),
+        }
+    }
+
+    /// The same; or what it has said if it ends with an error instead.
+    fn attempt(mut command: Command, folder: Folder) -> Result<Self, String> {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -84,7 +103,10 @@ impl Proxy {
         loop {
             let start = text.len();
             let n = lines.read_line(&mut text).expect("the log is text");
-            assert!(n > 0, "the proxy ended before it served:\n{text}");
+            if n == 0 {
+                assert_eq!(child.wait().expect("it ends").code(), Some(1), "{text}");
+                return Err(text);
+            }
             let line = text[start..].trim_end();
             if let Some((_, rest)) = line.split_once("] listener '")
                 && let Some((name, address)) = rest.split_once("' at ")
@@ -105,7 +127,7 @@ impl Proxy {
                 line.clear();
             }
         });
-        Self { child, folder, listeners, admin, log }
+        Ok(Self { child, folder, listeners, admin, log })
     }
 
     /// The address of the listener with this name.

@@ -87,6 +87,7 @@ fn handshakes_that_break_off_leave_nothing() {
     // One that was reset at once may never have been accepted.
     proxy.await_stat_that("http.test.downstream_cx_total", |total| total >= 11);
     proxy.await_stat("http.test.downstream_cx_active", 0);
+    assert_eq!(proxy.stat("listener.main.ssl.connection_error"), 0, "who only looks in does nothing wrong");
     assert_eq!(Config::new().get(proxy.first(), "/").expect("an answer").status, 200);
 }
 

@@ -170,20 +170,23 @@ fn what_is_no_tls_server_is_told_apart() {
         client.until_closed();
     });
     let rude = Upstream::start(|client, _| drop(client));
-    for (address, more, expected) in [
+    for (address, more, errors, expected) in [
         (
             plain.address,
             "",
+            1,
             "UF - - - TLS_error:|268435703:SSL_routines:OPENSSL_internal:WRONG_VERSION_NUMBER:TLS_error_end",
         ),
         // Clusters speak TLS 1.2 when nothing else is said.
         (
             new,
             "",
+            1,
             "UF - - - TLS_error:|268436526:SSL_routines:OPENSSL_internal:TLSV1_ALERT_PROTOCOL_VERSION:TLS_error_end",
         ),
-        (silent.address, "connect_timeout: 0.2s", "UF - - - -"),
-        (rude.address, "", "UF - - - -"),
+        (silent.address, "connect_timeout: 0.2s", 0, "UF - - - -"),
+        // Who ends a handshake without a word makes no error of TLS.
+        (rude.address, "", 0, "UF - - - -"),
     ] {
         let log = folder.0.join("access.log");
         let listener = Listener::default()
@@ -196,6 +199,7 @@ fn what_is_no_tls_server_is_told_apart() {
             .cluster("up", address, &[&upstream_tls(""), more]);
         let proxy = Proxy::start(&listener.yaml());
         assert_eq!(proxy.connect().get("/").status, 503);
+        assert_eq!(proxy.stat("cluster.up.ssl.connection_error"), errors, "{expected}");
         assert_eq!(ended(proxy, &folder).trim_end(), expected);
     }
 }

@@ -1,6 +1,6 @@
 //! Sessions: what goes through, what does not, how they end.
 
-use crate::support::Proxy;
+use crate::support::{Folder, Proxy};
 use crate::udp_support::{Client, Host, Listener, reserved, udp};
 use crate::{await_descriptors, descriptors, stat};
 use nuncio_reactor::{UdpConnectOptions, UdpSocket};
@@ -204,7 +204,7 @@ fn ipv6_on_either_side() {
 #[test]
 fn one_socket_for_both_versions_of_ip() {
     let host = Host::echo();
-    let folder = crate::support::Folder::new();
+    let folder = Folder::new();
     let path = folder.0.join("log");
     let fields = format!(
         "        idle_timeout: 0.2s\n        access_log:\n        - name: log\n          typed_config:\n            \"@type\": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog\n            path: {}\n            log_format: {{text_format_source: {{inline_string: \"%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%\\n\"}}}}\n",
@@ -255,6 +255,16 @@ fn further_addresses_and_socket_options() {
         assert!(line(&addresses[2]).contains("rb10000,"), "{text}");
         assert!(!line(&addresses[0]).contains("rb10000,"), "{text}");
     }
+}
+
+#[test]
+fn addresses_that_nobody_has_can_be_bound_freely() {
+    let more = "    additional_addresses: [{address: {socket_address: {protocol: UDP, address: \"2001:db8::7\", port_value: 0}}}]\n    freebind: true\n";
+    let yaml = Listener { address: "192.0.2.7", listener: more, ..Listener::default() }.config(&[]);
+    let proxy = Proxy::start(&yaml);
+    let text = crate::support::Client::connect(proxy.admin()).get("/listeners").text();
+    assert!(text.contains("main::192.0.2.7:") && text.contains("main::[2001:db8::7]:"), "{text}");
+    Proxy::refused(&yaml.replace("freebind: true", "freebind: false"), &[]);
 }
 
 #[test]
@@ -456,15 +466,7 @@ fn one_socket_is_for_one_worker() {
     let yaml = Listener { listener, ..Listener::default() }.config(&[host.address]);
     let proxy = Proxy::start(&yaml);
     assert_eq!(Client::connect(proxy.first()).ask(b"a"), b"a");
-    let path = proxy.folder.file("two.yaml", &yaml);
-    let output = Command::new(env!("CARGO_BIN_EXE_nuncio"))
-        .arg("-c")
-        .arg(path)
-        .args(["--concurrency", "2"])
-        .output()
-        .expect("it runs");
-    assert_eq!(output.status.code(), Some(1));
-    let error = String::from_utf8_lossy(&output.stderr);
+    let error = Proxy::refused(&yaml, &["--concurrency", "2"]);
     assert!(error.contains("enable_reuse_port"), "{error}");
 }
 
@@ -474,8 +476,6 @@ fn an_address_is_taken_once() {
     let listener = "    enable_reuse_port: false\n";
     let proxy = Proxy::start(&Listener { listener, ..Listener::default() }.config(&[host.address]));
     let again = Listener { port: proxy.first().port(), ..Listener::default() }.config(&[host.address]);
-    let path = proxy.folder.file("again.yaml", &again);
-    let output = Command::new(env!("CARGO_BIN_EXE_nuncio")).arg("-c").arg(path).output().expect("it runs");
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && error.contains("UDP listener 'main': cannot bind"), "{error}");
+    let error = Proxy::refused(&again, &[]);
+    assert!(error.contains("UDP listener 'main': cannot bind"), "{error}");
 }

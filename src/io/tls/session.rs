@@ -246,7 +246,7 @@ impl Session {
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => *readable = false,
                     Err(error) => {
-                        self.break_off(Some(words(&error)), stats);
+                        self.break_off(Some(words(&error)));
                         return Progress::Failed;
                     }
                 }
@@ -258,11 +258,12 @@ impl Session {
                 return progress;
             }
             if finished {
-                self.break_off(None, stats);
+                self.break_off(None);
                 return Progress::Failed;
             }
             if self.received > MOST_HANDSHAKE || self.incoming.len() > SCRATCH - LEAST_ROOM {
-                self.break_off(Some("too long a handshake".into()), stats);
+                stats.inc(self.counters.connection_error);
+                self.break_off(Some("too long a handshake".into()));
                 return Progress::Failed;
             }
             if !*readable {
@@ -415,9 +416,9 @@ impl Session {
         Progress::Failed
     }
 
-    /// The connection has ended in the middle of the handshake.
-    fn break_off(&mut self, why: Option<String>, stats: &Block) {
-        stats.inc(self.counters.connection_error);
+    /// The connection ends in the middle of the handshake. A peer that ends it makes no error: some look only whether
+    /// somebody listens.
+    fn break_off(&mut self, why: Option<String>) {
         self.failure = why.map(Into::into);
         self.stage = Stage::Broken;
     }
