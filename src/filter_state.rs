@@ -85,6 +85,11 @@ impl FilterState {
         true
     }
 
+    /// What an object is hashed by, if it is made for that.
+    pub fn hashable(&self, name: &str) -> Option<&[u8]> {
+        self.get(name).filter(|object| object.kind == Kind::HashableText).map(|object| &*object.value)
+    }
+
     /// An object.
     pub fn get(&self, name: &str) -> Option<&Object> {
         self.objects.iter().find(|(other, _)| **other == *name).map(|(_, object)| object)

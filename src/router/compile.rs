@@ -5,6 +5,7 @@ use super::config::{
     Mutations, Part, PathMatch, PathRewrite, QueryMatch, QueryTest, Redirect, RedirectPath, RequireTls,
     Route, RouteConfig, RouteMatch, StringMatch, StringPattern, Substitution, VirtualHost, WeightedEntry,
 };
+use super::hash_policy::HashPolicy;
 use super::header_ops::HeaderOps;
 use super::table::DomainTable;
 use crate::api::envoy::config::route::v3 as proto;
@@ -370,6 +371,8 @@ fn forward(action: &proto::RouteAction, cx: &mut Cx<'_>) -> Option<Forward> {
         max_stream_duration,
         priority: crate::upstream::compile::priority(action.priority()),
         upgrades,
+        hash_policy: cx
+            .each("hash_policy", &action.hash_policy, |cx, policy| HashPolicy::compile(policy, cx)),
     })
 }
 

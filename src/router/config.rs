@@ -3,6 +3,7 @@
 //! Built on the main thread from `envoy.config.route.v3.RouteConfiguration`; shared by all workers; frozen for
 //! the life of a request. How it is searched is in `router::table`.
 
+use super::hash_policy::HashPolicy;
 use super::header_ops::HeaderOps;
 use crate::upstream::config::{ClusterId, Priority};
 use nuncio_codec::HeaderKey;
@@ -216,6 +217,8 @@ pub struct Forward {
     pub priority: Priority,
     /// `upgrade_configs`: lower-case protocol, and whether it is allowed.
     pub upgrades: Vec<(Box<[u8]>, bool)>,
+    /// What consistent balancing goes by.
+    pub hash_policy: Vec<HashPolicy>,
 }
 
 /// `RouteAction.MaxStreamDuration`. All `Some(None)` (0s) are without limit.

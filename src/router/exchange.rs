@@ -9,8 +9,8 @@ use super::config::{
     WeightedEntry,
 };
 use super::ending::Cause;
-use super::rewrite;
 use super::table::{Found, RouteId};
+use super::{hash_policy, rewrite};
 use crate::io::{Cx, Rng};
 use crate::stats::HttpStats;
 use crate::stream_info::{Downstream, Flag, Occasion, RouteInfo, StreamInfo, Times, UpstreamInfo};
@@ -574,7 +574,14 @@ impl Exchange {
         cx: &mut Cx<'_>,
     ) -> Step {
         let cluster = self.cluster.expect("the route has chosen");
-        let priority = self.forwarding(frame.routes).map_or(Priority::Default, |forward| forward.priority);
+        let forward = self.forwarding(frame.routes);
+        let priority = forward.map_or(Priority::Default, |forward| forward.priority);
+        let policies = forward.map_or(&[][..], |forward| &forward.hash_policy);
+        let hash = hash_policy::hash(
+            policies,
+            head,
+            (frame.origin.downstream.remote, frame.origin.downstream.filter_state),
+        );
         self.attempts += 1;
         let ask = Ask {
             cluster,
@@ -586,7 +593,7 @@ impl Exchange {
             version: head.version,
             client: frame.origin.downstream.provenance,
             head: Some(head),
-            hash: None,
+            hash,
         };
         match upstream.begin(ask, cx) {
             Begin::Ready(attempt) => {

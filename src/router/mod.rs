@@ -4,10 +4,12 @@ pub mod compile;
 pub mod config;
 mod ending;
 mod exchange;
+mod hash_policy;
 mod header_ops;
 mod rewrite;
 pub mod table;
 
 pub use ending::{Cause, Row, reason_phrase};
 pub use exchange::{Exchange, Frame, Origin, Step, StreamLimits};
+pub use hash_policy::HashPolicy;
 pub use header_ops::HeaderOps;

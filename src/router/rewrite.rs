@@ -187,6 +187,7 @@ mod tests {
             max_stream_duration: MaxStreamDuration::default(),
             priority: Priority::Default,
             upgrades: Vec::new(),
+            hash_policy: Vec::new(),
         }
     }
 

@@ -120,6 +120,27 @@ pub(crate) const ROWS: &[Row] = &[
         &["belongs into a cluster"],
     ),
     row(
+        "cookie that would have to be made",
+        &[(ROUTE, "                route: {cluster: app, hash_policy: [{cookie: {name: a, »ttl: 1s}}]}")],
+        (ROUTES, "[0].routes[0].route.hash_policy[0].cookie.ttl"),
+        &["Envoy's field `ttl`"],
+    ),
+    row(
+        "hash policy of nothing",
+        &[(ROUTE, "                route: {cluster: app, hash_policy: [»{terminal: true}]}")],
+        (ROUTES, "[0].routes[0].route.hash_policy[0]"),
+        &["`header`"],
+    ),
+    row(
+        "source address that is none",
+        &[(
+            ROUTE,
+            "                route: {cluster: app, hash_policy: [{connection_properties: {source_ip: »false}}]}",
+        )],
+        (ROUTES, "[0].routes[0].route.hash_policy[0].connection_properties.source_ip"),
+        &["only `true`"],
+    ),
+    row(
         "two rewrites of the path",
         &[(
             ROUTE,

@@ -5,7 +5,7 @@ use super::super::{Network, Side, raw};
 use super::config::{ClusterChoice, HashPolicy};
 use super::tunnel::Asked;
 use super::{End, Flow, Meters, Tcp, Up};
-use crate::filter_state::{self, TCP_PROXY_CLUSTER};
+use crate::filter_state::TCP_PROXY_CLUSTER;
 use crate::io::{Close, Cx, Owner, Rng};
 use crate::network::ConnectionInfo;
 use crate::stream_info::Flag;
@@ -196,9 +196,6 @@ pub(super) fn hash(policies: &[HashPolicy], info: &ConnectionInfo) -> Option<u64
             Address::Inet(peer) => Some(hash_of(peer.ip().to_string().as_bytes())),
             Address::Unix(_) => None,
         },
-        HashPolicy::FilterState(key) => {
-            let object = info.filter_state()?.get(key)?;
-            (object.kind == filter_state::Kind::HashableText).then(|| hash_of(&object.value))
-        }
+        HashPolicy::FilterState(key) => info.filter_state()?.hashable(key).map(hash_of),
     })
 }

@@ -2,7 +2,12 @@
 //!
 //! Envoy is looked for as `support::envoy` says; without it only our own side is tested, except on CI.
 
+#![allow(unreachable_pub, missing_docs, reason = "a test binary")]
+
+#[path = "../support/mod.rs"]
 mod support;
+
+mod http;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -158,6 +163,13 @@ impl Side {
         Self::start(command, yaml)
     }
 
+    /// The real one, if there is one.
+    fn envoy(yaml: &str) -> Option<Self> {
+        let mut command = Command::new(support::envoy()?);
+        command.args(["--use-dynamic-base-id", "-l", "error", "--concurrency", "1"]);
+        Some(Self::start(command, yaml))
+    }
+
     /// The letters of the hosts that clients with different addresses come to, for each listener, and the gauges.
     fn picks(&self) -> BTreeMap<String, String> {
         let mut picks: BTreeMap<_, _> = self
@@ -220,12 +232,10 @@ fn clients_keep_their_hosts_whichever_worker_has_them() {
 
 #[test]
 fn envoy_chooses_the_same_hosts() {
-    let Some(envoy) = support::envoy() else { return };
     let hosts = hosts();
-    let mut command = Command::new(envoy);
-    command.args(["--use-dynamic-base-id", "-l", "error", "--concurrency", "1"]);
     // It would take a port that another process has, too.
-    let theirs = Side::start(command, &yaml(&hosts, "enable_reuse_port: false, ")).picks();
+    let Some(theirs) = Side::envoy(&yaml(&hosts, "enable_reuse_port: false, ")) else { return };
+    let theirs = theirs.picks();
     let ours = Side::ours(&yaml(&hosts, ""), "1").picks();
     for (name, ours) in &ours {
         assert_eq!(theirs.get(name), Some(ours), "{name}");
