@@ -50,24 +50,28 @@ pub(super) struct Turn {
 pub(super) struct Moderation {
     turns: [Turn; TURNS],
     next: usize,
+    /// The sums over them.
+    news: usize,
+    ended: Tally,
 }
 
 impl Moderation {
     /// How long to pause after a turn, if at all.
     pub(super) fn pause(&mut self, turn: Turn) -> Option<Duration> {
-        let before = std::mem::replace(&mut self.turns[self.next], turn).began;
+        let before = std::mem::replace(&mut self.turns[self.next], turn);
         self.next = (self.next + 1) % TURNS;
-        if turn.news >= ENOUGH || turn.began.saturating_since(before) >= BUSY {
+        self.news = self.news + turn.news - before.news;
+        self.ended.all = self.ended.all + turn.ended.all - before.ended.all;
+        self.ended.quick = self.ended.quick + turn.ended.quick - before.ended.quick;
+        if turn.news >= ENOUGH || turn.began.saturating_since(before.began) >= BUSY {
             return None;
         }
-        let sum = |count: fn(&Turn) -> usize| self.turns.iter().map(count).sum::<usize>();
-        let ended = sum(|turn| turn.ended.all);
-        if sum(|turn| turn.ended.quick) * RARE > ended {
+        if self.ended.quick * RARE > self.ended.all {
             None
         } else if turn.read >= BULK.max(BULKY * turn.news as u64) {
             Some(FOR_BULK)
         } else {
-            (ended * NEWS >= sum(|turn| turn.news)).then_some(PAUSE)
+            (self.ended.all * NEWS >= self.news).then_some(PAUSE)
         }
     }
 }
