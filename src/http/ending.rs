@@ -84,6 +84,7 @@ impl Http {
         }
         let duration = cx.reactor.now() - stream.started;
         self.ended.all += 1;
+        self.ended.took += duration;
         self.ended.quick += usize::from(duration < QUICK);
         cx.stats.record(stats.downstream_rq_time, duration.as_millis() as u64);
         if stream.admitted {

@@ -29,6 +29,7 @@ use nuncio_reactor::{RawKey, Slab, SlabKey, Time};
 use server_connection::{DownstreamKey, ServerConnection};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use stream::{Stream, StreamKey};
 
 /// A connection manager in [`Http`]; one for each HTTP filter chain.
@@ -79,6 +80,8 @@ pub struct Tally {
     pub all: usize,
     /// In less than 1 ms.
     pub quick: usize,
+    /// How long they took, taken together.
+    pub took: Duration,
 }
 
 /// A request for the admin interface, to be answered with [`Http::answer`].

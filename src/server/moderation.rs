@@ -26,9 +26,10 @@ const BULKY: u64 = 8 << 10;
 const NEWS: usize = 4;
 /// So many requests must end to each that was quick.
 const RARE: usize = 8;
-/// The pause for the sake of requests. The system adds the slack of its timers, which is 50 µs unless somebody has changed
-/// that; both together are a tenth of what is still quick.
-const PAUSE: Duration = Duration::from_micros(50);
+/// A pause is this part of the time that requests take, and never longer than that. The system adds the slack of its timers,
+/// which is 50 µs unless somebody has changed that.
+const PART: u32 = 20;
+const MOST: Duration = Duration::from_micros(200);
 /// The pause for large bodies.
 const FOR_BULK: Duration = Duration::from_micros(20);
 
@@ -63,6 +64,7 @@ impl Moderation {
         self.news = self.news + turn.news - before.news;
         self.ended.all = self.ended.all + turn.ended.all - before.ended.all;
         self.ended.quick = self.ended.quick + turn.ended.quick - before.ended.quick;
+        self.ended.took = self.ended.took + turn.ended.took - before.ended.took;
         if turn.news >= ENOUGH || turn.began.saturating_since(before.began) >= BUSY {
             return None;
         }
@@ -71,7 +73,8 @@ impl Moderation {
         } else if turn.read >= BULK.max(BULKY * turn.news as u64) {
             Some(FOR_BULK)
         } else {
-            (self.ended.all * NEWS >= self.news).then_some(PAUSE)
+            let pauses = self.ended.all > 0 && self.ended.all * NEWS >= self.news;
+            pauses.then(|| (self.ended.took / self.ended.all as u32 / PART).min(MOST))
         }
     }
 }
@@ -80,11 +83,18 @@ impl Moderation {
 mod tests {
     use super::*;
 
-    /// Turns that are all alike, this far apart in microseconds.
-    fn after(apart: u64, news: usize, read: u64, (all, quick): (usize, usize)) -> Option<Duration> {
+    /// Turns that are all alike, this far apart in microseconds, each with so many requests, so many of them quick, which took
+    /// so many milliseconds each on average.
+    fn after(
+        apart: u64,
+        news: usize,
+        read: u64,
+        (all, quick, took): (usize, usize, u64),
+    ) -> Option<Duration> {
         let mut moderation = Moderation::default();
         let began = Time::ZERO + Duration::from_secs(1);
-        let mut turn = Turn { began, news, read, ended: Tally { all, quick } };
+        let took = Duration::from_millis(took) * all as u32;
+        let mut turn = Turn { began, news, read, ended: Tally { all, quick, took } };
         for _ in 0..TURNS {
             assert_eq!(moderation.pause(turn), None, "too early to tell");
             turn.began = turn.began + Duration::from_micros(apart);
@@ -95,26 +105,27 @@ mod tests {
     #[test]
     fn only_who_is_busy_with_little_at_a_time_pauses() {
         for (apart, news, read, requests, expected) in [
-            (100, 1, 100, (1, 0), Some(PAUSE)),
-            (100, 4, 100, (1, 0), Some(PAUSE)),
-            (100, 15, 100, (8, 1), Some(PAUSE)),
+            (100, 1, 100, (1, 0, 2), Some(MOST / 2)),
+            (100, 4, 100, (1, 0, 4), Some(MOST)),
+            (100, 15, 100, (8, 1, 2), Some(MOST / 2)),
+            (100, 15, 100, (8, 1, 60_000), Some(MOST)),
             // A turn with much to do is followed by the next at once.
-            (100, 16, 100, (16, 0), None),
+            (100, 16, 100, (16, 0, 4), None),
             // Somebody may be waiting: for an answer, for a message of a stream or a session.
-            (100, 7, 100, (7, 1), None),
-            (100, 1, 100, (1, 1), None),
-            (100, 5, 100, (1, 0), None),
-            (100, 1, 100, (0, 0), None),
+            (100, 7, 100, (7, 1, 4), None),
+            (100, 1, 100, (1, 1, 1), None),
+            (100, 5, 100, (1, 0, 4), None),
+            (100, 1, 100, (0, 0, 0), None),
             // Turns are few and far between.
-            (250, 2, 100, (1, 0), None),
-            (250, 1, 1 << 20, (0, 0), None),
+            (250, 2, 100, (1, 0, 4), None),
+            (250, 1, 1 << 20, (0, 0, 0), None),
             // Large bodies.
-            (100, 1, 64 << 10, (0, 0), Some(FOR_BULK)),
-            (100, 1, 64 << 10, (1, 0), Some(FOR_BULK)),
-            (100, 1, 64 << 10, (1, 1), None),
-            (100, 15, 120 << 10, (0, 0), Some(FOR_BULK)),
-            (100, 15, 119 << 10, (0, 0), None),
-            (100, 1, 60 << 10, (0, 0), None),
+            (100, 1, 64 << 10, (0, 0, 0), Some(FOR_BULK)),
+            (100, 1, 64 << 10, (1, 0, 4), Some(FOR_BULK)),
+            (100, 1, 64 << 10, (1, 1, 1), None),
+            (100, 15, 120 << 10, (0, 0, 0), Some(FOR_BULK)),
+            (100, 15, 119 << 10, (0, 0, 0), None),
+            (100, 1, 60 << 10, (0, 0, 0), None),
         ] {
             assert_eq!(after(apart, news, read, requests), expected, "{apart} {news} {read} {requests:?}");
         }
@@ -127,7 +138,12 @@ mod tests {
         let mut pauses = |count: usize, quick| {
             let turns = (0..count).map(|_| {
                 began = began + Duration::from_micros(100);
-                Turn { began, news: 1, read: 0, ended: Tally { all: 1, quick } }
+                Turn {
+                    began,
+                    news: 1,
+                    read: 0,
+                    ended: Tally { all: 1, quick, took: Duration::from_millis(3) },
+                }
             });
             turns.filter_map(|turn| moderation.pause(turn)).count()
         };
