@@ -148,6 +148,39 @@ fn openssl_s_client() {
 }
 
 #[test]
+fn a_browser_agrees_on_the_hybrid_group() {
+    if !tool("chromium") {
+        return;
+    }
+    let authority = Authority::new("ca");
+    let folder = Folder::new();
+    let upstream = Upstream::echo();
+    let listener = Listener::new(&[&authority.issue(&["localhost"])], &folder);
+    let proxy = Proxy::start(&listener.cluster("up", upstream.address, &[]).yaml());
+    let profile = Folder::new();
+    let output = Command::new("timeout")
+        .args([
+            "60",
+            "chromium",
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+        ])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .args(["--disable-dev-shm-usage", "--no-proxy-server"])
+        .args(["--ignore-certificate-errors", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", profile.0.display()))
+        .arg(format!("https://localhost:{}/from-a-browser", proxy.first().port()))
+        .output()
+        .expect("chromium runs");
+    let page = String::from_utf8_lossy(&output.stdout);
+    assert!(page.contains("GET /from-a-browser HTTP/1.1"), "{page}");
+    assert!(proxy.stat("listener.main.ssl.curves.X25519MLKEM768") > 0);
+}
+
+#[test]
 fn openssl_is_shown_ocsp_responses() {
     if !tool("openssl") {
         return;
