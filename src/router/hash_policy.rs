@@ -4,7 +4,7 @@ use crate::api::envoy::config::route::v3::route_action as proto;
 use crate::config::Cx;
 use crate::filter_state::FilterState;
 use crate::formatter::query_parameter;
-use crate::upstream::hash_of;
+use crate::upstream::{hash_of, hash_of_all};
 use nuncio_codec::{HeaderId, HeaderKey, RequestHead};
 use nuncio_reactor::Address;
 use proto::hash_policy::PolicySpecifier;
@@ -86,7 +86,7 @@ impl Source {
                 let mut values: Vec<_> = head.headers.get_all_key(name).collect();
                 // The order of several is not to matter.
                 values.sort_unstable();
-                (!values.is_empty()).then(|| hash_of(&values.concat()))
+                (!values.is_empty()).then(|| hash_of_all(&values))
             }
             Self::Cookie(name) => cookie(head, name).filter(|value| !value.is_empty()).map(hash_of),
             Self::Client => match client? {

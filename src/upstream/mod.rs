@@ -25,7 +25,7 @@ mod tcp;
 pub use attempt::{Ask, AttemptKey, Begin, Event, Failure, Peer, Requester, What};
 pub use circuit::{Remaining, SharedClusters};
 pub use introduction::{Introduction, Tlvs};
-pub use lb::{HashFunction, Maglev, Ring, hash_of};
+pub use lb::{HashFunction, Maglev, Ring, hash_of, hash_of_all};
 pub use manager::{By, Upstream};
 pub use naming::Naming;
 pub use tcp::{Dial, DialFailure, Dialed, LineKey};

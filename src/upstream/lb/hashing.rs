@@ -26,6 +26,11 @@ pub fn hash_of(bytes: &[u8]) -> u64 {
     XxHash64::oneshot(0, bytes)
 }
 
+/// A number for several pieces, in their order.
+pub fn hash_of_all(pieces: &[&[u8]]) -> u64 {
+    pieces.iter().fold(0, |seed, piece| XxHash64::oneshot(seed, piece))
+}
+
 /// A second number for the same bytes.
 pub(super) fn other_hash_of(bytes: &[u8]) -> u64 {
     XxHash64::oneshot(1, bytes)

@@ -11,7 +11,7 @@ mod maglev;
 mod ring_hash;
 mod round_robin;
 
-pub use hashing::{HashFunction, hash_of};
+pub use hashing::{HashFunction, hash_of, hash_of_all};
 pub use maglev::Maglev;
 pub use ring_hash::Ring;
 pub(super) use ring_hash::RingOptions;
