@@ -13,8 +13,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-use support::{Client, Folder, PATIENCE};
+use support::{Client, Folder, PATIENCE, await_serving};
 
 const HOSTS: usize = 5;
 const CLIENTS: u8 = 40;
@@ -134,20 +133,7 @@ impl Side {
         command.arg("-c").arg(config).arg("--admin-address-path").arg(&address);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
         let mut child = command.spawn().expect("the binary runs");
-        let end = Instant::now() + PATIENCE;
-        let admin = loop {
-            let text = std::fs::read_to_string(&address).unwrap_or_default();
-            if let Ok(address) = text.trim().parse()
-                && TcpStream::connect(address).is_ok()
-                && Client::connect(address).get("/ready").status == 200
-            {
-                break address;
-            }
-            let ended = child.try_wait().expect("our child");
-            let errors = || std::fs::read_to_string(folder.0.join("stderr")).unwrap_or_default();
-            assert!(ended.is_none() && Instant::now() < end, "{command:?} does not serve:\n{}", errors());
-            std::thread::sleep(Duration::from_millis(5));
-        };
+        let admin = await_serving(&mut child, &folder);
         let text = Client::connect(admin).get("/listeners").text();
         let listeners = text.lines().filter_map(|line| {
             let (name, address) = line.split_once("::")?;

@@ -1,7 +1,7 @@
 //! One of the two: a proxy process, and what was seen of each case.
 
 use crate::cases::{Case, yaml};
-use crate::support::{Client, Folder, PATIENCE};
+use crate::support::{Client, Folder, PATIENCE, await_serving};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -64,20 +64,7 @@ impl Side {
             .stderr(errors)
             .spawn()
             .expect("the binary runs");
-        let end = Instant::now() + PATIENCE;
-        let admin: SocketAddr = loop {
-            let text = std::fs::read_to_string(&address_file).unwrap_or_default();
-            if let Ok(address) = text.trim().parse()
-                && TcpStream::connect(address).is_ok()
-                && Client::connect(address).get("/ready").status == 200
-            {
-                break address;
-            }
-            let ended = child.try_wait().expect("our child");
-            let errors = || std::fs::read_to_string(folder.0.join("stderr")).unwrap_or_default();
-            assert!(ended.is_none() && Instant::now() < end, "{command:?} does not serve:\n{}", errors());
-            std::thread::sleep(Duration::from_millis(5));
-        };
+        let admin = await_serving(&mut child, &folder);
         let listeners = Client::connect(admin).get("/listeners").text();
         let port = |line: &str| {
             let (name, address) = line.split_once("::")?;

@@ -239,6 +239,24 @@ impl Drop for Proxy {
     }
 }
 
+/// Waits until a proxy of either kind serves, whose `--admin-address-path` is `admin` in this folder, and whose errors are in
+/// `stderr` there. Says where its admin interface is.
+pub fn await_serving(child: &mut Child, folder: &Folder) -> SocketAddr {
+    let end = Instant::now() + PATIENCE;
+    let read = |name: &str| std::fs::read_to_string(folder.0.join(name)).unwrap_or_default();
+    loop {
+        if let Ok(address) = read("admin").trim().parse()
+            && TcpStream::connect(address).is_ok()
+            && Client::connect(address).get("/ready").status == 200
+        {
+            return address;
+        }
+        let ended = child.try_wait().expect("our child");
+        assert!(ended.is_none() && Instant::now() < end, "it does not serve: {ended:?}\n{}", read("stderr"));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// A client that writes and reads bytes.
 pub struct Client {
     pub stream: TcpStream,
