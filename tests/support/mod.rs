@@ -45,13 +45,15 @@ impl Drop for Folder {
     }
 }
 
+/// The file in a proxy's folder with what it has logged.
+const LOG: &str = "stderr.log";
+
 /// A running proxy.
 pub struct Proxy {
     pub child: Child,
     pub folder: Folder,
     listeners: Vec<(String, String)>,
     admin: Option<String>,
-    log: Arc<Mutex<String>>,
 }
 
 impl Proxy {
@@ -118,16 +120,10 @@ impl Proxy {
                 break;
             }
         }
-        let log = Arc::new(Mutex::new(text));
-        let sink = Arc::clone(&log);
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            while lines.read_line(&mut line).is_ok_and(|n| n > 0) {
-                sink.lock().expect("log").push_str(&line);
-                line.clear();
-            }
-        });
-        Ok(Self { child, folder, listeners, admin, log })
+        let mut log = std::fs::File::create(folder.0.join(LOG)).expect("a file");
+        log.write_all(text.as_bytes()).expect("room");
+        std::thread::spawn(move || std::io::copy(&mut lines, &mut log));
+        Ok(Self { child, folder, listeners, admin })
     }
 
     /// The address of the listener with this name.
@@ -188,7 +184,8 @@ impl Proxy {
 
     /// What the process has logged so far.
     pub fn log(&self) -> String {
-        self.log.lock().expect("log").clone()
+        let bytes = std::fs::read(self.folder.0.join(LOG)).expect("our file");
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     pub fn pid(&self) -> u32 {
