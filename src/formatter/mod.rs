@@ -12,6 +12,7 @@ mod time;
 mod tls;
 
 pub use json::JsonFormat;
+pub(crate) use operator::grpc_status_of_http;
 pub(crate) use query::{query_parameter, without_query};
 
 use crate::stream_info::StreamInfo;

@@ -4,7 +4,7 @@ use super::query::{decoded_parameter, without_query};
 use super::time::TimeFormat;
 use super::tls;
 use crate::io::{FilterMetadata, Findings};
-use crate::stream_info::{Flag, Metadata, MetadataValue, SessionInfo, StreamInfo, Times};
+use crate::stream_info::{CloseType, Flag, Metadata, MetadataValue, SessionInfo, StreamInfo, Times};
 use nuncio_codec::{HeaderId, HeaderKey, HeaderMap, Version};
 use nuncio_reactor::Address;
 use std::io::Write;
@@ -464,6 +464,9 @@ impl Source {
             Self::Time(Moment::Now, format) => format.write(info.now, out),
             Self::Header { of, name, other, query } => {
                 let Some(headers) = of.headers(info) else { return false };
+                if let (Head::Response, true) = (of, name.id() == HeaderId::STATUS) {
+                    return info.response.is_some_and(|head| put_number(head.status.into(), out));
+                }
                 let other = || other.as_ref().and_then(|other| headers.get_key(other));
                 let Some(value) = headers.get_key(name).or_else(other) else { return false };
                 put(Some(if *query { value } else { without_query(value) }), out)
@@ -624,8 +627,17 @@ impl Text {
             Self::Termination => session.map_or("", |session| session.termination),
             Self::DownstreamClose => session.map_or("", |session| session.downstream_close),
             Self::UpstreamClose => session.map_or("", |session| session.upstream_close),
-            Self::DownstreamEnd => session.map_or("", |session| session.downstream_end.name()),
-            Self::UpstreamEnd => session.map_or("", |session| session.upstream_end.name()),
+            Self::DownstreamEnd => match session {
+                Some(session) => session.downstream_end.name(),
+                None if info.occasion.is_http() => CloseType::Normal.name(),
+                None => "",
+            },
+            Self::UpstreamEnd => match session {
+                Some(session) => session.upstream_end.name(),
+                // As in Envoy, how an attempt's connection ends is not what a request's log tells.
+                None if upstream.is_some_and(|upstream| upstream.host.is_some()) => CloseType::Normal.name(),
+                None => "",
+            },
         };
         put(Some(text.as_bytes()), out) && !text.is_empty()
     }
@@ -723,18 +735,32 @@ fn grpc_status(info: &StreamInfo<'_>, of: Head, (number, snake): (bool, bool), o
         ("Unauthenticated", "UNAUTHENTICATED"),
     ];
     let kind = info.request.headers.get(HeaderId::CONTENT_TYPE).unwrap_or_default();
-    if !kind.starts_with(b"application/grpc") {
+    if !kind.strip_prefix(b"application/grpc").is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+")) {
         return false;
     }
     let in_trailers = of.headers(info).and_then(|trailers| trailers.get(HeaderId::GRPC_STATUS));
     let in_headers = || info.response.and_then(|response| response.headers.get(HeaderId::GRPC_STATUS));
-    let Some(status) = in_trailers.or_else(in_headers) else { return false };
-    let Some(code) = std::str::from_utf8(status).ok().and_then(|text| text.parse::<usize>().ok()) else {
-        return put(Some(b"InvalidCode"), out);
+    let code = match (in_trailers.or_else(in_headers), info.response) {
+        (Some(status), _) => std::str::from_utf8(status).ok().and_then(|text| text.parse::<usize>().ok()),
+        (None, Some(response)) => Some(grpc_status_of_http(response.status).into()),
+        (None, None) => return false,
     };
+    let Some(code) = code else { return put(Some(b"-1"), out) };
     match NAMES.get(code).filter(|_| !number) {
         Some((camel, snaky)) => put(Some(if snake { snaky } else { camel }.as_bytes()), out),
         None => put_number(code as u128, out),
+    }
+}
+
+/// What a response that says nothing of gRPC means in gRPC ("HTTP to gRPC Status Code Mapping").
+pub(crate) fn grpc_status_of_http(status: u16) -> u8 {
+    match status {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502 | 503 | 504 => 14,
+        _ => 2,
     }
 }
 

@@ -205,7 +205,7 @@ const OPERATORS: &[(&str, &str, &str)] = &[
     ("%REQUESTED_SERVER_NAME%", "sni.example", "-"),
     ("%FILTER_STATE(text)% %FILTER_STATE(text:PLAIN)%", "\"a \\\"b\\\"\" a \"b\"", "- -"),
     ("%FILTER_STATE(cluster:TYPED)% %FILTER_STATE(cluster:PLAIN)% %FILTER_STATE(none)%", "- up -", "- - -"),
-    ("%CONNECTION_TERMINATION_DETAILS% %DOWNSTREAM_DETECTED_CLOSE_TYPE%", "- -", "- -"),
+    ("%CONNECTION_TERMINATION_DETAILS% %DOWNSTREAM_DETECTED_CLOSE_TYPE%", "- Normal", "- Normal"),
     ("%GRPC_STATUS% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS_NUMBER%", "Unavailable UNAVAILABLE 14", "- - -"),
     ("%DOWNSTREAM_TLS_VERSION% %DYNAMIC_METADATA(a:b)%", "- -", "- -"),
     ("100%% %PROTOCOL%", "100% HTTP/1.1", "100% HTTP/1.0"),

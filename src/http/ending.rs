@@ -125,7 +125,13 @@ impl Http {
         let manager = &self.managers[connection.manager.0 as usize];
         let origin = stream.origin(connection, manager);
         let Stream { router, request, .. } = stream;
-        router.change_response(&manager.config.routes, &origin, request, &mut reply.head, upstream);
+        let routes = &manager.config.routes;
+        if routes.mutates {
+            let row = cause.row();
+            let mut info = stream.info(routes, &origin, upstream);
+            (info.flag, info.details) = (row.flag, &row.details);
+            router.change_response(routes, &mut reply.head, &info);
+        }
         if manager.config.suppresses_envoy_headers() {
             reply.head.headers.remove(HeaderId::X_ENVOY_OVERLOADED);
         }

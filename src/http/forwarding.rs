@@ -131,10 +131,11 @@ fn append_peer(headers: &mut HeaderMap, ends: Ends<'_>, rules: &Forwarding) {
     let Some(peer) = ip(ends.peer) else { return };
     // As in Envoy, the one address of each kind that everybody uses.
     let loopback = peer == Ipv4Addr::LOCALHOST || peer == Ipv6Addr::LOCALHOST;
-    let mut address = if loopback { rules.own_address } else { peer };
-    if let (true, IpAddr::V4(v4)) = (rules.ipv4_as_mapped_ipv6, address) {
-        address = v4.to_ipv6_mapped().into();
-    }
+    let address = match peer {
+        _ if loopback => rules.own_address,
+        IpAddr::V4(v4) if rules.ipv4_as_mapped_ipv6 => v4.to_ipv6_mapped().into(),
+        peer => peer,
+    };
     append_to_list(headers, HeaderId::X_FORWARDED_FOR, b",", Text::of(address).bytes());
 }
 

@@ -145,11 +145,18 @@ pub(super) fn prepare_request(
             headers.set(HeaderId::SCHEME, scheme);
             headers.set(HeaderId::X_FORWARDED_PROTO, scheme);
         }
-        None if !headers.contains(HeaderId::SCHEME) => {
-            let https = headers.get(HeaderId::X_FORWARDED_PROTO) == Some(b"https");
-            headers.append_id(HeaderId::SCHEME, if https { b"https" } else { b"http" });
-        }
-        None => {}
+        None => match headers.get(HeaderId::SCHEME) {
+            Some(b"http" | b"https") => {}
+            Some(scheme) if scheme.eq_ignore_ascii_case(b"http") => headers.set(HeaderId::SCHEME, b"http"),
+            Some(scheme) if scheme.eq_ignore_ascii_case(b"https") => headers.set(HeaderId::SCHEME, b"https"),
+            // None, or one that says nothing here.
+            _ => {
+                let https = headers
+                    .get(HeaderId::X_FORWARDED_PROTO)
+                    .is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"));
+                headers.set(HeaderId::SCHEME, if https { b"https" } else { b"http" });
+            }
+        },
     }
     client
 }

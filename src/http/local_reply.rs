@@ -1,5 +1,6 @@
 //! Responses that the proxy itself makes.
 
+use crate::formatter::grpc_status_of_http;
 use crate::router::Cause;
 use crate::upstream::Failure;
 use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead, ResponseHead, Version};
@@ -87,17 +88,9 @@ fn is_grpc(request: &RequestHead) -> bool {
 /// A status of gRPC ("Status codes and their use in gRPC").
 const DEADLINE_EXCEEDED: u8 = 4;
 
-/// The status of gRPC for one of HTTP ("HTTP to gRPC Status Code Mapping").
+/// The status of gRPC for one of HTTP.
 fn grpc_status(status: u16) -> u8 {
-    match status {
-        200 => 0,
-        400 => 13,
-        401 => 16,
-        403 => 7,
-        404 => 12,
-        429 | 502 | 503 | 504 => 14,
-        _ => 2,
-    }
+    if status == 200 { 0 } else { grpc_status_of_http(status) }
 }
 
 /// A `grpc-message`: what is not printable ASCII, and `%`, is escaped.

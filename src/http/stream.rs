@@ -294,7 +294,11 @@ impl Http {
         match cause {
             Cause::PathRejected => cx.stats.inc(stats.downstream_rq_non_relative_path),
             Cause::UpgradeRefused => cx.stats.inc(stats.downstream_rq_ws_on_non_ws_route),
-            Cause::NoRoute => cx.stats.inc(stats.no_route),
+            Cause::NoRoute => {
+                // As if the router had seen it.
+                cx.stats.inc(stats.rq_total);
+                cx.stats.inc(stats.no_route);
+            }
             Cause::PathNormalization | Cause::FragmentInPath => {
                 cx.stats.inc(stats.downstream_rq_failed_path_normalization);
             }

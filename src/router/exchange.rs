@@ -43,7 +43,7 @@ pub enum Step {
 }
 
 /// What a caller may tell the router, and not the upstream.
-const CONSUMED: [HeaderId; 8] = [
+const CONSUMED: [HeaderId; 9] = [
     HeaderId::X_ENVOY_RETRY_ON,
     HeaderId::X_ENVOY_RETRY_GRPC_ON,
     HeaderId::X_ENVOY_MAX_RETRIES,
@@ -52,6 +52,7 @@ const CONSUMED: [HeaderId; 8] = [
     HeaderId::X_ENVOY_HEDGE_ON_PER_TRY_TIMEOUT,
     HeaderId::X_ENVOY_IS_TIMEOUT_RETRY,
     HeaderId::X_ENVOY_UPSTREAM_RQ_PER_TRY_TIMEOUT_MS,
+    HeaderId::X_ENVOY_UPSTREAM_STREAM_DURATION_MS,
 ];
 
 /// The router's state for one request.
@@ -262,7 +263,7 @@ impl Exchange {
             // As in Envoy, without a trace of the old one.
             head.headers.set(HeaderId::AUTHORITY, host);
         }
-        rewrite::rewrite(route, forward, head);
+        rewrite::rewrite(route, forward, !frame.suppress_envoy_headers, head);
         if end {
             self.on_request_end(cx);
         }
@@ -309,18 +310,12 @@ impl Exchange {
     pub fn change_response(
         &self,
         routes: &RouteConfig,
-        origin: &Origin<'_>,
-        request: &RequestHead,
         head: &mut ResponseHead,
-        upstream: &Upstream,
+        info: &StreamInfo<'_>,
     ) {
-        if !routes.mutates {
-            return;
-        }
         for mutations in self.mutations(routes) {
             if !mutations.response.is_empty() {
-                let info = self.info(routes, origin, request, upstream);
-                mutations.response.apply_to_response(head, &info);
+                mutations.response.apply_to_response(head, info);
             }
         }
     }
@@ -476,7 +471,11 @@ impl Exchange {
                     let digits = decimal(millis, &mut digits);
                     response.headers.set(HeaderId::X_ENVOY_UPSTREAM_SERVICE_TIME, digits);
                 }
-                self.change_response(frame.routes, &frame.origin, head, &mut response, upstream);
+                if frame.routes.mutates {
+                    let info = self.info(frame.routes, &frame.origin, head, upstream);
+                    let info = StreamInfo { details: "via_upstream", ..info };
+                    self.change_response(frame.routes, &mut response, &info);
+                }
                 Step::Headers(response, end)
             }
             What::Data { data, end } => {

@@ -7,8 +7,8 @@ use super::table::{port, without_port};
 use crate::formatter::without_query;
 use nuncio_codec::{HeaderId, RequestHead};
 
-/// Rewrites host and path.
-pub(super) fn rewrite(route: &Route, forward: &Forward, head: &mut RequestHead) {
+/// Rewrites host and path; `noted` says whether the old ones are kept in headers of ours.
+pub(super) fn rewrite(route: &Route, forward: &Forward, noted: bool, head: &mut RequestHead) {
     let host = match &forward.host_rewrite {
         HostRewrite::Keep => None,
         HostRewrite::Literal(host) => Some(host.to_vec()),
@@ -16,7 +16,7 @@ pub(super) fn rewrite(route: &Route, forward: &Forward, head: &mut RequestHead) 
         HostRewrite::PathRegex(substitution) => Some(substitution.apply(without_query(head.path()))),
     };
     if let Some(host) = host.filter(|host| !host.is_empty()) {
-        set_host(&host, forward.append_x_forwarded_host, head);
+        set_host(&host, forward.append_x_forwarded_host, noted, head);
     }
     let path = match &forward.path_rewrite {
         PathRewrite::Keep => return,
@@ -33,7 +33,11 @@ pub(super) fn rewrite(route: &Route, forward: &Forward, head: &mut RequestHead) 
             path
         }
     };
-    replace_path(head, &path);
+    if noted {
+        replace_path(head, &path);
+    } else {
+        head.headers.set(HeaderId::PATH, &path);
+    }
 }
 
 /// Gives a request another path and notes the old one in `x-envoy-original-path`.
@@ -56,7 +60,7 @@ pub(super) fn to_tls(head: &RequestHead) -> Vec<u8> {
 }
 
 /// Replaces the host, and keeps the old one where it can be seen.
-fn set_host(host: &[u8], append_x_forwarded_host: bool, head: &mut RequestHead) {
+fn set_host(host: &[u8], append_x_forwarded_host: bool, noted: bool, head: &mut RequestHead) {
     let original = head.authority().unwrap_or_default().to_vec();
     if append_x_forwarded_host && !original.is_empty() {
         let mut value = head.headers.get(HeaderId::X_FORWARDED_HOST).unwrap_or_default().to_vec();
@@ -66,7 +70,9 @@ fn set_host(host: &[u8], append_x_forwarded_host: bool, head: &mut RequestHead) 
         value.extend_from_slice(&original);
         head.headers.set(HeaderId::X_FORWARDED_HOST, &value);
     }
-    head.headers.set(HeaderId::X_ENVOY_ORIGINAL_HOST, &original);
+    if noted {
+        head.headers.set(HeaderId::X_ENVOY_ORIGINAL_HOST, &original);
+    }
     head.headers.set(HeaderId::AUTHORITY, host);
 }
 
@@ -208,14 +214,14 @@ mod tests {
             ..forward()
         };
         let mut head = head("old.example", "/service/foo/v1/api?q=/service/");
-        rewrite(&route(prefix()), &forwards, &mut head);
+        rewrite(&route(prefix()), &forwards, true, &mut head);
         assert_eq!(String::from_utf8_lossy(head.path()), "/v1/api/x/foo?q=/service/");
         assert_eq!(head.authority(), Some(&b"foo"[..]));
         assert_eq!(head.headers.get(HeaderId::X_FORWARDED_HOST), Some(&b"old.example"[..]));
         let all =
             Forward { path_rewrite: PathRewrite::Regex(substitution("one", &[literal("two")])), ..forward() };
         let mut head = self::head("a", "/xone/yone");
-        rewrite(&route(prefix()), &all, &mut head);
+        rewrite(&route(prefix()), &all, true, &mut head);
         assert_eq!(head.path(), b"/xtwo/ytwo");
         let redirect = Redirect { path: RedirectPath::Regex(service()), ..Redirect::default() };
         let url = location(&route(prefix()), &redirect, &self::head("h", "/service/a/b?q"));
@@ -238,10 +244,16 @@ mod tests {
                 ..forward()
             };
             let mut head = head("old.example", from);
-            rewrite(&route(path), &forward, &mut head);
+            let route = route(path);
+            rewrite(&route, &forward, true, &mut head);
             assert_eq!(head.path(), to.as_bytes());
             assert_eq!(head.authority(), Some(&b"new.example"[..]));
             assert_eq!(head.headers.get(HeaderId::X_ENVOY_ORIGINAL_PATH), Some(from.as_bytes()));
+            let mut head = self::head("old.example", from);
+            rewrite(&route, &forward, false, &mut head);
+            assert_eq!(head.path(), to.as_bytes());
+            assert!(!head.headers.contains(HeaderId::X_ENVOY_ORIGINAL_PATH));
+            assert!(!head.headers.contains(HeaderId::X_ENVOY_ORIGINAL_HOST));
         }
     }
 

@@ -1,7 +1,7 @@
 //! The configuration of both sides: a listener for each set of options, all on the same clusters.
 
 /// Name of the listener, options of its connection manager, its virtual hosts (`@` for the usual ones).
-const LISTENERS: [(&str, &str, &str); 27] = [
+const LISTENERS: [(&str, &str, &str); 28] = [
     ("plain", "", "@"),
     (
         "stream_errors",
@@ -50,6 +50,7 @@ common_http_protocol_options: {headers_with_underscores_action: DROP_HEADER}
 generate_request_id: false",
         "@",
     ),
+    ("mapped", "use_remote_address: true\nrepresent_ipv4_remote_address_as_ipv4_mapped_ipv6: true", "@"),
     ("hops0", "use_remote_address: true\nskip_xff_append: true", "@"),
     ("hops1", "use_remote_address: true\nxff_num_trusted_hops: 1", "@"),
     ("hops2", "use_remote_address: false\nxff_num_trusted_hops: 2", "@"),
@@ -170,6 +171,18 @@ http_protocol_options: {ignore_http_11_upgrade: [{exact: ignored}]}",
     response_headers_to_add:
     - {header: {key: x-code, value: \"%RESPONSE_CODE%\"}}
     - {header: {key: content-type, value: text/css}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}
+  - match: {prefix: /told}
+    direct_response: {status: 204}
+    response_headers_to_add:
+    - {header: {key: x-told, value: \"%RESPONSE_CODE_DETAILS% %RESPONSE_FLAGS%\"}}
+  - match: {prefix: /refused}
+    route: {cluster: refused}
+    response_headers_to_add:
+    - {header: {key: x-told, value: \"%RESPONSE_FLAGS% %UPSTREAM_CLUSTER%\"}}
+  - match: {prefix: /up}
+    route: {cluster: up}
+    response_headers_to_add:
+    - {header: {key: x-told, value: \"%RESPONSE_CODE_DETAILS%\"}}
   - match: {prefix: /weighted}
     route:
       weighted_clusters:

@@ -4,6 +4,14 @@ use super::{Case, get, post, reply, request};
 
 pub fn cases() -> Vec<Case> {
     let mut cases = vec![
+        get("own address beside mapped ones", "mapped", "/", ""),
+        get("limit of a stream is not passed on", "plain", "/", "x-envoy-upstream-stream-duration-ms: 5000"),
+        get("status of gRPC from that of HTTP", "plain", "/", "content-type: application/grpc\nx-a: 1")
+            .replied(reply("404 Not Found", "", "")),
+        get("status of gRPC that is none", "plain", "/", "content-type: application/grpc")
+            .replied(reply("200 OK", "grpc-status: x", "")),
+        get("status of gRPC not there", "plain", "/", "content-type: application/grpc"),
+        get("no status of gRPC for gRPC-Web", "plain", "/", "content-type: application/grpc-web"),
         get("edge without headers", "edge", "/", ""),
         get("edge with forwarded", "edge", "/", "x-forwarded-for: 1.2.3.4"),
         get("edge with two forwarded", "edge", "/", "x-forwarded-for: 1.2.3.4, 5.6.7.8\nx-forwarded-for: 9.9.9.9"),
