@@ -13,6 +13,7 @@ mod real;
 mod routes;
 mod sessions;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Instant;
 use support::{PATIENCE, Proxy};
@@ -22,14 +23,27 @@ fn stat(proxy: &Proxy, name: &str) -> u64 {
     proxy.stat(&format!("udp.test.{name}"))
 }
 
-/// Descriptors that the process has open.
+/// Descriptors that the process has open, without connections over TCP: one of what was asked of the admin interface just
+/// before may still be there.
 fn descriptors(proxy: &Proxy) -> usize {
-    let folder = PathBuf::from(format!("/proc/{}/fd", proxy.pid()));
-    std::fs::read_dir(folder).expect("our child").count()
+    let of = |what: &str| PathBuf::from(format!("/proc/{}/{what}", proxy.pid()));
+    let open = std::fs::read_dir(of("fd")).expect("our child");
+    // What is closed meanwhile cannot be read any more.
+    let open = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    let open: Vec<_> = open.map(|link| link.display().to_string()).collect();
+    let tcp = std::fs::read_to_string(of("net/tcp")).expect("the kernel shows its sockets");
+    let connection = |line: &str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        (fields[3] != LISTENING).then(|| format!("socket:[{}]", fields[9]))
+    };
+    let connections: HashSet<_> = tcp.lines().skip(1).filter_map(connection).collect();
+    open.iter().filter(|name| !connections.contains(*name)).count()
 }
 
-/// Waits until the process has so many descriptors open: what was asked of the admin interface just before may still
-/// have one.
+/// As the kernel writes the state of such a socket.
+const LISTENING: &str = "0A";
+
+/// Waits until the process has so many descriptors open.
 fn await_descriptors(proxy: &Proxy, wanted: usize) {
     let end = Instant::now() + PATIENCE;
     while descriptors(proxy) != wanted {
