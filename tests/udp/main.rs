@@ -23,25 +23,22 @@ fn stat(proxy: &Proxy, name: &str) -> u64 {
     proxy.stat(&format!("udp.test.{name}"))
 }
 
-/// Descriptors that the process has open, without connections over TCP: one of what was asked of the admin interface just
-/// before may still be there.
+/// Descriptors that the process has open, of which sockets only those for datagrams: a connection of what was asked of the
+/// admin interface just before may still be there, and now and then the process reads what it has of memory.
 fn descriptors(proxy: &Proxy) -> usize {
     let of = |what: &str| PathBuf::from(format!("/proc/{}/{what}", proxy.pid()));
     let open = std::fs::read_dir(of("fd")).expect("our child");
     // What is closed meanwhile cannot be read any more.
     let open = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
     let open: Vec<_> = open.map(|link| link.display().to_string()).collect();
-    let tcp = std::fs::read_to_string(of("net/tcp")).expect("the kernel shows its sockets");
-    let connection = |line: &str| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        (fields[3] != LISTENING).then(|| format!("socket:[{}]", fields[9]))
+    let udp = ["net/udp", "net/udp6"].map(|table| std::fs::read_to_string(of(table)).unwrap_or_default());
+    let inode = |line: &str| line.split_whitespace().nth(9).map(|inode| format!("socket:[{inode}]"));
+    let udp: HashSet<_> = udp.iter().flat_map(|table| table.lines().skip(1).filter_map(inode)).collect();
+    let lasts = |name: &&String| {
+        if name.starts_with("socket:") { udp.contains(*name) } else { !name.starts_with("/proc/") }
     };
-    let connections: HashSet<_> = tcp.lines().skip(1).filter_map(connection).collect();
-    open.iter().filter(|name| !connections.contains(*name)).count()
+    open.iter().filter(lasts).count()
 }
-
-/// As the kernel writes the state of such a socket.
-const LISTENING: &str = "0A";
 
 /// Waits until the process has so many descriptors open.
 fn await_descriptors(proxy: &Proxy, wanted: usize) {
