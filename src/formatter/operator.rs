@@ -635,7 +635,12 @@ impl Text {
             Self::UpstreamEnd => match session {
                 Some(session) => session.upstream_end.name(),
                 // As in Envoy, how an attempt's connection ends is not what a request's log tells.
-                None if upstream.is_some_and(|upstream| upstream.host.is_some()) => CloseType::Normal.name(),
+                None if upstream.is_some_and(|upstream| {
+                    upstream.attempts > 0 && info.flag != Flag::NoHealthyUpstream
+                }) =>
+                {
+                    CloseType::Normal.name()
+                }
                 None => "",
             },
         };

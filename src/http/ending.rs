@@ -5,6 +5,7 @@ use super::local_reply::LocalReply;
 use super::stream::{Stream, StreamKey};
 use crate::io::{Close, Cx};
 use crate::router::Cause;
+use crate::stream_info::Flag;
 use crate::upstream::Upstream;
 use nuncio_codec::{HeaderId, Version, h2};
 use std::time::Duration;
@@ -140,7 +141,9 @@ impl Http {
             let mut info = stream.info(&manager.config.routes, &origin, upstream);
             info.now = cx.reactor.wall();
             info.times.end = Some(cx.reactor.now() - stream.started);
-            (info.flag, info.details) = (row.flag, &row.details);
+            // As in Envoy, which sets this flag when the answer is made.
+            let flag = if matches!(cause, Cause::Codec(_)) { Flag::None } else { row.flag };
+            (info.flag, info.details) = (flag, &row.details);
             rules.apply(&mut reply, &info);
         }
         reply.finish(request, cause);

@@ -174,13 +174,14 @@ impl Stream {
 
     /// Where the request comes from.
     pub(super) fn origin<'a>(&'a self, connection: &'a ServerConnection, manager: &'a Manager) -> Origin<'a> {
-        origin((self.started_wall, self.id, self.client.as_ref()), connection, manager)
+        origin((self.started_wall, self.id, self.request_bytes, self.client.as_ref()), connection, manager)
     }
 }
 
-/// The same, for when parts of the stream are borrowed otherwise: its start, its number, its client.
+/// The same, for when parts of the stream are borrowed otherwise: its start, its number, how
+/// much of its body has come, its client.
 pub(super) fn origin<'a>(
-    (start, stream_id, client): (SystemTime, u64, Option<&'a Address>),
+    (start, stream_id, received, client): (SystemTime, u64, u64, Option<&'a Address>),
     connection: &'a ServerConnection,
     manager: &'a Manager,
 ) -> Origin<'a> {
@@ -196,7 +197,7 @@ pub(super) fn origin<'a>(
         filter_state: connection.info.filter_state(),
         provenance: Some(&connection.info.provenance),
     };
-    Origin { start, stream_id, downstream }
+    Origin { start, stream_id, received, downstream }
 }
 
 /// What the router needs to know during a call about a stream.
@@ -206,7 +207,11 @@ macro_rules! frame {
             $manager,
             $key,
             $bulk,
-            origin(($stream.started_wall, $stream.id, $stream.client.as_ref()), $connection, $manager),
+            origin(
+                ($stream.started_wall, $stream.id, $stream.request_bytes, $stream.client.as_ref()),
+                $connection,
+                $manager,
+            ),
         )
     };
 }

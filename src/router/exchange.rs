@@ -124,6 +124,8 @@ pub struct Origin<'a> {
     pub start: SystemTime,
     /// Its number in the process.
     pub stream_id: u64,
+    /// How much of its body has come.
+    pub received: u64,
     /// The connection that it came on.
     pub downstream: Downstream<'a>,
 }
@@ -307,12 +309,7 @@ impl Exchange {
     }
 
     /// Makes the changes that the route asks for on a response, the upstream's or our own.
-    pub fn change_response(
-        &self,
-        routes: &RouteConfig,
-        head: &mut ResponseHead,
-        info: &StreamInfo<'_>,
-    ) {
+    pub fn change_response(&self, routes: &RouteConfig, head: &mut ResponseHead, info: &StreamInfo<'_>) {
         for mutations in self.mutations(routes) {
             if !mutations.response.is_empty() {
                 mutations.response.apply_to_response(head, info);
@@ -356,6 +353,7 @@ impl Exchange {
             now: origin.start,
             times: Times::default(),
             bytes: crate::stream_info::Bytes {
+                received: origin.received,
                 upstream_wire_sent: self.wire_sent,
                 upstream_wire_received: self.wire_received,
                 ..Default::default()

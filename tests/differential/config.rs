@@ -125,6 +125,8 @@ http_protocol_options: {ignore_http_11_upgrade: [{exact: ignored}]}",
     status_code: 598
     body: {inline_string: changed}
     body_format_override: {text_format: \"<b>%LOCAL_REPLY_BODY%</b> %RESPONSE_CODE_DETAILS%\", content_type: text/html}
+  - filter: {response_flag_filter: {flags: [DPE]}}
+    status_code: 418
   - filter: {response_flag_filter: {flags: [UH]}}
     headers_to_add: [{header: {key: content-type, value: text/own}}]
     body: {inline_string: other}
@@ -182,7 +184,7 @@ http_protocol_options: {ignore_http_11_upgrade: [{exact: ignored}]}",
   - match: {prefix: /up}
     route: {cluster: up}
     response_headers_to_add:
-    - {header: {key: x-told, value: \"%RESPONSE_CODE_DETAILS%\"}}
+    - {header: {key: x-told, value: \"%RESPONSE_CODE_DETAILS% %BYTES_RECEIVED%\"}}
   - match: {prefix: /weighted}
     route:
       weighted_clusters:

@@ -6,6 +6,8 @@ pub fn cases() -> Vec<Case> {
     let early = |bytes: &[u8]| Answer::Early(bytes.to_vec());
     vec![
         get("no healthy upstream", "plain", "/c/none", ""),
+        Case::new("a mapped reply to what is no HTTP", "replies", "BREW / HTTP/1.1\r\nhost: x\r\n\r\n")
+            .closed(),
         Case::new("no healthy upstream to HEAD", "plain", request("HEAD", "/c/none", ""))
             .then(Do::Response("HEAD"))
             .then(Do::Kept),

@@ -96,6 +96,7 @@ pub fn cases() -> Vec<Case> {
         get("details in headers of a direct response", "changes", "/told", ""),
         get("flags in headers of a local reply", "changes", "/refused", ""),
         get("details in headers of a response", "changes", "/up", ""),
+        Case::new("size of the request in headers of a response", "changes", post("/up", "", "12345")).kept(),
         get("headers of a weighted cluster", "changes", "/weighted", "x-weighted: 1"),
         get("headers of the virtual host", "changes", "/other", "x-gone: 1"),
         get("response header removed", "changes", "/other", "").replied(reply("200 OK", "x-secret: 1\nx-kept: 1", "")),
