@@ -385,7 +385,8 @@ impl Walk<'_> {
         };
         let name = url.rsplit('/').next().unwrap_or_default();
         let pool = descriptor.parent_pool();
-        let Some(inner) = pool.get_message_by_name(name).filter(|_| url.find('/').is_some_and(|at| at > 0)) else {
+        let Some(inner) = pool.get_message_by_name(name).filter(|_| url.find('/').is_some_and(|at| at > 0))
+        else {
             self.unknown_type(kind, url, pool);
             return None;
         };

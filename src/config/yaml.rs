@@ -147,7 +147,10 @@ fn parse_here(text: &str) -> Result<Node, Error> {
             return (format!("more than {DEPTH} mappings and lists in each other"), place);
         }
         if message.contains("multiple YAML documents") {
-            return ("more than one YAML document: a configuration is one, without `---` inside".to_owned(), place);
+            return (
+                "more than one YAML document: a configuration is one, without `---` inside".to_owned(),
+                place,
+            );
         }
         if message.contains("recursive references") {
             return ("an alias inside of what it stands for".to_owned(), place);
