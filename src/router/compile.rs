@@ -253,16 +253,12 @@ pub(crate) fn string_match(matcher: &StringMatcher, cx: &mut Cx<'_>) -> Option<S
 
 /// A regular expression that must match the whole.
 fn regex(matcher: &RegexMatcher, cx: &mut Cx<'_>) -> Option<regex::bytes::Regex> {
-    // Checked alone first, so that the message shows what was written.
-    unanchored(matcher, cx)?;
-    let anchored = format!("^(?:{})$", re2::translated(&matcher.regex));
-    built(regex::bytes::RegexBuilder::new(&anchored).size_limit(REGEX_LIMIT).build(), matcher, cx)
+    built(re2::anchored(cx.text("regex", &matcher.regex)?), matcher, cx)
 }
 
 /// A regular expression that may match anywhere.
 fn unanchored(matcher: &RegexMatcher, cx: &mut Cx<'_>) -> Option<regex::bytes::Regex> {
-    let text = re2::translated(cx.text("regex", &matcher.regex)?);
-    built(regex::bytes::RegexBuilder::new(&text).size_limit(REGEX_LIMIT).build(), matcher, cx)
+    built(re2::unanchored(cx.text("regex", &matcher.regex)?), matcher, cx)
 }
 
 fn built(
