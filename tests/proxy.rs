@@ -522,3 +522,38 @@ fn many_workers_share_a_port() {
     // One connection on each worker at least: each has its own pool.
     assert!(upstream.connections() >= 2, "{}", upstream.connections());
 }
+
+/// What a crowd of slow readers had in buffers does not stay with the process.
+#[test]
+fn memory_of_a_rush_goes_back_to_the_system() {
+    const CLIENTS: usize = 100;
+    const CHUNK: usize = 64 << 10;
+    let upstream = Upstream::start(|mut client, _| {
+        let chunk = format!("{CHUNK:x}\r\n{}\r\n", "x".repeat(CHUNK));
+        while client.request().is_some() {
+            client.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+            // Until the proxy has had enough, and is gone with its client.
+            while client.stream.write_all(chunk.as_bytes()).is_ok() {}
+        }
+    });
+    let proxy = Proxy::start_with(&simple(upstream.address), &["--concurrency", "1"]);
+    let before = proxy.allocated();
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let mut client = proxy.connect();
+            client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+            client
+        })
+        .collect();
+    let end = std::time::Instant::now() + support::PATIENCE;
+    while proxy.allocated() < before + (64 << 20) {
+        assert!(std::time::Instant::now() < end, "buffers do not fill: {} bytes", proxy.allocated() - before);
+        std::thread::yield_now();
+    }
+    drop(clients);
+    proxy.await_stat("http.test.downstream_cx_active", 0);
+    while proxy.allocated() > before + (16 << 20) {
+        assert!(std::time::Instant::now() < end, "{} bytes are left", proxy.allocated() - before);
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}

@@ -169,6 +169,8 @@ fn cve_2019_9513_priority_flood() {
     let (failure, counters) = calm(Settings::default(), 10_000, |_| frame(PRIORITY, 0, 3, &[0, 0, 0, 0, 1]));
     assert_eq!(failure, Some((101, Error::PriorityFlood)));
     assert_eq!(counters.inbound_priority_frames_flood, 1);
+    let updates = |_| priority_update(1, "u=1");
+    assert_eq!(calm(Settings::default(), 10_000, updates).0, Some((101, Error::PriorityFlood)));
     let with_streams = |at| {
         if at < 4 { get(stream(at)) } else { frame(PRIORITY, 0, 3, &[0, 0, 0, 0, 1]) }
     };

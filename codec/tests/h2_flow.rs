@@ -113,6 +113,65 @@ fn larger_frames_where_the_peer_takes_them() {
 }
 
 #[test]
+fn what_is_urgent_is_sent_first() {
+    let ask = |stream: u32, priority: &[&str]| {
+        let fields: Vec<_> = priority.iter().map(|value| ("priority", *value)).collect();
+        frame(HEADERS, WHOLE, stream, &block(&with(&GET, &fields)))
+    };
+    let mut rig = ServerRig::server(Settings { output_limit: 1 << 20, ..Settings::default() });
+    rig.feed(&priority_update(9, "u=0"));
+    let priorities = [(1, &["u=5"][..]), (3, &[]), (5, &["u=2, i"]), (7, &["u=9"]), (9, &["u=7"])];
+    let waiting: Vec<_> = priorities
+        .into_iter()
+        .map(|(number, priority)| {
+            rig.feed(&ask(number, priority));
+            let id = id(&rig, number);
+            rig.codec.send_headers(id, &response(200, &[]), false, &mut rig.out);
+            id
+        })
+        .collect();
+    // The first takes all of the window.
+    rig.codec.send_data(waiting[0], &mut bytes(65_535), false, &mut rig.out);
+    rig.out.clear();
+    for id in &waiting {
+        rig.codec.send_data(*id, &mut bytes(20_000), true, &mut rig.out);
+    }
+    assert!(rig.out.is_empty());
+    rig.feed(&window_update(1, 1 << 20));
+    // In pieces, so that the order shows, and so that two of equal urgency take turns.
+    let mut order = Vec::new();
+    let mut open = |rig: &mut ServerRig, window: u32| {
+        rig.feed(&window_update(0, window));
+        order.extend(sizes(&mut rig.out).into_iter().map(|(stream, n, _)| (stream, n)));
+    };
+    open(&mut rig, 20_000 + 15_000);
+    // Changed while it waits: it is the next.
+    rig.feed(&priority_update(1, "u=0"));
+    open(&mut rig, 20_000);
+    open(&mut rig, 100_000);
+    assert_eq!(
+        order,
+        [
+            (9, 16_384),
+            (9, 3_616),
+            (5, 15_000),
+            (1, 16_384),
+            (1, 3_616),
+            (5, 5_000),
+            (3, 16_384),
+            (7, 16_384),
+            (3, 3_616),
+            (7, 3_616)
+        ]
+    );
+    assert_eq!((rig.codec.queued(), rig.codec.live()), (0, 0));
+    // One that is gone, and a client that is told such things.
+    assert_eq!(rig.feed(&priority_update(1, "u=0")), [""; 0]);
+    let mut rig = ClientRig::client(Settings::default());
+    assert!(rig.feed(&priority_update(1, "u=1"))[0].starts_with("! PROTOCOL_ERROR"));
+}
+
+#[test]
 fn the_output_is_shared() {
     let limits = Settings { output_limit: 40_000, stream_queue_limit: 50_000, ..Settings::default() };
     let (mut rig, ids) = answering(limits, &[1, 3, 5]);

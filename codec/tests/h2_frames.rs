@@ -66,6 +66,11 @@ fn errors_of_the_connection() {
         ("WINDOW_UPDATE over the top", window_update(0, (1 << 31) - 1), "FLOW_CONTROL_ERROR"),
         ("PRIORITY of 4, idle", frame(PRIORITY, 0, 1, &[0; 4]), "FRAME_SIZE_ERROR"),
         ("PRIORITY of itself, idle", frame(PRIORITY, 0, 7, &[0, 0, 0, 7, 0]), "PROTOCOL_ERROR"),
+        ("NO_RFC7540_PRIORITIES 2", settings(&[(9, 2)]), "PROTOCOL_ERROR"),
+        ("PRIORITY_UPDATE of 3", frame(PRIORITY_UPDATE, 0, 0, &[0; 3]), "FRAME_SIZE_ERROR"),
+        ("PRIORITY_UPDATE on a stream", frame(PRIORITY_UPDATE, 0, 1, b"\0\0\0\x01u=1"), "PROTOCOL_ERROR"),
+        ("PRIORITY_UPDATE of the connection", priority_update(0, "u=1"), "PROTOCOL_ERROR"),
+        ("PRIORITY_UPDATE of a pushed stream", priority_update(2, "u=1"), "PROTOCOL_ERROR"),
         ("PUSH_PROMISE", [post(1), frame(PUSH_PROMISE, 4, 1, &[0, 0, 0, 2])].concat(), "PROTOCOL_ERROR"),
         (
             "DATA, padding as long as the payload",
@@ -195,8 +200,10 @@ fn frames_that_are_right() {
     ];
     let wire = [
         frame(0xfe, 0xff, 9, b"unknown"),
+        priority_update(1, "u=1"),
+        priority_update(99, ""),
         // Unknown settings, and flags without meaning.
-        frame(SETTINGS, 0xfe, 0, &[0, 0xff, 0, 0, 0, 1]),
+        frame(SETTINGS, 0xfe, 0, &[0, 0xff, 0, 0, 0, 1, 0, 9, 0, 0, 0, 1]),
         frame(PING, 0, 0, b"12345678"),
         padded,
         frame(DATA, PADDED, 1, &[4, b'a', b'b', 0, 0, 0, 0]),

@@ -74,6 +74,11 @@ pub fn give_back_memory() {
     sys::drop_text();
 }
 
+/// Gives back to the system what has been freed since, wherever in the heap it is.
+pub fn give_back_heap() {
+    sys::trim_heap();
+}
+
 /// Lets this process have as many descriptors as it may, and says how many that are.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ mod engine;
 pub mod flags;
 mod limits;
 mod logging;
+mod memory;
 mod moderation;
 mod run;
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use super::certificates::{self, Certificates};
 use super::engine::{Engine, Outside, cx};
+use super::memory::{Memory, Reclaim};
 use super::snapshot::Snapshot;
 use super::stops::Stops;
 use super::worker;
@@ -81,6 +82,7 @@ pub struct Server {
     /// An operator wants health checks to fail.
     looks_sick: bool,
     stops: Stops,
+    reclaim: Reclaim,
     /// Which listeners a graceful drain will close.
     drained: Scope,
     /// Those whose sockets are open still, by their places.
@@ -206,6 +208,7 @@ impl Server {
             state: State::Live,
             looks_sick: false,
             stops: Stops::new(concurrency),
+            reclaim: Reclaim::new(Memory::now().anonymous),
             drained: Scope::All,
             listening: vec![true; count],
         };
@@ -323,6 +326,7 @@ impl Server {
     /// If a worker died.
     pub fn run(mut self) -> Result<(), ShutdownError> {
         nuncio_reactor::give_back_memory();
+        self.reclaim = Reclaim::new(Memory::now().anonymous);
         let housekeeping = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(1 << 32) };
         let flush = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(3 << 32) };
         let interval = self.snapshot.stats.flush_interval;
@@ -362,6 +366,7 @@ impl Server {
                         self.engine.reactor.arm(interval, flush);
                     }
                     Outside::Alarm(_) => {
+                        self.reclaim();
                         self.housekeep();
                         self.engine.reactor.arm(HOUSEKEEPING, housekeeping);
                     }
@@ -556,6 +561,17 @@ impl Server {
         }
     }
 
+    /// Gives memory back that a rush has left behind.
+    fn reclaim(&mut self) {
+        let given = self.reclaim.look(Memory::now().anonymous, || {
+            nuncio_reactor::give_back_heap();
+            Memory::now().anonymous
+        });
+        if let Some(bytes) = given {
+            log::debug!("gave {bytes} bytes of freed memory back to the system");
+        }
+    }
+
     /// What the flusher has done since the last time.
     fn count_logs(&self, tally: &Tally) {
         let (stats, names) = (&self.stats.blocks()[0], &self.snapshot.filesystem_stats);
@@ -606,23 +622,5 @@ struct Farewell {
 impl Drop for Farewell {
     fn drop(&mut self) {
         let _ = self.main.send(Mail::Stopped(self.index));
-    }
-}
-
-/// Memory of this process in bytes; 0 where the system does not tell.
-struct Memory {
-    resident: u64,
-    /// Without what is a part of files: heap and stacks.
-    anonymous: u64,
-}
-
-impl Memory {
-    fn now() -> Self {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-            line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or(0) * 1024
-        };
-        Self { resident: field("VmRSS:"), anonymous: field("RssAnon:") }
     }
 }

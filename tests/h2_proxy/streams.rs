@@ -38,6 +38,39 @@ fn a_client_may_cancel_at_any_time() {
 }
 
 #[test]
+fn the_urgent_response_is_sent_first() {
+    let (upstream, _asked) = answering(false);
+    let proxy = Proxy::start(&config("", TO_UP, &[("up", &[upstream.address], "")]));
+    let mut peer = Peer::connect(proxy.first(), &[(4, 8 << 20)]);
+    peer.settle();
+    peer.polite = false;
+    peer.headers(1, &get("/4000000"), true);
+    let taken = |peer: &mut Peer, mut left: usize| {
+        let mut streams = Vec::new();
+        while left > 0 {
+            let frame = peer.until(|frame| frame.kind == DATA).expect("more");
+            left -= frame.payload.len();
+            streams.push(frame.stream);
+        }
+        streams.dedup();
+        streams
+    };
+    // The connection's window is used up.
+    assert_eq!(taken(&mut peer, 65_535), [1]);
+    peer.headers(3, &[&get("/4000000")[..], &[("priority", "u=0, i")]].concat(), true);
+    peer.until(|frame| frame.kind == HEADERS && frame.stream == 3).expect("its head");
+    // Both wait with all that the proxy takes.
+    proxy.await_stat_that("cluster.up.upstream_flow_control_paused_reading_total", |count| count >= 2);
+    peer.window(0, 100_000);
+    assert_eq!(taken(&mut peer, 100_000), [3]);
+    // The client changes its mind.
+    peer.frame(PRIORITY_UPDATE, 0, 0, b"\0\0\0\x03u=6");
+    peer.ping();
+    peer.window(0, 100_000);
+    assert_eq!(taken(&mut peer, 100_000), [1]);
+}
+
+#[test]
 fn draining_lets_streams_end() {
     for by_signal in [true, false] {
         let (hold, held) = mpsc::channel::<()>();

@@ -6,6 +6,7 @@ use super::frame::{MAX_STREAM, setting};
 use super::guard::Guard;
 use super::hpack::{Decoder, Encoder};
 use super::output::Output;
+use super::priority::{Line, Turn};
 use super::receive::{Block, Reading, Step};
 use super::sniff::PREFACE;
 use super::stream::{Receiving, Sending};
@@ -37,7 +38,9 @@ pub struct Connection<S> {
     pub(super) receive_window: ReceiveWindow,
     pub(super) send_window: SendWindow,
     /// Streams that have something queued and a window for it, in the order of their turns.
-    pub(super) ready: VecDeque<u32>,
+    pub(super) ready: Line,
+    /// Server: what a PRIORITY_UPDATE has last said of a stream that was not open yet.
+    pub(super) foretold: Option<Turn>,
     /// Events that were not caused by the frame at hand.
     pub(super) events: VecDeque<Queued>,
     /// Bytes that all streams have queued.
@@ -96,7 +99,8 @@ impl<S: Side> Connection<S> {
             block: None,
             receive_window: ReceiveWindow::new(settings.initial_connection_window_size),
             send_window: SendWindow::new(INITIAL_WINDOW),
-            ready: VecDeque::new(),
+            ready: Line::default(),
+            foretold: None,
             events: VecDeque::new(),
             queued: 0,
             lingering: 0,
@@ -310,7 +314,7 @@ impl<S: Side> Connection<S> {
             self.lingering -= 1;
         }
         if stream.ready {
-            self.ready.retain(|other| *other != id);
+            self.ready.remove(id);
         }
         self.queued -= stream.queue.len();
         self.guard.closed();

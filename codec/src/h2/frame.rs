@@ -23,6 +23,8 @@ pub(super) mod kind {
     pub(in crate::h2) const GOAWAY: u8 = 7;
     pub(in crate::h2) const WINDOW_UPDATE: u8 = 8;
     pub(in crate::h2) const CONTINUATION: u8 = 9;
+    /// RFC 9218 section 7.1.
+    pub(in crate::h2) const PRIORITY_UPDATE: u8 = 0x10;
 }
 
 /// Flags of frames.
@@ -34,7 +36,7 @@ pub(super) mod flag {
     pub(in crate::h2) const PRIORITY: u8 = 0x20;
 }
 
-/// Settings (RFC 9113 section 6.5.2, RFC 8441 section 3).
+/// Settings (RFC 9113 section 6.5.2, RFC 8441 section 3, RFC 9218 section 2.1).
 pub(super) mod setting {
     pub(in crate::h2) const HEADER_TABLE_SIZE: u16 = 1;
     pub(in crate::h2) const ENABLE_PUSH: u16 = 2;
@@ -43,6 +45,7 @@ pub(super) mod setting {
     pub(in crate::h2) const MAX_FRAME_SIZE: u16 = 5;
     pub(in crate::h2) const MAX_HEADER_LIST_SIZE: u16 = 6;
     pub(in crate::h2) const ENABLE_CONNECT_PROTOCOL: u16 = 8;
+    pub(in crate::h2) const NO_RFC7540_PRIORITIES: u16 = 9;
 }
 
 /// The header of a frame.

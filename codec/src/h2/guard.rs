@@ -39,7 +39,7 @@ impl Guard {
         Ok(())
     }
 
-    /// PRIORITY came.
+    /// PRIORITY or PRIORITY_UPDATE came.
     pub(super) fn priority(&mut self, settings: &Settings, counters: &mut Counters) -> Result<(), Error> {
         self.priority += 1;
         let allowed = u64::from(settings.max_inbound_priority_frames_per_stream) * (1 + self.opened);

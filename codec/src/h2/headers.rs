@@ -2,6 +2,7 @@
 
 use super::frame::{FrameHeader, HEADER, flag};
 use super::message::{self, Fields, Kind, Limits};
+use super::priority;
 use super::receive::{Block, BlockHead, Step, Target};
 use super::stream::{Receiving, Stream};
 use super::streams::Closed;
@@ -163,6 +164,10 @@ impl<S: Side> Connection<S> {
         stream.head = fields.method == Method::Head;
         stream.connect = tunnel;
         stream.tunnel = tunnel;
+        stream.urgency = match self.foretold {
+            Some(turn) if turn.id == id => turn.urgency,
+            _ => priority::of_request(&fields.headers),
+        };
         match fields.fault {
             None => {}
             Some(cause @ (Cause::HeadersTooLarge | Cause::TooManyHeaders)) => {

@@ -43,6 +43,7 @@ pub mod hpack;
 mod late;
 mod message;
 mod output;
+mod priority;
 mod receive;
 mod send;
 mod server;

@@ -2,6 +2,7 @@
 
 use super::connection::Queued;
 use super::frame::{FrameHeader, HEADER, MAX_PAYLOAD, MAX_WINDOW, flag, kind, setting};
+use super::priority::Turn;
 use super::sniff::PREFACE;
 use super::stream::{Receiving, Sending};
 use super::streams::Closed;
@@ -114,7 +115,7 @@ impl<S: Side> Connection<S> {
         }
         match header.kind {
             kind::DATA => return self.on_data(header, input, out),
-            kind::HEADERS..=kind::CONTINUATION => {}
+            kind::HEADERS..=kind::CONTINUATION | kind::PRIORITY_UPDATE => {}
             _ => {
                 // Unknown ones are passed over (RFC 9113 section 5.5).
                 input.drain(HEADER);
@@ -131,6 +132,7 @@ impl<S: Side> Connection<S> {
             kind::CONTINUATION => return self.on_continuation(header, input, out),
             kind::SETTINGS => return self.on_settings(header, input, out),
             kind::PUSH_PROMISE => return Err(Error::Push),
+            kind::PRIORITY_UPDATE => return self.on_priority_update(header, input),
             _ => {}
         }
         // The others are short, but for what GOAWAY adds.
@@ -409,7 +411,7 @@ impl<S: Side> Connection<S> {
         stream.trailers = None;
         stream.sending = Sending::Ended;
         if std::mem::take(&mut stream.ready) {
-            self.ready.retain(|other| *other != id);
+            self.ready.remove(id);
         }
         self.close_if_ended(id, out);
     }
@@ -555,6 +557,8 @@ impl<S: Side> Connection<S> {
                     }
                     self.peer.enable_connect_protocol = value == 1;
                 }
+                // It says what is so anyway: the priorities of RFC 7540 are not looked at (RFC 9218 section 2.1).
+                setting::NO_RFC7540_PRIORITIES if value > 1 => return Err(Error::Setting),
                 _ => {}
             }
         }
@@ -575,7 +579,7 @@ impl<S: Side> Connection<S> {
             stream.send_window.shift(by).map_err(|_| Error::SettingsWindow)?;
             if !stream.queue.is_empty() && !stream.ready && stream.send_window.available() > 0 {
                 stream.ready = true;
-                self.ready.push_back(stream.id);
+                self.ready.push(Turn { id: stream.id, urgency: stream.urgency });
             }
         }
         Ok(())

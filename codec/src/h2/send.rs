@@ -6,6 +6,7 @@ use super::frame::{FrameHeader, HEADER, MAX_PAYLOAD, flag, kind};
 use super::guard::Guard;
 use super::hpack::{self, Encoder};
 use super::output::Output;
+use super::priority::Turn;
 use super::stream::{Receiving, Sending, Stream};
 use super::streams::{Answered, Closed};
 use super::{Code, Connection, Sent, Side, StreamId};
@@ -234,14 +235,14 @@ impl<S: Side> Connection<S> {
             && stream.send_window.available() > 0
         {
             stream.ready = true;
-            self.ready.push_back(id);
+            self.ready.push(Turn { id, urgency: stream.urgency });
         }
     }
 
     /// Writes what is queued, in turns, as windows permit and while `out` is below its limit. `poll` does it too.
     pub fn flush(&mut self, out: &mut Buffer) {
         while self.send_window.available() > 0 && out.len() < self.settings.output_limit {
-            let Some(id) = self.ready.pop_front() else { return };
+            let Some(id) = self.ready.pop() else { return };
             let Some(stream) = self.streams.get_mut(id) else { continue };
             stream.ready = false;
             let mut queue = std::mem::take(&mut stream.queue);

@@ -27,7 +27,7 @@ pub struct Settings {
     /// HEADERS, CONTINUATION and DATA frames without payload and without END_STREAM that may follow each other.
     /// Default 1.
     pub max_consecutive_inbound_frames_with_empty_payload: u32,
-    /// PRIORITY frames for each stream (and one more). Default 100.
+    /// PRIORITY and PRIORITY_UPDATE frames for each stream (and one more). Default 100.
     pub max_inbound_priority_frames_per_stream: u32,
     /// WINDOW_UPDATE frames for each DATA frame sent: more than `5 + 2 * (streams + this * frames)` is a flood.
     /// Default 10.

@@ -1,6 +1,7 @@
 //! One stream.
 
 use super::flow::{ReceiveWindow, SendWindow};
+use super::priority::USUAL;
 use super::settings::{PeerSettings, Settings};
 use crate::{Buffer, HeaderMap};
 
@@ -68,6 +69,8 @@ pub(super) struct Stream {
     pub(super) ready: bool,
     /// The owner was told to pause.
     pub(super) paused: bool,
+    /// Server: how urgent the response is, 0 to 7, most urgent first.
+    pub(super) urgency: u8,
 }
 
 impl Stream {
@@ -89,6 +92,7 @@ impl Stream {
             tunnel: false,
             ready: false,
             paused: false,
+            urgency: USUAL,
         }
     }
 

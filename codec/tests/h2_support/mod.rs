@@ -44,6 +44,10 @@ pub fn window_update(stream: u32, increment: u32) -> Vec<u8> {
     frame(WINDOW_UPDATE, 0, stream, &increment.to_be_bytes())
 }
 
+pub fn priority_update(stream: u32, value: &str) -> Vec<u8> {
+    frame(PRIORITY_UPDATE, 0, 0, &[&stream.to_be_bytes(), value.as_bytes()].concat())
+}
+
 pub fn rst(stream: u32, code: Code) -> Vec<u8> {
     frame(RST_STREAM, 0, stream, &code.0.to_be_bytes())
 }

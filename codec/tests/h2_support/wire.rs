@@ -12,6 +12,7 @@ pub const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
 pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
+pub const PRIORITY_UPDATE: u8 = 0x10;
 
 pub const ACK: u8 = 1;
 pub const END_STREAM: u8 = 1;
