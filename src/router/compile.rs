@@ -338,6 +338,9 @@ fn forward(action: &proto::RouteAction, cx: &mut Cx<'_>) -> Option<Forward> {
     };
     let upgrades = cx.each("upgrade_configs", &action.upgrade_configs, |cx, upgrade| {
         let kind = cx.text("upgrade_type", &upgrade.upgrade_type)?;
+        if !is_field_value(kind.as_bytes()) {
+            cx.error_at("upgrade_type", "there must be no control characters in the value of a header");
+        }
         let before = action.upgrade_configs.iter().take_while(|other| !std::ptr::eq(*other, upgrade));
         if before.into_iter().any(|other| other.upgrade_type.eq_ignore_ascii_case(kind)) {
             cx.error_at("upgrade_type", format!("`{kind}` is given twice"));

@@ -92,6 +92,12 @@ pub(crate) const ROWS: &[Row] = &[
         &["`A` is given twice"],
     ),
     row(
+        "an upgrade with a line break",
+        &[(OPTION, r#"          upgrade_configs: [{upgrade_type: »"a\nb"}]"#)],
+        (HCM, ".upgrade_configs[0].upgrade_type"),
+        &["no control characters"],
+    ),
+    row(
         "a cluster's header that cannot be read is not missing",
         &[(ROUTE, "                route: {cluster_header: »[]}")],
         (ROUTES, "[0].routes[0].route.cluster_header"),
