@@ -128,7 +128,7 @@ fn buckets(proto: &proto::HistogramBucketSettings, cx: &mut Cx<'_>) -> Option<(S
     if proto.buckets.is_empty() {
         cx.missing(&["buckets"], "`buckets` is required and must not be empty");
     }
-    if cx.is_broken(&["buckets"]) {
+    if cx.field("buckets", |cx| cx.is_wrong()) {
         return None;
     }
     if proto.buckets.iter().any(|bound| !(*bound > 0.0 && bound.is_finite())) {

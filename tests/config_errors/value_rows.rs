@@ -68,6 +68,21 @@ pub(crate) const ROWS: &[Row] = &[
         &["unknown or unsupported extension type `/envoy"],
     ),
     row(
+        "a secret that cannot be read is wrong once",
+        &[
+            (
+                TOP,
+                "static_resources:\n  secrets:\n  - {name: v, validation_context: {system_root_certs: {}, match_typed_subject_alt_names: [{san_type: DNS, matcher: {exact: »[]}}]}}\n  listeners:",
+            ),
+            (
+                CLUSTER,
+                "    transport_socket: {name: tls, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, common_tls_context: {validation_context_sds_secret_config: {name: v}}}}",
+            ),
+        ],
+        ("static_resources.secrets[0]", ".validation_context.match_typed_subject_alt_names[0].matcher.exact"),
+        &["expected a string"],
+    ),
+    row(
         "no resource to watch",
         &[(TOP, "overload_manager: »{}\nstatic_resources:\n  listeners:")],
         ("overload_manager", ""),
