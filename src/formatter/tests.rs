@@ -165,6 +165,7 @@ const OPERATORS: &[(&str, &str, &str)] = &[
     ("%REQ_WITHOUT_QUERY(X-ENVOY-ORIGINAL-PATH?:PATH)%", "/old", "-"),
     ("%RESP(x-up)%", "yes", "-"),
     ("%TRAILER(t)%", "v", "-"),
+    ("%REQUEST_HEADER(x-none?:path):4% %RESPONSE_HEADER(x-up)% %RESPONSE_TRAILER(t)%", "/new yes v", "- - -"),
     ("%QUERY_PARAM(q)%", "1", "-"),
     ("%PATH%", "/old?z", "-"),
     ("%PATH(NQ)%", "/old", "-"),
@@ -354,6 +355,26 @@ fn json(yaml: &[(&str, prost_types::value::Kind)], omit: bool, info: &StreamInfo
 
 fn value(kind: prost_types::value::Kind) -> prost_types::Value {
     prost_types::Value { kind: Some(kind) }
+}
+
+#[test]
+fn json_says_all_that_is_wrong() {
+    use prost_types::value::Kind;
+    let string = |text: &str| Kind::StringValue(text.to_owned());
+    let fields = |fields: &[(&str, Kind)]| prost_types::Struct {
+        fields: fields.iter().map(|(name, kind)| ((*name).to_owned(), value(kind.clone()))).collect(),
+    };
+    let list = prost_types::ListValue { values: vec![value(string("%PROTOCOL%")), value(string("%NONE%"))] };
+    let nested = fields(&[("n", string("%REQ%")), ("right", string("%REQ(x)%"))]);
+    let object = fields(&[
+        ("a", string("%NONE%")),
+        ("list", Kind::ListValue(list)),
+        ("nested", Kind::StructValue(nested)),
+        ("right", string("%PROTOCOL%")),
+    ]);
+    let errors = JsonFormat::compile(&object, false).expect_err("wrong");
+    let places: Vec<_> = errors.iter().map(|(place, _)| place.as_str()).collect();
+    assert_eq!(places, ["a", "list[1]", "nested.n"]);
 }
 
 #[test]
