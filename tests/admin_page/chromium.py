@@ -160,10 +160,15 @@ class Chromium:
             f"""(() => {{ const node = {expression}; node.scrollIntoView({{ block: "center" }});
                 const box = node.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; }})()"""
         )
+        self.run(
+            """void (window.clicked = new Promise(done =>
+                document.addEventListener("click", () => done(true), { once: true, capture: true })))"""
+        )
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
-        # A confirmation that the click opens is answered while this waits.
-        self.run("0")
+        # The mouse has a way of its own: what is asked next must not come before it. A confirmation that the click opens is
+        # answered while this waits.
+        self.run("window.clicked")
 
     def settings(self, width, height, dark=False, mobile=False):
         self.call(
