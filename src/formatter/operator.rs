@@ -90,6 +90,8 @@ enum Text {
     VirtualHost,
     Cluster,
     HostName,
+    /// The same without what follows the last colon.
+    HostNameAlone,
     TransportFailure,
     DownstreamFailure,
     FilterChain,
@@ -200,6 +202,7 @@ const PLAIN: &[(&str, Source)] = &[
     ("VIRTUAL_CLUSTER_NAME", Source::Nothing),
     ("UPSTREAM_HOST", Source::Address(End::UpstreamHost, Part::Whole)),
     ("UPSTREAM_HOST_NAME", Source::Text(Text::HostName)),
+    ("UPSTREAM_HOST_NAME_WITHOUT_PORT", Source::Text(Text::HostNameAlone)),
     ("UPSTREAM_CLUSTER", Source::Text(Text::Cluster)),
     ("UPSTREAM_CLUSTER_RAW", Source::Text(Text::Cluster)),
     ("UPSTREAM_LOCAL_ADDRESS", Source::Address(End::UpstreamLocal, Part::Whole)),
@@ -606,6 +609,14 @@ impl Text {
                     return End::UpstreamHost.of(info).is_some_and(|host| Part::Whole.write(host, out));
                 }
                 name
+            }
+            Self::HostNameAlone => {
+                let before = out.len();
+                let there = Self::HostName.write(info, out);
+                if let Some(colon) = out[before..].iter().rposition(|byte| *byte == b':') {
+                    out.truncate(before + colon);
+                }
+                return there;
             }
             Self::TransportFailure => {
                 return put_joined(upstream.map_or("", |upstream| upstream.transport_failure), out);

@@ -190,6 +190,7 @@ const OPERATORS: &[(&str, &str, &str)] = &[
     ("%COMMON_DURATION(DS_RX_BEG:DS_TX_BEG)%", "11", "-"),
     ("%ROUTE_NAME% %VIRTUAL_HOST_NAME%", "r v", "- -"),
     ("%UPSTREAM_HOST% %UPSTREAM_HOST_NAME%", "[::1]:81 [::1]:81", "- -"),
+    ("%UPSTREAM_HOST_NAME_WITHOUT_PORT%", "[::1]", "-"),
     ("%UPSTREAM_CLUSTER% %UPSTREAM_CLUSTER_RAW%", "c c", "- -"),
     ("%UPSTREAM_LOCAL_ADDRESS% %UPSTREAM_LOCAL_PORT%", "10.0.0.1:80 80", "- -"),
     ("%UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "::1", "-"),
