@@ -125,6 +125,15 @@ impl<'a> Cx<'a> {
         self.diagnostics.errors().len()
     }
 
+    /// Whether the present message, or anything in it, has been complained about, also while the text was read.
+    pub fn is_wrong(&self) -> bool {
+        let inside = |path: &str| {
+            path.strip_prefix(&self.path[..])
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        self.diagnostics.errors().iter().any(|error| inside(&error.path))
+    }
+
     /// Whether anything has been complained about.
     pub fn is_clean(&self) -> bool {
         self.diagnostics.is_empty()

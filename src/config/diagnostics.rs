@@ -118,8 +118,21 @@ impl Diagnostics {
                 ((name.clone(), line, column), line_text.to_owned())
             }
         };
-        self.errors.push(Diagnostic { path: path.to_owned(), message, place, line });
+        let (path, message) = (printable(path), printable(&message));
+        self.errors.push(Diagnostic { path, message, place, line });
     }
+}
+
+/// A text in which control characters are shown and not obeyed: it is often what somebody else has written.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character.is_control() {
+            true => shown.extend(character.escape_default()),
+            false => shown.push(character),
+        }
+    }
+    shown
 }
 
 /// A path and all paths that it is in, from the inside out; the last one is the empty path of the root.
@@ -140,7 +153,7 @@ impl fmt::Display for Diagnostic {
             let from = if long { column.saturating_sub(WIDTH / 2) } else { 0 };
             let shown: String = self.line.chars().skip(from).take(WIDTH).collect();
             // So that the caret stands below its character.
-            let shown = shown.replace('\t', " ");
+            let shown = shown.replace(char::is_control, " ");
             writeln!(out, "{:margin$}--> {name}:{line}:{column}", "")?;
             writeln!(out, "{:margin$} |", "")?;
             writeln!(out, "{line} | {shown}")?;

@@ -31,7 +31,16 @@ impl Source {
         let mut texts = Vec::new();
         if let Some(path) = &self.path {
             let name = path.display().to_string();
+            let form = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
             match std::fs::read_to_string(path) {
+                _ if matches!(form, "pb" | "pb_text" | "pb_length_delimited") => {
+                    diagnostics.add_text(&name, "");
+                    let message = format!(
+                        "cannot read {name}: protobuf in binary or text form is not supported; YAML and JSON are"
+                    );
+                    diagnostics.error_at("", None, message);
+                    diagnostics.unreadable("");
+                }
                 Ok(text) => texts.push((diagnostics.add_text(&name, &text), text)),
                 Err(error) => {
                     diagnostics.add_text(&name, "");

@@ -13,8 +13,8 @@ use prost_reflect::{
 };
 use std::collections::HashMap;
 
-/// The range of google.protobuf.Duration: about 10,000 years.
-const MOST_SECONDS: i64 = 315_576_000_000;
+/// The longest duration: the nanoseconds of what is longer do not fit into 64 bits. As in Envoy; about 292 years.
+const MOST_SECONDS: i64 = i64::MAX / 1_000_000_000 - 1;
 
 struct Walk<'a> {
     diagnostics: &'a mut Diagnostics,
@@ -77,10 +77,7 @@ impl Walk<'_> {
             "google.protobuf.Any" => return self.any(node, descriptor),
             "google.protobuf.Struct" => return self.free_object(node, descriptor),
             "google.protobuf.Value" => return self.free_value(node, descriptor),
-            name if name.starts_with("google.protobuf.")
-                && name.ends_with("Value")
-                && !matches!(node.value, Value::Map(_)) =>
-            {
+            _ if is_wrapper(descriptor) && !matches!(node.value, Value::Map(_)) => {
                 let field = descriptor.get_field_by_name("value").expect("wrappers have a value");
                 let mut message = DynamicMessage::new(descriptor.clone());
                 message.set_field(&field, self.scalar(node, &field.kind())?);
@@ -93,7 +90,11 @@ impl Walk<'_> {
             self.error(node, format!("expected a mapping with the fields of {name}, found {kind}"));
             return None;
         };
-        Some(self.fields(entries, descriptor, base, false))
+        let errors = self.diagnostics.errors().len();
+        let message = self.fields(entries, descriptor, base, false);
+        // A number in a mapping is a number: if it cannot be read, nobody should judge the default.
+        let wrapper = is_wrapper(descriptor) && self.diagnostics.errors().len() > errors;
+        (!wrapper).then_some(message)
     }
 
     fn fields(
@@ -216,7 +217,9 @@ impl Walk<'_> {
             (Kind::Bool, Value::Bool(value)) => Some(Field::Bool(*value)),
             (Kind::Bool, Value::String(text)) => boolean(text).map(Field::Bool),
             (Kind::String, Value::String(value)) => Some(Field::String(value.clone())),
-            (Kind::String, Value::Int(_) | Value::Float(_) | Value::Bool(_)) => {
+            // As Envoy does: a version such as `1.10` is a text where a text is wanted.
+            (Kind::String, Value::Float(_, text)) if !text.is_empty() => Some(Field::String(text.clone())),
+            (Kind::String, Value::Int(_) | Value::Float(..) | Value::Bool(_)) => {
                 let kind = node.value.kind();
                 self.error(node, format!("expected a string, found {kind}: put it in quotes"));
                 return None;
@@ -267,8 +270,11 @@ impl Walk<'_> {
     ) -> Option<Field> {
         let number = match value {
             Value::Int(number) => Some(*number),
-            Value::Float(number) => whole(*number),
-            Value::String(text) => text.parse().ok().or_else(|| whole(text.parse().ok()?)),
+            Value::Float(number, _) => whole(*number),
+            Value::String(text) => match text.strip_prefix("0x") {
+                Some(digits) if !digits.starts_with(['+', '-']) => i128::from_str_radix(digits, 16).ok(),
+                _ => text.parse().ok().or_else(|| whole(text.parse().ok()?)),
+            },
             _ => None,
         };
         match number {
@@ -379,7 +385,8 @@ impl Walk<'_> {
         };
         let name = url.rsplit('/').next().unwrap_or_default();
         let pool = descriptor.parent_pool();
-        let Some(inner) = pool.get_message_by_name(name).filter(|_| url.contains('/')) else {
+        let Some(inner) = pool.get_message_by_name(name).filter(|_| url.find('/').is_some_and(|at| at > 0))
+        else {
             self.unknown_type(kind, url, pool);
             return None;
         };
@@ -430,7 +437,7 @@ impl Walk<'_> {
             Value::Null => ("null_value", Field::EnumNumber(0)),
             Value::Bool(value) => ("bool_value", Field::Bool(*value)),
             Value::Int(value) => ("number_value", Field::F64(*value as f64)),
-            Value::Float(value) => ("number_value", Field::F64(*value)),
+            Value::Float(value, _) => ("number_value", Field::F64(*value)),
             Value::String(text) => ("string_value", Field::String(text.clone())),
             Value::Map(_) => {
                 ("struct_value", Field::Message(self.free_object(node, &inner("struct_value"))?))
@@ -468,6 +475,12 @@ impl Walk<'_> {
     }
 }
 
+/// Whether a message stands for a single value: `google.protobuf.UInt32Value` and the like.
+fn is_wrapper(descriptor: &MessageDescriptor) -> bool {
+    let name = descriptor.full_name().strip_prefix("google.protobuf.");
+    name.is_some_and(|name| name.ends_with("Value") && !matches!(name, "Value" | "ListValue"))
+}
+
 /// `-1.5s` as seconds and nanoseconds (both of the same sign).
 fn parse_duration(text: &str) -> Option<(i64, i32)> {
     let text = text.strip_suffix('s')?;
@@ -485,16 +498,11 @@ fn parse_duration(text: &str) -> Option<(i64, i32)> {
     Some(if negative { (-seconds, -nanos) } else { (seconds, nanos) })
 }
 
-/// A boolean in one of the ways of YAML 1.1, which Envoy takes.
+/// A boolean in one of the ways of YAML 1.1 or of protobuf's JSON parser, which Envoy takes.
 fn boolean(text: &str) -> Option<bool> {
-    // As a whole in small or capital letters, or with a capital first letter: not `tRUE`.
-    let rest = text.get(1..)?;
-    if text != text.to_lowercase() && text != text.to_uppercase() && rest != rest.to_lowercase() {
-        return None;
-    }
-    match &text.to_lowercase()[..] {
-        "true" | "yes" | "on" | "y" => Some(true),
-        "false" | "no" | "off" | "n" => Some(false),
+    match &text.to_ascii_lowercase()[..] {
+        "true" | "yes" | "on" | "t" | "y" | "1" => Some(true),
+        "false" | "no" | "off" | "f" | "n" | "0" => Some(false),
         _ => None,
     }
 }
@@ -507,7 +515,7 @@ fn whole(number: f64) -> Option<i128> {
 fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Int(number) => Some(*number as f64),
-        Value::Float(number) => Some(*number),
+        Value::Float(number, _) => Some(*number),
         Value::String(text) => text.parse().ok(),
         _ => None,
     }
@@ -568,6 +576,8 @@ mod tests {
             ("1e3s", None),
             ("1 s", None),
             ("+1s", None),
+            ("9223372035.999999999s", Some((9_223_372_035, 999_999_999))),
+            ("9223372036s", None),
             ("999999999999s", None),
         ] {
             assert_eq!(parse_duration(text), expected, "{text}");

@@ -33,7 +33,8 @@ pub(super) enum Value {
     Null,
     Bool(bool),
     Int(i128),
-    Float(f64),
+    /// With how it is written, if that is known.
+    Float(f64, String),
     String(String),
     List(Vec<Node>),
     Map(Vec<(Node, Node)>),
@@ -58,19 +59,24 @@ impl Node {
     }
 
     /// Moves what stands inside an aliased value, or comes from a merge key, to where it is written: only the
-    /// value as a whole is where the alias is.
-    fn settle(&mut self, inside: bool) {
+    /// value as a whole is where the alias is. Keeps how fractions are written.
+    fn settle(&mut self, text: &str, inside: bool) {
         if inside {
             (self.line, self.column) = (self.written.line() as usize, self.written.column() as usize);
         }
         let inside = inside || self.is_alias();
         match &mut self.value {
-            Value::List(nodes) => nodes.iter_mut().for_each(|node| node.settle(inside)),
+            Value::Float(_, written) => {
+                // Not what is written with a tag.
+                let plain = source(text, self.written).filter(|text| text.parse::<f64>().is_ok());
+                plain.unwrap_or_default().clone_into(written);
+            }
+            Value::List(nodes) => nodes.iter_mut().for_each(|node| node.settle(text, inside)),
             Value::Map(entries) => {
                 for (key, value) in entries {
                     let merged = inside || key.is_alias();
-                    key.settle(merged);
-                    value.settle(merged);
+                    key.settle(text, merged);
+                    value.settle(text, merged);
                 }
             }
             _ => {}
@@ -85,7 +91,7 @@ impl Value {
             Self::Null => "null",
             Self::Bool(_) => "a boolean",
             Self::Int(_) => "a number",
-            Self::Float(_) => "a fraction",
+            Self::Float(..) => "a fraction",
             Self::String(_) => "a string",
             Self::List(_) => "a list",
             Self::Map(_) => "a mapping",
@@ -140,13 +146,29 @@ fn parse_here(text: &str) -> Result<Node, Error> {
         if message.contains("Depth") || message.contains("recursion limit") {
             return (format!("more than {DEPTH} mappings and lists in each other"), place);
         }
+        if message.contains("multiple YAML documents") {
+            return (
+                "more than one YAML document: a configuration is one, without `---` inside".to_owned(),
+                place,
+            );
+        }
+        if message.contains("recursive references") {
+            return ("an alias inside of what it stands for".to_owned(), place);
+        }
         // The place is shown in our own form.
         let message = message.lines().next().unwrap_or_default();
         let message = message.split(" at line ").next().unwrap_or_default();
         (format!("not valid YAML: {message}"), place)
     })?;
-    node.settle(false);
+    node.settle(text, false);
     Ok(node)
+}
+
+/// What stands at a place.
+fn source(text: &str, place: Location) -> Option<&str> {
+    let (start, length) = (place.span().byte_offset()?, place.span().byte_len()?);
+    let start = usize::try_from(start).ok()?;
+    text.get(start..start.checked_add(usize::try_from(length).ok()?)?).map(str::trim_end)
 }
 
 /// The first tab in the indentation of the line on which parsing failed or, where the parser only notices after
@@ -201,7 +223,7 @@ impl<'de> Deserialize<'de> for Value {
             }
 
             fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
-                Ok(Value::Float(value))
+                Ok(Value::Float(value, String::new()))
             }
 
             fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {

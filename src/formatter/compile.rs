@@ -4,6 +4,7 @@ use super::{Absent, Format, JsonFormat};
 use crate::api::envoy::config::core::v3::{SubstitutionFormatString, substitution_format_string};
 use crate::config::{Cx, data};
 use crate::stream_info::StreamInfo;
+use nuncio_codec::is_field_value;
 use prost_types::Struct;
 use substitution_format_string::Format as Specifier;
 
@@ -68,6 +69,9 @@ pub fn substitution(proto: &SubstitutionFormatString, cx: &mut Cx<'_>) -> Option
         }),
         Some(Specifier::JsonFormat(object)) => json("json_format", object, proto.omit_empty_values, cx),
     };
+    if !is_field_value(proto.content_type.as_bytes()) {
+        cx.error_at("content_type", "there must be no control characters in the value of a header");
+    }
     let content_type = (!proto.content_type.is_empty()).then(|| proto.content_type.clone().into());
     Some(BodyFormat { kind: kind?, content_type })
 }

@@ -245,6 +245,10 @@ const PLAIN: &[(&str, Source)] = &[
     ("TLS_JA4_FINGERPRINT", Source::Text(Text::Ja4)),
 ];
 
+/// Of what %METADATA% may be.
+const METADATA: [&str; 7] =
+    ["DYNAMIC", "CLUSTER", "ROUTE", "UPSTREAM_HOST", "LISTENER", "VIRTUAL_HOST", "LISTENER_FILTER_CHAIN"];
+
 /// Operators with arguments, for messages.
 const WITH_ARGUMENTS: &[&str] = &[
     "START_TIME",
@@ -282,15 +286,16 @@ impl Operator {
     pub(super) fn parse(name: &str, arguments: Option<&str>, limit: Option<usize>) -> Result<Self, String> {
         let plain = PLAIN.iter().find(|(known, _)| *known == name).map(|(_, source)| source.clone());
         let plain = plain.or_else(|| tls::plain(name).map(|(side, field)| Source::Tls(side, field)));
+        let fixed = plain.is_some() || matches!(name, "HOSTNAME" | "GRPC_STATUS");
         let source = if let Some(source) = plain {
-            if arguments.is_some() {
+            if arguments.is_some_and(|arguments| !arguments.is_empty()) {
                 return Err(format!("%{name}% takes no arguments"));
             }
             source
         } else {
             with_arguments(name, arguments)?
         };
-        if limit.is_some() && !source.is_text() {
+        if limit.is_some() && (fixed || !source.is_text()) {
             return Err(format!("%{name}% cannot be cut to a length"));
         }
         Ok(Self { source, limit })
@@ -376,7 +381,14 @@ fn with_arguments(name: &str, arguments: Option<&str>) -> Result<Source, String>
             let namespace = parts.next().unwrap_or_default().into();
             Ok(Source::Metadata(namespace, parts.map(Into::into).collect()))
         }
-        "CLUSTER_METADATA" | "UPSTREAM_METADATA" | "METADATA" | "UPSTREAM_FILTER_STATE" => {
+        "METADATA" => {
+            let kind = required("the kind of metadata")?.split(':').next().unwrap_or_default();
+            match METADATA.contains(&kind) {
+                true => Ok(Source::Nothing),
+                false => Err(format!("`{kind}` is none of {}", METADATA.join(", "))),
+            }
+        }
+        "CLUSTER_METADATA" | "UPSTREAM_METADATA" | "UPSTREAM_FILTER_STATE" => {
             required("a name").map(|_| Source::Nothing)
         }
         "FILTER_STATE" => filter_state(required("the name of an object")?),

@@ -199,6 +199,7 @@ fn headers(
 fn upgrades(config: &mut HcmConfig, proto: &HttpConnectionManager, cx: &mut Cx<'_>) {
     config.upgrades = cx.each("upgrade_configs", &proto.upgrade_configs, |cx, upgrade| {
         let kind = cx.text("upgrade_type", &upgrade.upgrade_type)?;
+        header_value("upgrade_type", kind, cx)?;
         Some((kind.to_ascii_lowercase().into_bytes().into(), upgrade.enabled.unwrap_or(true)))
     });
     let mut seen = Vec::new();

@@ -384,7 +384,9 @@ fn server_name(name: &String, cx: &mut Cx<'_>) -> Option<String> {
         ));
         return None;
     }
-    Some(name.to_ascii_lowercase())
+    // As in Envoy, a name that begins with its dot stands for all names below it too.
+    let star = if name.starts_with('.') { "*" } else { "" };
+    Some(format!("{star}{}", name.to_ascii_lowercase()))
 }
 
 fn filter_chain(chain: &proto::FilterChain, cx: &mut Cx<'_>) -> Option<FilterChain> {

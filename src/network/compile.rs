@@ -89,7 +89,7 @@ pub(super) fn enabled(flag: Option<&RuntimeFeatureFlag>, cx: &mut Cx<'_>) -> boo
     let Some(flag) = flag else { return true };
     cx.field("runtime_enabled", |cx| {
         let default = cx.required("default_value", &flag.default_value).copied().unwrap_or(true);
-        let key = cx.text("runtime_key", &flag.runtime_key);
-        key.and_then(|key| cx.runtime.boolean(key)).unwrap_or(default)
+        // Without a key there is nothing to look up.
+        cx.runtime.boolean(&flag.runtime_key).unwrap_or(default)
     })
 }

@@ -7,6 +7,7 @@ use super::config::{
 };
 use super::hash_policy::HashPolicy;
 use super::header_ops::HeaderOps;
+use super::re2;
 use super::table::DomainTable;
 use crate::api::envoy::config::route::v3 as proto;
 use crate::api::envoy::r#type::matcher::v3::{
@@ -252,16 +253,12 @@ pub(crate) fn string_match(matcher: &StringMatcher, cx: &mut Cx<'_>) -> Option<S
 
 /// A regular expression that must match the whole.
 fn regex(matcher: &RegexMatcher, cx: &mut Cx<'_>) -> Option<regex::bytes::Regex> {
-    // Checked alone first, so that the message shows what was written.
-    unanchored(matcher, cx)?;
-    let anchored = format!("^(?:{})$", matcher.regex);
-    built(regex::bytes::RegexBuilder::new(&anchored).size_limit(REGEX_LIMIT).build(), matcher, cx)
+    built(re2::anchored(cx.text("regex", &matcher.regex)?), matcher, cx)
 }
 
 /// A regular expression that may match anywhere.
 fn unanchored(matcher: &RegexMatcher, cx: &mut Cx<'_>) -> Option<regex::bytes::Regex> {
-    let text = cx.text("regex", &matcher.regex)?;
-    built(regex::bytes::RegexBuilder::new(text).size_limit(REGEX_LIMIT).build(), matcher, cx)
+    built(re2::unanchored(cx.text("regex", &matcher.regex)?), matcher, cx)
 }
 
 fn built(
@@ -283,7 +280,7 @@ fn built(
 fn forward(action: &proto::RouteAction, cx: &mut Cx<'_>) -> Option<Forward> {
     let cluster = match &action.cluster_specifier {
         None => {
-            cx.one_of(&["cluster", "weighted_clusters"]);
+            cx.one_of(&["cluster", "weighted_clusters", "cluster_header"]);
             None
         }
         Some(ClusterSpecifier::Cluster(name)) => {
@@ -341,6 +338,13 @@ fn forward(action: &proto::RouteAction, cx: &mut Cx<'_>) -> Option<Forward> {
     };
     let upgrades = cx.each("upgrade_configs", &action.upgrade_configs, |cx, upgrade| {
         let kind = cx.text("upgrade_type", &upgrade.upgrade_type)?;
+        if !is_field_value(kind.as_bytes()) {
+            cx.error_at("upgrade_type", "there must be no control characters in the value of a header");
+        }
+        let before = action.upgrade_configs.iter().take_while(|other| !std::ptr::eq(*other, upgrade));
+        if before.into_iter().any(|other| other.upgrade_type.eq_ignore_ascii_case(kind)) {
+            cx.error_at("upgrade_type", format!("`{kind}` is given twice"));
+        }
         Some((kind.to_ascii_lowercase().into_bytes().into(), upgrade.enabled.unwrap_or(true)))
     });
     let max_stream_duration = match &action.max_stream_duration {
@@ -516,7 +520,7 @@ fn redirect(action: &proto::RedirectAction, cx: &mut Cx<'_>) -> Option<Redirect>
 
 fn direct(action: &proto::DirectResponseAction, limit: usize, cx: &mut Cx<'_>) -> Option<DirectResponse> {
     let status = u16::try_from(action.status).ok().filter(|status| (200..600).contains(status));
-    if status.is_none() {
+    if status.is_none() && (action.status != 0 || !cx.is_broken(&["status"])) {
         cx.error_at("status", format!("{} is not a status from 200 to 599", action.status));
     }
     let body = match &action.body {

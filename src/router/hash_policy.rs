@@ -46,7 +46,9 @@ impl HashPolicy {
             Some(PolicySpecifier::ConnectionProperties(properties)) => {
                 if !properties.source_ip {
                     cx.field("connection_properties", |cx| {
-                        cx.error_at("source_ip", "only `true` has a meaning here")
+                        if !cx.is_broken(&["source_ip"]) {
+                            cx.error_at("source_ip", "only `true` has a meaning here");
+                        }
                     });
                 }
                 Some(Source::Client)

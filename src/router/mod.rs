@@ -6,6 +6,7 @@ mod ending;
 mod exchange;
 mod hash_policy;
 mod header_ops;
+mod re2;
 mod rewrite;
 pub mod table;
 

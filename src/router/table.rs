@@ -59,6 +59,9 @@ impl DomainTable {
         if domain.is_empty() {
             return Err("a domain must not be empty");
         }
+        if domain.contains(char::is_control) {
+            return Err("a domain has no control characters");
+        }
         if domain == "*" {
             return if self.any.replace(vhost).is_some() { Err(TWICE) } else { Ok(()) };
         }

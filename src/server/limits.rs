@@ -13,6 +13,9 @@ pub(super) fn connections(proto: Option<&OverloadManager>, cx: &mut Cx<'_>) -> O
     let mut limit = None;
     if let Some(manager) = proto {
         cx.field("overload_manager", |cx| {
+            if manager.resource_monitors.is_empty() {
+                cx.missing(&["resource_monitors"], "`resource_monitors` is required: at least one");
+            }
             cx.each("resource_monitors", &manager.resource_monitors, |cx, monitor| {
                 let name = cx.text("name", &monitor.name);
                 let Some(ConfigType::TypedConfig(any)) = &monitor.config_type else {

@@ -128,6 +128,9 @@ fn buckets(proto: &proto::HistogramBucketSettings, cx: &mut Cx<'_>) -> Option<(S
     if proto.buckets.is_empty() {
         cx.missing(&["buckets"], "`buckets` is required and must not be empty");
     }
+    if cx.field("buckets", |cx| cx.is_wrong()) {
+        return None;
+    }
     if proto.buckets.iter().any(|bound| !(*bound > 0.0 && bound.is_finite())) {
         cx.error_at("buckets", "every bound must be greater than 0");
     } else if proto.buckets.windows(2).any(|pair| pair[0] >= pair[1]) {

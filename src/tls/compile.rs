@@ -103,6 +103,9 @@ pub(super) fn server_settings(
 ) -> Option<(ServerSettings, Vec<SdsStats>)> {
     let mandatory = proto.require_client_certificate.unwrap_or(false);
     let lifetime = cx.duration("session_timeout", proto.session_timeout.as_ref(), SESSION_TIMEOUT);
+    if u32::try_from(lifetime.as_secs()).is_err() {
+        cx.error_at("session_timeout", "must be below 4294967296s");
+    }
     let nothing = CommonTlsContext::default();
     let common = cx.required("common_tls_context", &proto.common_tls_context).unwrap_or(&nothing);
     let Common { provider, versions, identities, verifier, validation, mut settings, key_log, mut sources } =
@@ -345,7 +348,8 @@ fn common(
                 Some(merged)
             });
             let named = both.validation_context_sds_secret_config.as_ref().map(|named| &named.name);
-            ("combined_validation_context", merged, named)
+            // Secrets are checked where they stand: what is wrong here is wrong in what is added to them.
+            ("combined_validation_context.default_validation_context", merged, named)
         }
     };
     // What is missing has been complained about.

@@ -67,14 +67,13 @@ impl Secrets {
         let unknown = cx.is_broken(&["secrets"]);
         let mut secrets = Self { named: HashMap::new(), unknown };
         cx.each("secrets", protos, |cx, proto| {
-            let before = cx.complaints();
             let name = cx.text("name", &proto.name);
             if proto.r#type.is_none() {
                 cx.one_of(&["tls_certificate", "session_ticket_keys", "validation_context"]);
             }
             check(proto.r#type.as_ref(), cx);
             if let Some(name) = name {
-                let kept = proto.r#type.clone().filter(|_| cx.complaints() == before);
+                let kept = proto.r#type.clone().filter(|_| !cx.is_wrong());
                 if secrets.named.insert(name.to_owned(), kept).is_some() {
                     cx.error_at("name", format!("there is another secret called `{name}`"));
                 }

@@ -533,6 +533,9 @@ pub(crate) fn address_and_more(
             if path.len() > 107 {
                 cx.error_at("path", format!("the path has {} bytes; the system allows 107", path.len()));
             }
+            if path.contains('\0') {
+                cx.error_at("path", "a path has no NUL in it");
+            }
             if pipe.mode > 0o777 {
                 cx.error_at("mode", format!("{} is more than 511 (octal 0777)", pipe.mode));
             }

@@ -112,8 +112,14 @@ pub fn http2(
 
 fn keepalive(proto: &proto::KeepaliveSettings, cx: &mut Cx<'_>) -> KeepaliveConfig {
     let least = Duration::from_millis(1);
-    for (field, value) in [("interval", &proto.interval), ("timeout", &proto.timeout)] {
-        if value.is_some() && cx.duration(field, value.as_ref(), least) < least {
+    for (field, value) in [
+        ("interval", &proto.interval),
+        ("timeout", &proto.timeout),
+        ("connection_idle_interval", &proto.connection_idle_interval),
+    ] {
+        // Negative ones are complained about below.
+        let given = value.and_then(|value| Duration::try_from(value).ok());
+        if given.is_some_and(|given| given < least) {
             cx.error_at(field, "at least 0.001s is required");
         }
     }

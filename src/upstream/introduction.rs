@@ -77,6 +77,9 @@ impl Introduction {
         };
         let added = cx.each("added_tlvs", &proto.added_tlvs, |cx, entry| {
             let kind = cx.field("type", |cx| tlv_type(entry.r#type, cx))?;
+            if entry.value.is_empty() {
+                cx.missing(&["value"], "`value` is required and must not be empty");
+            }
             Some((kind, Box::from(&entry.value[..])))
         });
         if version == Version::V1 && !(added.is_empty() && pass == Tlvs::None) {

@@ -8,6 +8,7 @@ mod proxy_rows;
 mod rows;
 mod stats_rows;
 mod udp_rows;
+mod value_rows;
 
 use nuncio::config::{Diagnostics, Source};
 use nuncio::server::compile::load;
@@ -74,6 +75,7 @@ fn wrong_configurations_are_refused_with_path_place_and_reason() {
         .chain(proxy_rows::ROWS)
         .chain(listener_rows::ROWS)
         .chain(network_rows::ROWS)
+        .chain(value_rows::ROWS)
     {
         let (text, (line, column)) = text(row);
         let diagnostics = match load(&Source::text(&text)) {
@@ -184,6 +186,29 @@ fn a_text_that_cannot_be_parsed_makes_nothing_else_wrong() {
     let source =
         Source { path: Some(path), yaml: Some("static_resources: {clusters: [".to_owned()), embedded: None };
     assert_eq!(refused(&source).errors().len(), 1);
+}
+
+#[test]
+fn texts_that_are_no_document_are_refused_in_our_own_words() {
+    for (text, says) in [
+        ("node: {id: a}\n---\nnode: {id: b}\n", "more than one YAML document"),
+        ("node: &n {metadata: *n}\n", "an alias inside of what it stands for"),
+    ] {
+        let diagnostics = refused(&Source::text(text));
+        assert_eq!(diagnostics.errors().len(), 1);
+        assert!(diagnostics.errors()[0].message.contains(says), "{diagnostics}");
+        assert!(diagnostics.errors()[0].place.1 > 0, "{diagnostics}");
+    }
+    let path = file("text.pb_text", "node { id: \"a\" }\n");
+    let diagnostics = refused(&Source { path: Some(path), ..Source::default() });
+    assert!(diagnostics.errors()[0].message.contains("YAML and JSON are"), "{diagnostics}");
+}
+
+#[test]
+fn what_is_shown_has_no_control_characters() {
+    let shown = refused(&Source::text("node: {\"\\e[31m\": a, id: [a]}\n")).to_string();
+    assert!(shown.chars().all(|character| character == '\n' || !character.is_control()), "{shown:?}");
+    assert!(shown.contains("\\u{1b}[31m"), "{shown}");
 }
 
 #[test]

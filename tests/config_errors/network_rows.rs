@@ -344,13 +344,15 @@ pub(crate) const ROWS: &[Row] = &[
         &["`max_connections` is required"],
     ),
     row(
-        "a switch without a key",
+        "more early data than can be kept",
         &[(
             HERE,
-            chain!(r#"{name: f, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit, stat_prefix: l, max_connections: 1, runtime_enabled: »{default_value: true}}}"# r#"{name: f, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: t, cluster: app}}"#),
+            chain!(
+                r#"{name: f, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: t, cluster: app, max_early_data_bytes: »1048577}}"#
+            ),
         )],
-        (CHAIN, ".filters[0].typed_config.runtime_enabled"),
-        &["`runtime_key` is required"],
+        (CHAIN, ".filters[0].typed_config.max_early_data_bytes"),
+        &["at most 1048576"],
     ),
     row(
         "a rate without a bucket",

@@ -295,6 +295,14 @@ fn values_in_every_form_that_envoy_takes() {
         ("per_connection_buffer_limit_bytes: 010000", "per_connection_buffer_limit_bytes: 4096"),
         ("per_connection_buffer_limit_bytes: +4096", "per_connection_buffer_limit_bytes: 4096"),
         ("per_connection_buffer_limit_bytes: {value: 4096}", "per_connection_buffer_limit_bytes: 4096"),
+        ("per_connection_buffer_limit_bytes: \"0x1000\"", "per_connection_buffer_limit_bytes: 4096"),
+        // Fractions where a text is wanted.
+        ("alt_stat_name: 1.50", "alt_stat_name: \"1.50\""),
+        ("alt_stat_name: &v 1e3 # a comment", "alt_stat_name: \"1e3\""),
+        (
+            "alt_stat_name: &v .5\n    load_assignment: {cluster_name: *v}",
+            "alt_stat_name: \".5\"\n    load_assignment: {cluster_name: \".5\"}",
+        ),
         (
             "circuit_breakers: {thresholds: {max_requests: 5}}",
             "circuit_breakers: {thresholds: [{max_requests: 5}]}",
@@ -308,9 +316,17 @@ fn values_in_every_form_that_envoy_takes() {
         let text = |part: &str| format!("static_resources:\n  clusters:\n  - name: a\n    {part}\n");
         assert_eq!(message(&Source::text(&text(form))), message(&Source::text(&text(usual))), "{form}");
     }
-    for (form, usual) in
-        [("yes", true), ("On", true), ("TRUE", true), ("\"true\"", true), ("n", false), ("off", false)]
-    {
+    for (form, usual) in [
+        ("yes", true),
+        ("On", true),
+        ("TRUE", true),
+        ("tRue", true),
+        ("\"true\"", true),
+        ("\"1\"", true),
+        ("\"f\"", false),
+        ("n", false),
+        ("off", false),
+    ] {
         let text = |value: &str| format!("static_resources: {{listeners: [{{enable_reuse_port: {value}}}]}}");
         let usual = message(&Source::text(&text(&usual.to_string())));
         assert_eq!(message(&Source::text(&text(form))), usual, "{form}");

@@ -146,10 +146,8 @@ fn rate(proto: &LocalRateLimit, cx: &mut Cx<'_>) -> Option<Rate> {
 
 fn feature_flag(proto: &RuntimeFeatureFlag, cx: &mut Cx<'_>) -> bool {
     let default = cx.required("default_value", &proto.default_value).copied().unwrap_or_default();
-    match cx.text("runtime_key", &proto.runtime_key) {
-        Some(key) => cx.runtime.boolean(key).unwrap_or(default),
-        None => default,
-    }
+    // Without a key there is nothing to look up.
+    cx.runtime.boolean(&proto.runtime_key).unwrap_or(default)
 }
 
 fn predicate(proto: &ListenerFilterChainMatchPredicate, cx: &mut Cx<'_>) -> Option<Predicate> {

@@ -12,6 +12,9 @@ use proto::UpstreamConnectMode;
 use proto::tcp_proxy::{ClusterSpecifier, TunnelingConfig};
 use std::time::Duration;
 
+/// Most bytes that may come before a host is connected, as in Envoy.
+const MOST_EARLY: u32 = 1 << 20;
+
 /// Compiles a TCP proxy.
 pub fn tcp_proxy(proto: &proto::TcpProxy, cx: &mut Cx<'_>) -> Option<TcpProxyConfig> {
     let prefix = cx.text("stat_prefix", &proto.stat_prefix).unwrap_or("invalid");
@@ -51,6 +54,9 @@ pub fn tcp_proxy(proto: &proto::TcpProxy, cx: &mut Cx<'_>) -> Option<TcpProxyCon
             &["max_early_data_bytes"],
             "`max_early_data_bytes` is required unless `upstream_connect_mode` is IMMEDIATE",
         );
+    }
+    if proto.max_early_data_bytes.is_some_and(|most| most > MOST_EARLY) {
+        cx.error_at("max_early_data_bytes", format!("at most {MOST_EARLY} bytes can come early"));
     }
     let access_log =
         cx.each("access_log", &proto.access_log, |cx, log| access_log::compile::access_log(log, cx));

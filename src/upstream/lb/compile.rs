@@ -89,7 +89,8 @@ fn ring_options(proto: &RingHashLbConfig, cx: &mut Cx<'_>) -> RingOptions {
     for (field, _) in &too_large {
         cx.error_at(field, format!("a ring has at most {MOST_RING} places"));
     }
-    if too_large.is_empty() && least > most {
+    let broken = cx.is_broken(&["minimum_ring_size"]) || cx.is_broken(&["maximum_ring_size"]);
+    if too_large.is_empty() && least > most && !broken {
         let field = if proto.maximum_ring_size.is_some() { "maximum_ring_size" } else { "minimum_ring_size" };
         cx.error_at(
             field,
