@@ -178,6 +178,40 @@ fn the_access_log_goes_to_standard_output() {
 }
 
 #[test]
+fn a_full_disk_is_said_once_and_costs_no_request() {
+    let upstream = Upstream::echo();
+    let hcm = "access_log: [{name: f, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: /dev/full}}]";
+    let yaml = config(hcm, TO_UP, &[("up", &[upstream.address], "")]);
+    let proxy = Proxy::start_with(&yaml, &["--concurrency", "1", "--file-flush-interval-msec", "1"]);
+    let before = proxy.log().lines().count();
+    let mut client = proxy.connect();
+    for failed in 1..=20 {
+        assert_eq!(client.get("/").status, 200);
+        proxy.await_stat("filesystem.write_failed", failed);
+    }
+    assert_eq!(proxy.log().lines().count(), before + 1);
+}
+
+#[test]
+fn descriptors_that_run_out_are_said_once_and_come_back() {
+    let upstream = Upstream::echo();
+    let folder = Folder::new();
+    let path = folder.file("config.yaml", &simple(upstream.address));
+    let mut command = Command::new("sh");
+    let binary = env!("CARGO_BIN_EXE_nuncio");
+    let run = format!("ulimit -n 40; exec {binary} -c {} -l info --concurrency 1", path.display());
+    command.args(["-c", &run]);
+    let proxy = Proxy::spawn(command, folder);
+    let before = proxy.log().lines().count();
+    // The system queues those that the proxy has no descriptor for; each of them is an edge at the socket.
+    let crowd: Vec<_> = (0..80).map(|_| proxy.connect()).collect();
+    drop(crowd);
+    assert_eq!(proxy.connect().get("/").status, 200);
+    let said = proxy.log().lines().count() - before;
+    assert_eq!(said, 1, "{}", proxy.log());
+}
+
+#[test]
 fn a_port_that_is_taken_is_said() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("bound").port();
@@ -213,4 +247,6 @@ fn version_and_help() {
     for part in ["--config-path", "--concurrency", "--mode", "Examples:", "SIGTERM"] {
         assert!(out.contains(part), "{part} in {out}");
     }
+    // What start scripts written for Envoy have, and is as they ask already.
+    assert_eq!(run(&["--disable-hot-restart", "--cpuset-threads", "--mode", "validate"]).0, Some(0));
 }

@@ -2,6 +2,7 @@
 
 use super::filter::Filter;
 use crate::formatter::compile::BodyFormat;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,4 +26,14 @@ pub enum Sink {
     Stdout,
     /// `envoy.access_loggers.stderr`.
     Stderr,
+}
+
+impl fmt::Display for Sink {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(out),
+            Self::Stdout => out.write_str("standard output"),
+            Self::Stderr => out.write_str("standard error"),
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The thread that owns the access log files.
 
 use super::config::Sink;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
@@ -162,13 +162,22 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 fn run(commands: &Receiver<Command>, mut files: HashMap<Sink, File>, tally: &Tally) {
+    // Said once, not for every batch: a full disk is no place for ever more lines about it.
+    let mut failing = HashSet::new();
     while let Ok(command) = commands.recv() {
         match command {
             Command::Write(sink, batch) => {
                 match write(&sink, &batch.text, &mut files) {
-                    Ok(()) => tally.written.fetch_add(1, Relaxed),
+                    Ok(()) => {
+                        if failing.remove(&sink) {
+                            log::info!("access log {sink} is written again");
+                        }
+                        tally.written.fetch_add(1, Relaxed)
+                    }
                     Err(error) => {
-                        log::warn!("access log {sink:?}: {error}");
+                        if failing.insert(sink.clone()) {
+                            log::warn!("access log {sink} cannot be written, lines are lost: {error}");
+                        }
                         tally.failed.fetch_add(1, Relaxed)
                     }
                 };

@@ -99,8 +99,12 @@ fn text(field: &str, format: &str, absent: Absent, cx: &mut Cx<'_>) -> Option<Ki
 fn json(field: &str, object: &Struct, omit_empty: bool, cx: &mut Cx<'_>) -> Option<Kind> {
     match JsonFormat::compile(object, omit_empty) {
         Ok(format) => Some(Kind::Json(format)),
-        Err((name, error)) => {
-            cx.field(field, |cx| cx.error_at(&name, error.to_string()));
+        Err(errors) => {
+            cx.field(field, |cx| {
+                for (name, error) in errors {
+                    cx.error_at(&name, error.to_string());
+                }
+            });
             None
         }
     }

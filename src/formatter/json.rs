@@ -29,9 +29,11 @@ impl JsonFormat {
     /// Compiles an object.
     ///
     /// # Errors
-    /// The name of the property whose format is wrong, and what is wrong with it.
-    pub fn compile(object: &Struct, omit_empty: bool) -> Result<Self, (String, FormatError)> {
-        Ok(Self { root: node_of_struct(object, "")?, omit_empty })
+    /// The name of each property whose format is wrong, and what is wrong with it.
+    pub fn compile(object: &Struct, omit_empty: bool) -> Result<Self, Vec<(String, FormatError)>> {
+        let mut errors = Vec::new();
+        let root = node_of_struct(object, "", &mut errors);
+        if errors.is_empty() { Ok(Self { root, omit_empty }) } else { Err(errors) }
     }
 
     /// Appends the object for a stream, without a line break.
@@ -40,33 +42,36 @@ impl JsonFormat {
     }
 }
 
-fn node_of_struct(object: &Struct, path: &str) -> Result<Node, (String, FormatError)> {
+fn node_of_struct(object: &Struct, path: &str, errors: &mut Vec<(String, FormatError)>) -> Node {
     let mut entries = Vec::new();
     for (name, value) in &object.fields {
         let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         let mut key = Vec::new();
         quote(name.as_bytes(), &mut key);
-        entries.push((key.into(), node(value, &path)?));
+        entries.push((key.into(), node(value, &path, errors)));
     }
-    Ok(Node::Object(entries))
+    Node::Object(entries)
 }
 
-fn node(value: &Value, path: &str) -> Result<Node, (String, FormatError)> {
-    Ok(match &value.kind {
-        None | Some(Kind::NullValue(_)) => Node::Literal(b"null"[..].into()),
+fn node(value: &Value, path: &str, errors: &mut Vec<(String, FormatError)>) -> Node {
+    let null = || Node::Literal(b"null"[..].into());
+    match &value.kind {
+        None | Some(Kind::NullValue(_)) => null(),
         Some(Kind::BoolValue(value)) => Node::Literal(value.to_string().into_bytes().into()),
         Some(Kind::NumberValue(value)) => Node::Literal(value.to_string().into_bytes().into()),
-        Some(Kind::StringValue(text)) => {
-            Node::Text(Format::parse(text).map_err(|error| (path.to_owned(), error))?)
-        }
-        Some(Kind::StructValue(object)) => node_of_struct(object, path)?,
+        Some(Kind::StringValue(text)) => match Format::parse(text) {
+            Ok(format) => Node::Text(format),
+            Err(error) => {
+                errors.push((path.to_owned(), error));
+                null()
+            }
+        },
+        Some(Kind::StructValue(object)) => node_of_struct(object, path, errors),
         Some(Kind::ListValue(list)) => {
             let nodes = list.values.iter().enumerate();
-            Node::List(
-                nodes.map(|(at, value)| node(value, &format!("{path}[{at}]"))).collect::<Result<_, _>>()?,
-            )
+            Node::List(nodes.map(|(at, value)| node(value, &format!("{path}[{at}]"), errors)).collect())
         }
-    })
+    }
 }
 
 impl Node {

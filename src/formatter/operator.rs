@@ -90,6 +90,8 @@ enum Text {
     VirtualHost,
     Cluster,
     HostName,
+    /// The same without what follows the last colon.
+    HostNameAlone,
     TransportFailure,
     DownstreamFailure,
     FilterChain,
@@ -200,6 +202,7 @@ const PLAIN: &[(&str, Source)] = &[
     ("VIRTUAL_CLUSTER_NAME", Source::Nothing),
     ("UPSTREAM_HOST", Source::Address(End::UpstreamHost, Part::Whole)),
     ("UPSTREAM_HOST_NAME", Source::Text(Text::HostName)),
+    ("UPSTREAM_HOST_NAME_WITHOUT_PORT", Source::Text(Text::HostNameAlone)),
     ("UPSTREAM_CLUSTER", Source::Text(Text::Cluster)),
     ("UPSTREAM_CLUSTER_RAW", Source::Text(Text::Cluster)),
     ("UPSTREAM_LOCAL_ADDRESS", Source::Address(End::UpstreamLocal, Part::Whole)),
@@ -253,10 +256,13 @@ const WITH_ARGUMENTS: &[&str] = &[
     "EMIT_TIME",
     "EMIT_TIME_LOCAL",
     "REQ",
+    "REQUEST_HEADER",
     "REQ_WITHOUT_QUERY",
     "RESP",
+    "RESPONSE_HEADER",
     "RESP_WITHOUT_QUERY",
     "TRAILER",
+    "RESPONSE_TRAILER",
     "QUERY_PARAM",
     "PATH",
     "GRPC_STATUS",
@@ -351,11 +357,11 @@ fn with_arguments(name: &str, arguments: Option<&str>) -> Result<Source, String>
         "START_TIME_LOCAL" => time(Moment::Start, true),
         "EMIT_TIME" => time(Moment::Now, false),
         "EMIT_TIME_LOCAL" => time(Moment::Now, true),
-        "REQ" => header(Head::Request, true),
+        "REQ" | "REQUEST_HEADER" => header(Head::Request, true),
         "REQ_WITHOUT_QUERY" => header(Head::Request, false),
-        "RESP" => header(Head::Response, true),
+        "RESP" | "RESPONSE_HEADER" => header(Head::Response, true),
         "RESP_WITHOUT_QUERY" => header(Head::Response, false),
-        "TRAILER" => header(Head::Trailers, true),
+        "TRAILER" | "RESPONSE_TRAILER" => header(Head::Trailers, true),
         "QUERY_PARAM" => Ok(Source::QueryParameter(required("the name of a parameter")?.as_bytes().into())),
         "PATH" => path(arguments.unwrap_or_default()),
         "GRPC_STATUS" => match arguments.unwrap_or("CAMEL_STRING") {
@@ -618,6 +624,14 @@ impl Text {
                     return End::UpstreamHost.of(info).is_some_and(|host| Part::Whole.write(host, out));
                 }
                 name
+            }
+            Self::HostNameAlone => {
+                let before = out.len();
+                let there = Self::HostName.write(info, out);
+                if let Some(colon) = out[before..].iter().rposition(|byte| *byte == b':') {
+                    out.truncate(before + colon);
+                }
+                return there;
             }
             Self::TransportFailure => {
                 return put_joined(upstream.map_or("", |upstream| upstream.transport_failure), out);

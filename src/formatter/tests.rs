@@ -165,6 +165,7 @@ const OPERATORS: &[(&str, &str, &str)] = &[
     ("%REQ_WITHOUT_QUERY(X-ENVOY-ORIGINAL-PATH?:PATH)%", "/old", "-"),
     ("%RESP(x-up)%", "yes", "-"),
     ("%TRAILER(t)%", "v", "-"),
+    ("%REQUEST_HEADER(x-none?:path):4% %RESPONSE_HEADER(x-up)% %RESPONSE_TRAILER(t)%", "/new yes v", "- - -"),
     ("%QUERY_PARAM(q)%", "1", "-"),
     ("%PATH%", "/old?z", "-"),
     ("%PATH(NQ)%", "/old", "-"),
@@ -189,6 +190,7 @@ const OPERATORS: &[(&str, &str, &str)] = &[
     ("%COMMON_DURATION(DS_RX_BEG:DS_TX_BEG)%", "11", "-"),
     ("%ROUTE_NAME% %VIRTUAL_HOST_NAME%", "r v", "- -"),
     ("%UPSTREAM_HOST% %UPSTREAM_HOST_NAME%", "[::1]:81 [::1]:81", "- -"),
+    ("%UPSTREAM_HOST_NAME_WITHOUT_PORT%", "[::1]", "-"),
     ("%UPSTREAM_CLUSTER% %UPSTREAM_CLUSTER_RAW%", "c c", "- -"),
     ("%UPSTREAM_LOCAL_ADDRESS% %UPSTREAM_LOCAL_PORT%", "10.0.0.1:80 80", "- -"),
     ("%UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "::1", "-"),
@@ -354,6 +356,26 @@ fn json(yaml: &[(&str, prost_types::value::Kind)], omit: bool, info: &StreamInfo
 
 fn value(kind: prost_types::value::Kind) -> prost_types::Value {
     prost_types::Value { kind: Some(kind) }
+}
+
+#[test]
+fn json_says_all_that_is_wrong() {
+    use prost_types::value::Kind;
+    let string = |text: &str| Kind::StringValue(text.to_owned());
+    let fields = |fields: &[(&str, Kind)]| prost_types::Struct {
+        fields: fields.iter().map(|(name, kind)| ((*name).to_owned(), value(kind.clone()))).collect(),
+    };
+    let list = prost_types::ListValue { values: vec![value(string("%PROTOCOL%")), value(string("%NONE%"))] };
+    let nested = fields(&[("n", string("%REQ%")), ("right", string("%REQ(x)%"))]);
+    let object = fields(&[
+        ("a", string("%NONE%")),
+        ("list", Kind::ListValue(list)),
+        ("nested", Kind::StructValue(nested)),
+        ("right", string("%PROTOCOL%")),
+    ]);
+    let errors = JsonFormat::compile(&object, false).expect_err("wrong");
+    let places: Vec<_> = errors.iter().map(|(place, _)| place.as_str()).collect();
+    assert_eq!(places, ["a", "list[1]", "nested.n"]);
 }
 
 #[test]

@@ -27,7 +27,7 @@ use crate::stream_info::{Downstream, Flag, Occasion, SessionInfo, StreamInfo};
 use crate::tls::ServerTls;
 use arrival::{Arrival, ArrivalKey};
 use config::{ListenerConfig, TransportSocket};
-use nuncio_reactor::{Address, RawKey, Slab, SlabKey, Socket, slab_key};
+use nuncio_reactor::{Address, RawKey, Slab, SlabKey, Socket, Time, slab_key};
 use shared::{Counts, Handed};
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -42,6 +42,9 @@ slab_key! {
 
 /// How long accepting rests when the process has no file descriptors left.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
+
+/// How long it goes without saying so again.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// The listeners of one worker.
 #[derive(Debug, Default)]
@@ -80,6 +83,10 @@ struct Listening {
     local: Option<Address>,
     /// Addresses of IPv4 come as IPv6.
     dual: bool,
+    /// Accepting has failed, and an alarm is set after which it is tried again.
+    resting: bool,
+    /// When that was last said.
+    said: Option<Time>,
 }
 
 /// A connection that has got its filter chain.
@@ -155,7 +162,8 @@ impl Listeners {
         let wildcard = matches!(address, Address::Inet(address) if address.ip().is_unspecified());
         let local = (!wildcard).then(|| address.clone().canonical());
         let dual = self.listeners[listener as usize].config.addresses[place].options.dual;
-        let key = self.sockets.insert(Listening { socket, listener, local, dual });
+        let key =
+            self.sockets.insert(Listening { socket, listener, local, dual, resting: false, said: None });
         let listening = self.sockets.get(key).expect("just inserted");
         reactor.register(&listening.socket, TokenKind::Listener(key.raw()).token())
     }
@@ -166,8 +174,13 @@ impl Listeners {
     }
 
     /// Accepts what waits on a socket, up to a bound; the rest comes back as a task.
-    pub fn accept(&mut self, key: RawKey, cx: &mut Cx<'_>) {
-        let Some(listening) = self.sockets.get(ListenerKey::from_raw(key)) else { return };
+    pub fn accept(&mut self, key: RawKey, wake: Wake, cx: &mut Cx<'_>) {
+        let Some(listening) = self.sockets.get_mut(ListenerKey::from_raw(key)) else { return };
+        if listening.resting && wake != Wake::Alarm {
+            // Each connection that comes meanwhile is an edge: one alarm is enough for all of them.
+            return;
+        }
+        listening.resting = false;
         let (listener, config) = (listening.listener, &self.listeners[listening.listener as usize].config);
         let (batch, counted) = (config.accept_batch, config.stats.connections_accepted_per_socket_event);
         let mut accepted = 0;
@@ -193,7 +206,16 @@ impl Listeners {
             Some(None) => cx.reactor.defer(Task { layer: Layer::Listener, wake: Wake::Resume, key }),
             Some(Some(error)) => {
                 // The edge has been seen and will not come again: look later.
-                log::warn!("cannot accept connections: {error}; trying again in {OUT_OF_FILES:?}");
+                let Some(listening) = self.sockets.get_mut(ListenerKey::from_raw(key)) else { return };
+                listening.resting = true;
+                let now = cx.reactor.now();
+                if listening.said.is_none_or(|said| now - said >= SILENCE) {
+                    listening.said = Some(now);
+                    let name = &self.listeners[listener as usize].config.name;
+                    log::warn!(
+                        "listener '{name}' cannot accept connections: {error}; trying again every {OUT_OF_FILES:?}"
+                    );
+                }
                 cx.reactor.arm(OUT_OF_FILES, Task { layer: Layer::Listener, wake: Wake::Alarm, key });
             }
         }
@@ -345,7 +367,7 @@ impl Listeners {
             if !listener.is_some_and(|listener| self.listeners[listener as usize].config.is_in(scope)) {
                 continue;
             }
-            if let Some(Listening { socket, listener, local, dual }) = self.sockets.remove(key) {
+            if let Some(Listening { socket, listener, local, dual, .. }) = self.sockets.remove(key) {
                 while let Ok((accepted, peer)) = socket.accept() {
                     self.arrive(listener, (local.clone(), dual), accepted, peer, cx);
                 }

@@ -194,7 +194,7 @@ impl Engine {
 
     pub(super) fn on_io(&mut self, token: TokenKind, ready: Readiness) {
         match token {
-            TokenKind::Listener(key) => self.accept(key),
+            TokenKind::Listener(key) => self.accept(key, Wake::Resume),
             TokenKind::Server(_) => {}
             TokenKind::UdpListener(key) => {
                 self.udp.on_listener(key, &mut self.upstream, self.http.logger(), cx!(self));
@@ -235,7 +235,7 @@ impl Engine {
                     self.on_socket(owner, notice);
                 }
             }
-            Layer::Listener => self.accept(task.key),
+            Layer::Listener => self.accept(task.key, task.wake),
             Layer::Downstream => self.http.on_task(task, &mut self.upstream, cx!(self)),
             Layer::Upstream => self.upstream.on_task(task, cx!(self)),
             Layer::Session => self.network.on_task(task, &mut self.upstream, cx!(self)),
@@ -271,8 +271,8 @@ impl Engine {
         }
     }
 
-    fn accept(&mut self, key: RawKey) {
-        self.listeners.accept(key, cx!(self));
+    fn accept(&mut self, key: RawKey, wake: Wake) {
+        self.listeners.accept(key, wake, cx!(self));
         self.hand_over();
     }
 

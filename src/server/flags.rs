@@ -57,6 +57,14 @@ pub struct Flags {
     #[arg(long)]
     pub use_dynamic_base_id: bool,
 
+    /// Taken for compatibility: there is no hot restart, see docs/operations.md for the rolling one
+    #[arg(long)]
+    pub disable_hot_restart: bool,
+
+    /// Taken for compatibility: the CPUs that this process may use are the default of --concurrency
+    #[arg(long)]
+    pub cpuset_threads: bool,
+
     /// Most seconds that open requests may go on after SIGTERM
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub drain_time_s: u64,
@@ -186,6 +194,7 @@ impl Flags {
             ),
             ("mode", if self.mode == Mode::Serve { "Serve" } else { "Validate" }.into()),
             ("disable_hot_restart", true.into()),
+            ("cpuset_threads", true.into()),
         ]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
