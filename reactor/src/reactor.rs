@@ -228,6 +228,11 @@ impl<T: Copy, M: Send + 'static> Reactor<T, M> {
         self.poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd()))
     }
 
+    /// A batch for [`Self::turn`], with room for all I/O events of one: a crowded turn need not make any.
+    pub fn batch(&self) -> Vec<Event<T, M>> {
+        Vec::with_capacity(self.events.capacity())
+    }
+
     /// Waits until something happens and appends all of it to `batch`: I/O, then expired timers in order, deferred
     /// work, mail (at most 1024 letters; the rest comes next, without waiting), signals. Does not wait when work is
     /// deferred, or with a fake clock. The batch may stay empty: after an interruption, or when distant timers

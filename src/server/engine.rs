@@ -75,6 +75,7 @@ impl Engine {
         listeners.log_to(logger.sibling());
         let upstream = Upstream::new(clusters, shared, &mut rng);
         let udp = Udp::new(&mut rng);
+        let batch = reactor.batch();
         Self {
             reactor,
             io: Io::new(),
@@ -85,7 +86,7 @@ impl Engine {
             udp,
             stats,
             rng,
-            batch: Vec::new(),
+            batch,
         }
     }
 
