@@ -28,9 +28,8 @@ fn main() -> ExitCode {
 
 /// Starts the log.
 fn log(flags: &Flags) -> Result<(), String> {
-    let format = flags.log_format().map_err(|error| format!("nuncio: --log-format: {error}"))?;
     let path = flags.log_path.as_deref().filter(|_| flags.mode == Mode::Serve);
-    init_logging(flags.log_level(), format, path).map_err(|error| {
+    init_logging(flags.log_level(), flags.log_format(), path).map_err(|error| {
         format!(
             "nuncio: --log-path {}: {error}",
             flags.log_path.as_deref().unwrap_or(Path::new("")).display()

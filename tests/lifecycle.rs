@@ -272,7 +272,7 @@ fn the_log_goes_to_a_file_and_is_reopened() {
     let (code, _, errors) = run(&["-c", path, "--mode", "validate", "--log-path", "/nonexistent/log"]);
     assert_eq!(code, Some(0), "{errors}");
     let (code, _, errors) = run(&["-c", path, "--log-format", "%q"]);
-    assert!(code == Some(1) && errors.contains("--log-format: `%q`"), "{errors}");
+    assert!(code == Some(2) && errors.contains("--log-format <FORMAT>': `%q`"), "{errors}");
     assert_eq!(run(&["--hot-restart-version"]), (Some(0), String::new(), "disabled".to_owned()));
 }
 

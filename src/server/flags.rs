@@ -47,7 +47,7 @@ pub struct Flags {
     pub log_path: Option<PathBuf>,
 
     /// What a line of the log looks like, as in '[%Y-%m-%d %T.%e][%t][%l][%n] [%g:%#] %v' (spdlog's flags)
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", value_parser = checked_log_format)]
     pub log_format: Option<String>,
 
     /// Serve, or only check the configuration
@@ -145,6 +145,10 @@ pub enum Level {
     Off,
 }
 
+fn checked_log_format(text: &str) -> Result<String, String> {
+    text.parse::<LogFormat>().map(|_| text.to_owned())
+}
+
 impl Flags {
     /// What is logged.
     pub fn log_level(&self) -> LevelFilter {
@@ -159,11 +163,9 @@ impl Flags {
     }
 
     /// What a line of the log looks like, if it is said.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn log_format(&self) -> Result<Option<LogFormat>, String> {
-        self.log_format.as_deref().map(str::parse).transpose()
+    pub fn log_format(&self) -> Option<LogFormat> {
+        // It was checked when the flags were read.
+        self.log_format.as_deref()?.parse().ok()
     }
 
     /// Whether there is anything to serve but the embedded demo.
