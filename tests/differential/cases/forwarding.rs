@@ -82,6 +82,8 @@ pub fn cases() -> Vec<Case> {
         Case::new("absolute form without path", "plain", request("GET", "http://abs.example", "")).kept(),
         Case::new("absolute form with query only", "plain", request("GET", "http://abs.example?x", "")).kept(),
         Case::new("absolute form https", "plain", request("GET", "https://abs.example/", "")).kept(),
+        Case::new("absolute form https, and nobody in front", "edge", request("GET", "https://abs.example/", "")).closed(),
+        Case::new("absolute form https, and a proxy in front", "hops1", request("GET", "https://abs.example/", "")).kept(),
         Case::new("absolute form with port", "plain", request("GET", "http://abs.example:81/", "")).kept(),
         Case::new("absolute form not allowed", "relative", request("GET", "http://abs.example/x", "")).kept(),
         Case::new("absolute form of another scheme", "plain", request("GET", "ftp://abs.example/x", "")).closed(),
