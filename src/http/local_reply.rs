@@ -1,6 +1,6 @@
 //! Responses that the proxy itself makes.
 
-use crate::formatter::grpc_status_of_http;
+use crate::formatter::{grpc_status_of_http, is_grpc};
 use crate::router::Cause;
 use crate::upstream::Failure;
 use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead, ResponseHead, Version};
@@ -76,13 +76,6 @@ impl LocalReply {
             }
         }
     }
-}
-
-/// Whether a request is one of gRPC.
-fn is_grpc(request: &RequestHead) -> bool {
-    let kind = request.headers.get(HeaderId::CONTENT_TYPE).unwrap_or_default();
-    let rest = kind.strip_prefix(b"application/grpc");
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+"))
 }
 
 /// A status of gRPC ("Status codes and their use in gRPC").
