@@ -318,6 +318,7 @@ impl Http {
                 cause,
                 Cause::MissingHost
                     | Cause::UpgradeRefused
+                    | Cause::NoRoute
                     | Cause::Underscore { .. }
                     | Cause::PathNormalization
                     | Cause::FragmentInPath
@@ -631,7 +632,7 @@ fn admit_upgrade(stream: &mut Stream, protocol: &[u8], config: &HcmConfig) -> Re
     }
     let by_route = stream.router.allows_upgrade(&config.routes, protocol);
     if !by_route.unwrap_or_else(|| config.allows_upgrade(protocol)) {
-        return Err(Cause::UpgradeRefused);
+        return Err(if stream.router.is_lost() { Cause::NoRoute } else { Cause::UpgradeRefused });
     }
     stream.tunnel = forwarding;
     Ok(())

@@ -165,6 +165,11 @@ impl Exchange {
         upgrades.iter().find(|(name, _)| **name == *protocol).map(|(_, enabled)| *enabled)
     }
 
+    /// Whether nothing was found for the request.
+    pub fn is_lost(&self) -> bool {
+        self.found == Some(Found::Nothing)
+    }
+
     /// Whether there is a route to a cluster.
     pub fn is_forwarding(&self, routes: &RouteConfig) -> bool {
         self.forwarding(routes).is_some()
