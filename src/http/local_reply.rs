@@ -61,7 +61,12 @@ impl LocalReply {
             let status = status.to_string();
             headers.set(HeaderId::GRPC_STATUS, status.as_bytes());
             if !self.body.is_empty() {
-                headers.set(HeaderId::GRPC_MESSAGE, &percent_encode(&self.body.to_vec()));
+                let mut text = self.body.to_vec();
+                // The line end that goes with JSON is none of the message's.
+                if &*self.content_type == "application/json" && text.last() == Some(&b'\n') {
+                    text.pop();
+                }
+                headers.set(HeaderId::GRPC_MESSAGE, &percent_encode(&text));
             }
             headers.remove(HeaderId::CONTENT_LENGTH);
             self.head.status = 200;
@@ -107,6 +112,7 @@ mod tests {
 
     fn finished(mut reply: LocalReply, content_type: &str) -> LocalReply {
         let mut headers = HeaderMap::new();
+        headers.append_id(HeaderId::PATH, b"/");
         headers.append_id(HeaderId::CONTENT_TYPE, content_type.as_bytes());
         let request = RequestHead { version: Version::Http11, method: Method::Get, headers };
         reply.finish(&request, &Cause::NoRoute);

@@ -96,6 +96,12 @@ pub fn cases() -> Vec<Case> {
             "CONNECT a.example:443 HTTP/1.1\r\nhost: a.example:443\r\n\r\n",
         )
         .closed(),
+        Case::new(
+            "CONNECT that would be gRPC",
+            "plain",
+            "CONNECT a.example:443 HTTP/1.1\r\nhost: a.example:443\r\ncontent-type: application/grpc\r\n\r\n",
+        )
+        .closed(),
         Case::new("CONNECT", "upgrades", "CONNECT a.example:443 HTTP/1.1\r\nhost: a.example:443\r\n\r\n")
             .answer(Answer::Tunnel(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()))
             .then(Do::Until("\r\n\r\n"))
