@@ -13,14 +13,29 @@ const QUICKSTART: &str = include_str!("../examples/quickstart.yaml");
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
-    init_logging(flags.log_level());
-    match serve(&flags) {
+    if flags.hot_restart_version {
+        eprint!("disabled");
+        return ExitCode::SUCCESS;
+    }
+    match log(&flags).and_then(|()| serve(&flags)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("{message}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Starts the log.
+fn log(flags: &Flags) -> Result<(), String> {
+    let format = flags.log_format().map_err(|error| format!("nuncio: --log-format: {error}"))?;
+    let path = flags.log_path.as_deref().filter(|_| flags.mode == Mode::Serve);
+    init_logging(flags.log_level(), format, path).map_err(|error| {
+        format!(
+            "nuncio: --log-path {}: {error}",
+            flags.log_path.as_deref().unwrap_or(Path::new("")).display()
+        )
+    })
 }
 
 fn serve(flags: &Flags) -> Result<(), String> {

@@ -239,12 +239,50 @@ fn the_admin_address_is_written_to_a_file() {
 }
 
 #[test]
+fn the_log_goes_to_a_file_and_is_reopened() {
+    let folder = Folder::new();
+    let (log, old) = (folder.0.join("log"), folder.0.join("old"));
+    let path = folder.file("c.yaml", &simple(Upstream::echo().address));
+    let mut proxy = Command::new(env!("CARGO_BIN_EXE_nuncio"))
+        .args(["--concurrency", "1", "--log-format", "%n %v", "--log-path"])
+        .args([log.as_os_str(), "-c".as_ref(), path.as_os_str()])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let signal = |name: &str| {
+        let status = Command::new("kill").args(["-s", name, &proxy.id().to_string()]).status();
+        assert!(status.expect("kill").success());
+    };
+    while !std::fs::read_to_string(&log).unwrap_or_default().contains("starting main dispatch loop\n") {
+        std::thread::yield_now();
+    }
+    std::fs::rename(&log, &old).expect("renamed");
+    signal("USR1");
+    while !log.exists() {
+        std::thread::yield_now();
+    }
+    signal("TERM");
+    let mut said = String::new();
+    proxy.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
+    assert_eq!((proxy.wait().expect("it ends").code(), said.as_str()), (Some(0), ""));
+    assert!(!std::fs::read_to_string(&log).expect("the log").is_empty());
+    let path = path.to_str().expect("plain");
+    let (code, _, errors) = run(&["-c", path, "--log-path", "/nonexistent/log"]);
+    assert!(code == Some(1) && errors.contains("--log-path /nonexistent/log"), "{errors}");
+    let (code, _, errors) = run(&["-c", path, "--mode", "validate", "--log-path", "/nonexistent/log"]);
+    assert_eq!(code, Some(0), "{errors}");
+    let (code, _, errors) = run(&["-c", path, "--log-format", "%q"]);
+    assert!(code == Some(1) && errors.contains("--log-format: `%q`"), "{errors}");
+    assert_eq!(run(&["--hot-restart-version"]), (Some(0), String::new(), "disabled".to_owned()));
+}
+
+#[test]
 fn version_and_help() {
     let (code, out, _) = run(&["--version"]);
     assert_eq!((code, out.trim()), (Some(0), concat!("nuncio ", env!("CARGO_PKG_VERSION"))));
     let (code, out, _) = run(&["--help"]);
     assert_eq!(code, Some(0));
-    for part in ["--config-path", "--concurrency", "--mode", "Examples:", "SIGTERM"] {
+    for part in ["--config-path", "--concurrency", "--mode", "critical", "Examples:", "SIGTERM"] {
         assert!(out.contains(part), "{part} in {out}");
     }
     // What start scripts written for Envoy have, and is as they ask already.

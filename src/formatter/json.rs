@@ -86,11 +86,16 @@ impl Node {
                 Some(operator) => {
                     let before = out.len();
                     let mut value = Vec::new();
-                    if !operator.write(info, &mut value) {
+                    let json = operator.is_json(info);
+                    let there = match json {
+                        true => operator.write_whole(info, &mut value),
+                        false => operator.write(info, &mut value),
+                    };
+                    if !there {
                         if !omit_empty {
                             out.extend_from_slice(b"null");
                         }
-                    } else if operator.is_json(info) {
+                    } else if json {
                         out.extend_from_slice(&value);
                     } else {
                         quote(&value, out);

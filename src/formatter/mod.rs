@@ -4,10 +4,12 @@
 //! meanings are Envoy's ("Access logging: command operators"). Operators for what cannot exist here, such as client
 //! certificates without TLS, are taken and have no value; unknown ones are errors.
 
+mod coalesce;
 pub mod compile;
 mod json;
 mod operator;
 mod query;
+mod server_name;
 mod time;
 mod tls;
 

@@ -1,6 +1,8 @@
 //! The operators: what they are called, what they take, and what they say of a stream.
 
-use super::query::{decoded_parameter, without_query};
+use super::coalesce::Coalesce;
+use super::query::{decoded_parameter, query, visible, without_query};
+use super::server_name::ServerName;
 use super::time::TimeFormat;
 use super::tls;
 use crate::io::{FilterMetadata, Findings};
@@ -29,6 +31,9 @@ enum Source {
         query: bool,
     },
     QueryParameter(Box<[u8]>),
+    Query {
+        decoded: bool,
+    },
     Path {
         query: bool,
         from: PathFrom,
@@ -42,6 +47,8 @@ enum Source {
     Number(Number),
     Took(Point, Point, Precision),
     Address(End, Part),
+    ServerName(ServerName),
+    Coalesce(Coalesce),
     Tls(tls::Side, tls::Field),
     Validity(tls::Validity),
     /// Of a namespace: all, or what these names lead to.
@@ -97,7 +104,6 @@ enum Text {
     FilterChain,
     LocalReplyBody,
     StreamId,
-    ServerName,
     Ja3,
     Ja4,
     LogType,
@@ -125,6 +131,8 @@ enum Number {
     Attempts,
     ConnectionId,
     UpstreamConnectionId,
+    /// What only QUIC counts.
+    Zero,
 }
 
 /// A milestone of a stream.
@@ -166,6 +174,8 @@ enum Part {
     Whole,
     Ip,
     Port,
+    /// Of an address within the process, of which there are none: empty.
+    EndpointId,
 }
 
 /// Operators without arguments.
@@ -232,12 +242,21 @@ const PLAIN: &[(&str, Source)] = &[
     ("LOCAL_REPLY_BODY", Source::Text(Text::LocalReplyBody)),
     ("UNIQUE_ID", Source::UniqueId),
     ("GRPC_STATUS_NUMBER", Source::GrpcStatus { of: Head::Trailers, number: true, snake: false }),
-    ("REQUESTED_SERVER_NAME", Source::Text(Text::ServerName)),
     ("DOWNSTREAM_LOCAL_CLOSE_REASON", Source::Text(Text::DownstreamClose)),
     ("UPSTREAM_LOCAL_CLOSE_REASON", Source::Text(Text::UpstreamClose)),
     ("UPSTREAM_DETECTED_CLOSE_TYPE", Source::Text(Text::UpstreamEnd)),
     ("DOWNSTREAM_DETECTED_CLOSE_TYPE", Source::Text(Text::DownstreamEnd)),
     ("DOWNSTREAM_TRANSPORT_FAILURE_REASON", Source::Text(Text::DownstreamFailure)),
+    ("DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID", Source::Address(End::DownstreamLocal, Part::EndpointId)),
+    (
+        "DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID",
+        Source::Address(End::DownstreamDirectLocal, Part::EndpointId),
+    ),
+    ("UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID", Source::Address(End::UpstreamRemote, Part::EndpointId)),
+    // There is no QUIC.
+    ("ROUNDTRIP_DURATION", Source::Nothing),
+    ("BYTES_RETRANSMITTED", Source::Number(Number::Zero)),
+    ("PACKETS_RETRANSMITTED", Source::Number(Number::Zero)),
     // There is no tracing.
     ("TRACE_ID", Source::Nothing),
     ("SPAN_ID", Source::Nothing),
@@ -264,6 +283,9 @@ const WITH_ARGUMENTS: &[&str] = &[
     "TRAILER",
     "RESPONSE_TRAILER",
     "QUERY_PARAM",
+    "QUERY_PARAMS",
+    "COALESCE",
+    "REQUESTED_SERVER_NAME",
     "PATH",
     "GRPC_STATUS",
     "COMMON_DURATION",
@@ -286,7 +308,7 @@ impl Operator {
     pub(super) fn parse(name: &str, arguments: Option<&str>, limit: Option<usize>) -> Result<Self, String> {
         let plain = PLAIN.iter().find(|(known, _)| *known == name).map(|(_, source)| source.clone());
         let plain = plain.or_else(|| tls::plain(name).map(|(side, field)| Source::Tls(side, field)));
-        let fixed = plain.is_some() || matches!(name, "HOSTNAME" | "GRPC_STATUS");
+        let fixed = plain.is_some() || matches!(name, "HOSTNAME" | "GRPC_STATUS" | "REQUESTED_SERVER_NAME");
         let source = if let Some(source) = plain {
             if arguments.is_some_and(|arguments| !arguments.is_empty()) {
                 return Err(format!("%{name}% takes no arguments"));
@@ -311,13 +333,19 @@ impl Operator {
         there
     }
 
-    /// Whether what was written of the value is JSON as it stands.
+    /// Appends the value, of which nothing is cut; says whether there is one.
+    pub(super) fn write_whole(&self, info: &StreamInfo<'_>, out: &mut Vec<u8>) -> bool {
+        self.source.write(info, out)
+    }
+
+    /// Whether the value, whole, is JSON as it stands.
     pub(super) fn is_json(&self, info: &StreamInfo<'_>) -> bool {
         match &self.source {
             Source::Metadata(_, path) if path.is_empty() => self.limit.is_none(),
             Source::Metadata(..) => {
                 self.limit.is_none() && matches!(self.source.metadata(info), Some(MetadataValue::Number(_)))
             }
+            Source::Coalesce(operators) => operators.is_json(info),
             _ => self.is_number(),
         }
     }
@@ -363,6 +391,13 @@ fn with_arguments(name: &str, arguments: Option<&str>) -> Result<Source, String>
         "RESP_WITHOUT_QUERY" => header(Head::Response, false),
         "TRAILER" | "RESPONSE_TRAILER" => header(Head::Trailers, true),
         "QUERY_PARAM" => Ok(Source::QueryParameter(required("the name of a parameter")?.as_bytes().into())),
+        "QUERY_PARAMS" => match arguments.unwrap_or_default() {
+            "" | "ORIG" => Ok(Source::Query { decoded: false }),
+            "DECODED" => Ok(Source::Query { decoded: true }),
+            other => Err(format!("`{other}` is neither ORIG nor DECODED")),
+        },
+        "COALESCE" => Ok(Source::Coalesce(Coalesce::parse(required("a JSON object with `operators`")?)?)),
+        "REQUESTED_SERVER_NAME" => Ok(Source::ServerName(ServerName::parse(arguments.unwrap_or_default())?)),
         "PATH" => path(arguments.unwrap_or_default()),
         "GRPC_STATUS" => match arguments.unwrap_or("CAMEL_STRING") {
             "CAMEL_STRING" => Ok(Source::GrpcStatus { of: Head::Trailers, number: false, snake: false }),
@@ -493,6 +528,12 @@ impl Source {
                 let parameter = decoded_parameter(info.request.path(), name);
                 put(parameter.as_deref(), out)
             }
+            Self::Query { decoded } => {
+                let Some(query) = query(info.request.path()) else { return false };
+                if *decoded { put(Some(&visible(query)), out) } else { put(Some(query), out) }
+            }
+            Self::ServerName(name) => name.write(info, out),
+            Self::Coalesce(operators) => operators.write(info, out),
             Self::Path { query, from } => {
                 let headers = &info.request.headers;
                 let original = || headers.get(HeaderId::X_ENVOY_ORIGINAL_PATH);
@@ -646,7 +687,6 @@ impl Text {
                 return put(Some(&crate::io::Rng::new().uuid()), out);
             }
             Self::StreamId => return put(info.request.headers.get(HeaderId::X_REQUEST_ID), out),
-            Self::ServerName => info.downstream.server_name,
             Self::Ja3 => findings(info).map_or("", |findings| &findings.ja3),
             Self::Ja4 => findings(info).map_or("", |findings| &findings.ja4),
             Self::LogType => session.map_or(info.occasion.name(), |session| session.moment),
@@ -694,6 +734,7 @@ impl Number {
             Self::UpstreamWireSent => bytes.upstream_wire_sent,
             Self::Attempts => info.upstream.as_ref().map_or(0, |upstream| upstream.attempts).into(),
             Self::ConnectionId => info.downstream.connection_id,
+            Self::Zero => 0,
             Self::UpstreamConnectionId => info.upstream.as_ref()?.connection_id?,
         })
     }
@@ -740,6 +781,7 @@ impl Part {
             (Self::Ip, Address::Inet(address)) => write!(out, "{}", address.ip()).is_ok(),
             (Self::Port, Address::Inet(address)) => put_number(address.port().into(), out),
             (Self::Port, Address::Unix(_)) => false,
+            (Self::EndpointId, _) => true,
             (Self::Whole | Self::Ip, address) => write!(out, "{address}").is_ok(),
         }
     }
@@ -810,7 +852,7 @@ fn protocol(version: Version) -> &'static str {
 }
 
 /// Appends bytes of a peer as text: what is not UTF-8 is replaced.
-fn put(value: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
+pub(super) fn put(value: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
     let Some(value) = value else { return false };
     if value.is_ascii() {
         out.extend_from_slice(value);

@@ -5,6 +5,36 @@ pub(crate) fn without_query(path: &[u8]) -> &[u8] {
     memchr::memchr(b'?', path).map_or(path, |at| &path[..at])
 }
 
+/// What follows the path's question mark, if it has one.
+pub(super) fn query(path: &[u8]) -> Option<&[u8]> {
+    path.get(without_query(path).len() + 1..)
+}
+
+/// A query with the visible characters of ASCII decoded and nothing else. As in Envoy, the percent sign of what is no
+/// percent encoding goes, unless fewer than two characters follow it.
+pub(super) fn visible(query: &[u8]) -> Vec<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let mut out = Vec::with_capacity(query.len());
+    let mut rest = query;
+    while let Some((&byte, more)) = rest.split_first() {
+        rest = more;
+        match *more {
+            [high, low, ..] if byte == b'%' => {
+                let Some((high, low)) = digit(high).zip(digit(low)) else { continue };
+                let code = (high * 16 + low) as u8;
+                if code.is_ascii_graphic() {
+                    out.push(code);
+                    rest = &more[2..];
+                } else {
+                    out.push(byte);
+                }
+            }
+            _ => out.push(byte),
+        }
+    }
+    out
+}
+
 /// The first value of a query parameter, not decoded; empty if it stands without `=`.
 pub(crate) fn query_parameter<'a>(path: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let query = path.get(without_query(path).len() + 1..)?;

@@ -167,6 +167,11 @@ const OPERATORS: &[(&str, &str, &str)] = &[
     ("%TRAILER(t)%", "v", "-"),
     ("%REQUEST_HEADER(x-none?:path):4% %RESPONSE_HEADER(x-up)% %RESPONSE_TRAILER(t)%", "/new yes v", "- - -"),
     ("%QUERY_PARAM(q)%", "1", "-"),
+    (
+        "%QUERY_PARAMS%|%QUERY_PARAMS():3%|%QUERY_PARAMS(DECODED)%|%QUERY_PARAMS(ORIG)%",
+        "q=1&r|q=1|q=1&r|q=1&r",
+        "-|-|-|-",
+    ),
     ("%PATH%", "/old?z", "-"),
     ("%PATH(NQ)%", "/old", "-"),
     ("%PATH(WQ:PATH)%", "/new?q=1&r", "-"),
@@ -204,7 +209,24 @@ const OPERATORS: &[(&str, &str, &str)] = &[
     ("%FILTER_CHAIN_NAME%", "chain", "-"),
     ("%ACCESS_LOG_TYPE%", "DownstreamEnd", "DownstreamEnd"),
     ("%LOCAL_REPLY_BODY%", "body", ""),
-    ("%REQUESTED_SERVER_NAME%", "sni.example", "-"),
+    ("%REQUESTED_SERVER_NAME% %REQUESTED_SERVER_NAME(SNI_ONLY:ORIG)%", "sni.example sni.example", "- -"),
+    ("%REQUESTED_SERVER_NAME(SNI_FIRST)%", "sni.example", "-"),
+    ("%REQUESTED_SERVER_NAME(HOST_FIRST)%", "a.example:80", "-"),
+    ("%REQUESTED_SERVER_NAME(HOST_FIRST:ORIG)%", "sni.example", "-"),
+    (
+        "%COALESCE({\"operators\": [\"DOWNSTREAM_TLS_GROUP\", \"UPSTREAM_CLUSTER\", \"PROTOCOL\"]})%",
+        "c",
+        "HTTP/1.0",
+    ),
+    (
+        "%COALESCE({\"operators\": [{\"command\": \"REQ\", \"param\": \"user-agent\", \"max_length\": 3}]})%",
+        "cur",
+        "-",
+    ),
+    ("%COALESCE({\"operators\": [{\"command\": \"REQ\", \"param\": \"user-agent\"}]}):2%", "cu", "-"),
+    ("%COALESCE({\"operators\": [\"LOCAL_REPLY_BODY\", \"PROTOCOL\"]})%", "body", ""),
+    ("%DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID%|%UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID%", "|", "-|-"),
+    ("%ROUNDTRIP_DURATION% %BYTES_RETRANSMITTED% %PACKETS_RETRANSMITTED%", "- 0 0", "- 0 0"),
     ("%FILTER_STATE(text)% %FILTER_STATE(text:PLAIN)%", "\"a \\\"b\\\"\" a \"b\"", "- -"),
     ("%FILTER_STATE(cluster:TYPED)% %FILTER_STATE(cluster:PLAIN)% %FILTER_STATE(none)%", "- up -", "- - -"),
     ("%CONNECTION_TERMINATION_DETAILS% %DOWNSTREAM_DETECTED_CLOSE_TYPE%", "- Normal", "- Normal"),
@@ -276,6 +298,29 @@ fn what_is_wrong_is_said() {
         ("%START_TIME(%12f)%", "1 to 9 digits"),
         ("%FILTER_STATE%", "needs the name of an object"),
         ("%FILTER_STATE(a:FIELD)%", "neither PLAIN nor TYPED"),
+        ("%QUERY_PARAMS(X)%", "neither ORIG nor DECODED"),
+        ("%REQUESTED_SERVER_NAME(X)%", "none of SNI_ONLY"),
+        ("%REQUESTED_SERVER_NAME(SNI_FIRST:X)%", "none of ORIG"),
+        ("%REQUESTED_SERVER_NAME(SNI_FIRST):3%", "cannot be cut"),
+        ("%COALESCE%", "needs a JSON object"),
+        ("%COALESCE(x)%", "needs a JSON object: "),
+        ("%COALESCE([])%", "needs a JSON object"),
+        ("%COALESCE({})%", "needs a list"),
+        ("%COALESCE({\"operators\": []})%", "are empty"),
+        ("%COALESCE({\"operators\": [\"PROTOCOL\"], \"x\": 1})%", "knows no `x`"),
+        (
+            "%COALESCE({\"operators\": [\"PROTOCOL\", \"PROTOCOLL\"]})%",
+            "operators[1] of %COALESCE%: `%PROTOCOLL%`",
+        ),
+        ("%COALESCE({\"operators\": [\"REQ\"]})%", "needs the name of a header"),
+        ("%COALESCE({\"operators\": [1]})%", "the name of an operator"),
+        ("%COALESCE({\"operators\": [{\"param\": \"a\"}]})%", "the `command` must be"),
+        ("%COALESCE({\"operators\": [{\"command\": \"REQ\", \"param\": 1}]})%", "the `param` must be"),
+        (
+            "%COALESCE({\"operators\": [{\"command\": \"PROTOCOL\", \"max_length\": 0}]})%",
+            "the `max_length` must be",
+        ),
+        ("%COALESCE({\"operators\": [{\"command\": \"PROTOCOL\", \"max_length\": 3}]})%", "cannot be cut"),
     ] {
         let error = Format::parse(format).expect_err(format).to_string();
         assert!(error.contains(says), "{format}: {error}");
@@ -407,4 +452,45 @@ fn json_keeps_types() {
             r#"{"b":true,"list":[1.5],"nested":{"n":2},"port":80,"quote":"say \"hi\"\\","status":200,"text":"200 "}"#
         );
     });
+}
+
+#[test]
+fn queries_are_decoded_as_far_as_they_are_visible() {
+    for (query, wanted) in [
+        ("x=%41%3d%26%2B+%7e%2fz", "x=A=&++~/z"),
+        ("%20%7f%7e%80%ff|%0A%00", "%20%7f~%80%ff|%0A%00"),
+        ("%zz%%25%c3%a4", "zz%%c3%a4"),
+        ("%g1|%1g|%%|%%%|%+1|%-1|%", "g1|1g|||+1|-1|%"),
+        ("%%%41%%41%41", "AAA"),
+        ("a%", "a%"),
+        ("a%4", "a%4"),
+        ("%2541", "%41"),
+        ("", ""),
+    ] {
+        assert_eq!(String::from_utf8_lossy(&query::visible(query.as_bytes())), wanted, "{query}");
+    }
+    assert_eq!(query::query(b"/a?"), Some(&b""[..]));
+    assert_eq!(query::query(b"/a"), None);
+    assert_eq!(query::query(b"/a?b?c#d"), Some(&b"b?c#d"[..]));
+}
+
+#[test]
+fn the_first_of_several_keeps_its_type() {
+    let format = |text: &str| prost_types::value::Kind::StringValue(text.to_owned());
+    let written = |info: &StreamInfo<'_>, text: &str| {
+        let fields = [("v".to_owned(), prost_types::Value { kind: Some(format(text)) })];
+        let object = prost_types::Struct { fields: fields.into_iter().collect() };
+        let mut out = Vec::new();
+        JsonFormat::compile(&object, false).expect("valid").write(info, &mut out);
+        String::from_utf8(out).expect("UTF-8")
+    };
+    let number = r#"%COALESCE({"operators": ["TRACE_ID", "DOWNSTREAM_WIRE_BYTES_SENT", "PROTOCOL"]}):1%"#;
+    let nested = r#"%COALESCE({"operators": [{"command": "COALESCE", "param": "{\"operators\": [\"ROUTE_NAME\"]}"}]})%"#;
+    full(|info| {
+        // A length cuts texts only.
+        assert_eq!(written(info, number), r#"{"v":60}"#);
+        assert_eq!(written(info, nested), r#"{"v":"r"}"#);
+        assert_eq!(written(info, "%COALESCE({\"operators\": [\"PROTOCOL\"]}):4%"), r#"{"v":"HTTP"}"#);
+    });
+    empty(|info| assert_eq!(written(info, nested), r#"{"v":null}"#));
 }

@@ -18,6 +18,7 @@ pub(super) enum Side {
 pub(super) enum Field {
     Version,
     Cipher,
+    Group,
     SessionId,
     Peer(Of),
     PeerChain(Of),
@@ -40,13 +41,14 @@ pub(super) enum Of {
     Ip,
 }
 
-use Field::{Cipher, Local, Peer, PeerChain, SessionId, Version};
+use Field::{Cipher, Group, Local, Peer, PeerChain, SessionId, Version};
 use Side::{Downstream, Upstream};
 
 /// Operators without arguments.
 pub(super) const PLAIN: &[(&str, Side, Field)] = &[
     ("DOWNSTREAM_TLS_SESSION_ID", Downstream, SessionId),
     ("DOWNSTREAM_TLS_CIPHER", Downstream, Cipher),
+    ("DOWNSTREAM_TLS_GROUP", Downstream, Group),
     ("DOWNSTREAM_TLS_VERSION", Downstream, Version),
     ("DOWNSTREAM_PEER_FINGERPRINT_256", Downstream, Peer(Of::Fingerprint256)),
     ("DOWNSTREAM_PEER_FINGERPRINT_1", Downstream, Peer(Of::Fingerprint1)),
@@ -68,6 +70,7 @@ pub(super) const PLAIN: &[(&str, Side, Field)] = &[
     ("DOWNSTREAM_LOCAL_EMAIL_SAN", Downstream, Local(Of::Email)),
     ("UPSTREAM_TLS_SESSION_ID", Upstream, SessionId),
     ("UPSTREAM_TLS_CIPHER", Upstream, Cipher),
+    ("UPSTREAM_TLS_GROUP", Upstream, Group),
     ("UPSTREAM_TLS_VERSION", Upstream, Version),
     ("UPSTREAM_PEER_SUBJECT", Upstream, Peer(Of::Subject)),
     ("UPSTREAM_PEER_ISSUER", Upstream, Peer(Of::Issuer)),
@@ -75,6 +78,9 @@ pub(super) const PLAIN: &[(&str, Side, Field)] = &[
     ("UPSTREAM_PEER_URI_SAN", Upstream, Peer(Of::Uri)),
     ("UPSTREAM_PEER_DNS_SAN", Upstream, Peer(Of::Dns)),
     ("UPSTREAM_PEER_IP_SAN", Upstream, Peer(Of::Ip)),
+    ("UPSTREAM_LOCAL_URI_SAN", Upstream, Local(Of::Uri)),
+    ("UPSTREAM_LOCAL_DNS_SAN", Upstream, Local(Of::Dns)),
+    ("UPSTREAM_LOCAL_IP_SAN", Upstream, Local(Of::Ip)),
 ];
 
 /// The operator that is called so.
@@ -99,6 +105,7 @@ impl Field {
         match self {
             Version => out.extend_from_slice(tls.version.as_bytes()),
             Cipher => out.extend_from_slice(tls.cipher.as_bytes()),
+            Group => out.extend_from_slice(tls.group.as_bytes()),
             SessionId => hex(&tls.session_id, out),
             Peer(of) => {
                 if let Some(certificate) = tls.peer_certificate() {

@@ -54,6 +54,7 @@ fn tls(names: &[&str]) -> TlsInfo {
     TlsInfo {
         version: "TLSv1.3",
         cipher: "",
+        group: "",
         alpn: None,
         session_id: Box::default(),
         resumed: false,

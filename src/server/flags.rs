@@ -2,6 +2,7 @@
 //!
 //! Read once, before anything else, by the binary. Flags of Envoy that make no sense here are taken and do nothing.
 
+use super::log_format::LogFormat;
 use super::snapshot::Node;
 use crate::config::Source;
 use clap::{Parser, ValueEnum};
@@ -18,7 +19,7 @@ Examples:
   nuncio -c envoy.yaml --config-yaml 'admin: {address: {socket_address: {address: 127.0.0.1, port_value: 9901}}}'
 
 Signals: SIGTERM and SIGINT finish open requests and exit with 0, a second one ends at once; SIGUSR1 reopens access
-logs. Exit codes: 0 after an orderly end or for a right configuration, 1 if the configuration is wrong or cannot be
+logs and the file of --log-path. Exit codes: 0 after an orderly end or for a right configuration, 1 if the configuration is wrong or cannot be
 served, 2 for wrong flags. Documentation: docs/ in the source, README.md.";
 
 /// An Envoy-class L4/L7 proxy: reads Envoy's v3 configuration.
@@ -37,9 +38,17 @@ pub struct Flags {
     #[arg(long, value_name = "N")]
     pub concurrency: Option<usize>,
 
-    /// What is logged to standard error
+    /// What is logged
     #[arg(short = 'l', long, value_name = "LEVEL", default_value = "info")]
     pub log_level: Level,
+
+    /// File that is logged to, in place of standard error; SIGUSR1 reopens it. Not with --mode validate
+    #[arg(long, value_name = "FILE")]
+    pub log_path: Option<PathBuf>,
+
+    /// What a line of the log looks like, as in '[%Y-%m-%d %T.%e][%t][%l][%n] [%g:%#] %v' (spdlog's flags)
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
 
     /// Serve, or only check the configuration
     #[arg(long, value_name = "MODE", default_value = "serve")]
@@ -60,6 +69,10 @@ pub struct Flags {
     /// Taken for compatibility: there is no hot restart, see docs/operations.md for the rolling one
     #[arg(long)]
     pub disable_hot_restart: bool,
+
+    /// Print that there is no hot restart, as Envoy does without it, and exit
+    #[arg(long)]
+    pub hot_restart_version: bool,
 
     /// Taken for compatibility: the CPUs that this process may use are the default of --concurrency
     #[arg(long)]
@@ -125,8 +138,9 @@ pub enum Level {
     #[value(alias = "warn")]
     Warning,
     /// What does not work.
-    #[value(alias = "critical")]
     Error,
+    /// The same: nothing is worse.
+    Critical,
     /// Nothing.
     Off,
 }
@@ -139,9 +153,17 @@ impl Flags {
             Level::Debug => LevelFilter::Debug,
             Level::Info => LevelFilter::Info,
             Level::Warning => LevelFilter::Warn,
-            Level::Error => LevelFilter::Error,
+            Level::Error | Level::Critical => LevelFilter::Error,
             Level::Off => LevelFilter::Off,
         }
+    }
+
+    /// What a line of the log looks like, if it is said.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn log_format(&self) -> Result<Option<LogFormat>, String> {
+        self.log_format.as_deref().map(str::parse).transpose()
     }
 
     /// Whether there is anything to serve but the embedded demo.
@@ -182,6 +204,8 @@ impl Flags {
             ("config_yaml", text(&self.config_yaml)),
             ("admin_address_path", path(&self.admin_address_path)),
             ("log_level", level.map_or(Value::Null, |level| level.get_name().into())),
+            ("log_format", text(&self.log_format)),
+            ("log_path", path(&self.log_path)),
             ("service_cluster", text(&self.service_cluster)),
             ("service_node", text(&self.service_node)),
             ("service_zone", text(&self.service_zone)),

@@ -5,6 +5,7 @@ pub mod compile;
 mod engine;
 pub mod flags;
 mod limits;
+pub mod log_format;
 mod logging;
 mod memory;
 mod moderation;

@@ -484,6 +484,7 @@ impl Server {
 
     fn reopen_logs(&self) {
         log::info!("reopening access logs");
+        super::logging::reopen();
         if let Some(flusher) = &self.flusher {
             flusher.handle().reopen();
         }

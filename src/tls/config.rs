@@ -7,7 +7,7 @@ use super::certificate::Certificate;
 use super::context::{Compile, Settings, TlsContext};
 use super::info::{Alpn, TlsInfo};
 use super::material::{Files, Identity};
-use super::params::{CIPHERS, VERSIONS};
+use super::params::{CIPHERS, GROUPS, VERSIONS};
 use super::selector::Identities;
 use super::shared::View;
 use super::stats::{Negotiated, SdsStats, TlsStats};
@@ -145,10 +145,13 @@ impl CommonSettings {
         let session_id = if version == Some(ProtocolVersion::TLSv1_2) { session_id } else { &[] };
         let version = VERSIONS.iter().find(|(known, _)| Some(*known) == version);
         let cipher = CIPHERS.iter().find(|(known, _)| Some(*known) == suite.map(|suite| suite.suite()));
+        let group = common.negotiated_key_exchange_group().map(|group| group.name());
+        let group = GROUPS.iter().find(|(known, ..)| Some(*known) == group);
         let peer = common.peer_certificates().unwrap_or_default();
         let info = TlsInfo {
             version: version.map_or("", |(_, name)| name),
             cipher: cipher.map_or("", |(_, name)| name),
+            group: group.map_or("", |(_, name, _)| name),
             alpn: common.alpn_protocol().map(Alpn::of),
             session_id: session_id.into(),
             resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),

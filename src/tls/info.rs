@@ -11,6 +11,8 @@ pub struct TlsInfo {
     pub version: &'static str,
     /// The cipher suite, by BoringSSL's name.
     pub cipher: &'static str,
+    /// The group of the key exchange; empty if it is not known, as after the resumption of a session of TLS 1.2.
+    pub group: &'static str,
     /// The protocol that was agreed on, if one was.
     pub alpn: Option<Alpn>,
     /// The session's number in TLS 1.2; empty in TLS 1.3, which has none.

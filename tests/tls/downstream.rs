@@ -395,7 +395,8 @@ fn requests_know_that_they_came_over_tls() {
     let format = "%DOWNSTREAM_TLS_VERSION% %DOWNSTREAM_TLS_CIPHER% \
                   %DOWNSTREAM_PEER_SUBJECT% %DOWNSTREAM_PEER_ISSUER% %DOWNSTREAM_PEER_SERIAL% %DOWNSTREAM_PEER_URI_SAN% \
                   %DOWNSTREAM_PEER_DNS_SAN% %DOWNSTREAM_LOCAL_URI_SAN% %DOWNSTREAM_PEER_FINGERPRINT_256% \
-                  %DOWNSTREAM_PEER_CERT_V_START(%Y)% %DOWNSTREAM_PEER_CERT_V_END(%Y)% %UPSTREAM_TLS_VERSION%\\n";
+                  %DOWNSTREAM_PEER_CERT_V_START(%Y)% %DOWNSTREAM_PEER_CERT_V_END(%Y)% %UPSTREAM_TLS_VERSION% \
+                  %DOWNSTREAM_TLS_GROUP% %UPSTREAM_TLS_GROUP% %UPSTREAM_LOCAL_DNS_SAN%\\n";
     let listener = mutual(&folder, false, "")
         .hcm("forward_client_cert_details: SANITIZE_SET")
         .hcm("set_current_client_cert_details: {subject: true, uri: true, dns: true}")
@@ -426,7 +427,7 @@ fn requests_know_that_they_came_over_tls() {
     assert_eq!(
         lines[0],
         format!(
-            "TLSv1.3 TLS_AES_256_GCM_SHA384 CN=me.test CN=ours {serial} spiffe://test/me me.test spiffe://test/server {hash} 2020 2090 -"
+            "TLSv1.3 TLS_AES_256_GCM_SHA384 CN=me.test CN=ours {serial} spiffe://test/me me.test spiffe://test/server {hash} 2020 2090 - X25519 - -"
         )
         .replace("CN=ours", "CN=ca")
     );
