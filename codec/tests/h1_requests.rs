@@ -126,6 +126,21 @@ fn targets_and_hosts() {
         (b"GET http://x/ HTTP/1.1\r\nHost: a?\r\n\r\n", AUTHORITY),
     ];
     check(ServerSettings::default(), OK, cases);
+    let in_clear = ServerSettings { refuse_https: true, ..ServerSettings::default() };
+    check(
+        in_clear,
+        OK,
+        &[
+            (
+                b"GET HTTPS://x/p HTTP/1.1\r\nHost: a\r\n\r\n",
+                &["! 403 http1.https_url_on_plaintext_connection", "close"],
+            ),
+            (
+                b"GET http://x/p HTTP/1.1\r\nHost: a\r\n\r\n",
+                &["GET /p 1.1 [:scheme=http] [:authority=x] end", "open"],
+            ),
+        ],
+    );
     let plain = ServerSettings { allow_absolute_url: false, ..ServerSettings::default() };
     check(
         plain,

@@ -14,7 +14,7 @@ mod time;
 mod tls;
 
 pub use json::JsonFormat;
-pub(crate) use operator::grpc_status_of_http;
+pub(crate) use operator::{grpc_status_of_http, is_grpc};
 pub(crate) use query::{query_parameter, without_query};
 
 use crate::stream_info::StreamInfo;

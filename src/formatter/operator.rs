@@ -7,7 +7,7 @@ use super::time::TimeFormat;
 use super::tls;
 use crate::io::{FilterMetadata, Findings};
 use crate::stream_info::{CloseType, Flag, Metadata, MetadataValue, SessionInfo, StreamInfo, Times};
-use nuncio_codec::{HeaderId, HeaderKey, HeaderMap, Version};
+use nuncio_codec::{HeaderId, HeaderKey, HeaderMap, RequestHead, Version};
 use nuncio_reactor::Address;
 use std::io::Write;
 use std::time::Duration;
@@ -807,8 +807,7 @@ fn grpc_status(info: &StreamInfo<'_>, of: Head, (number, snake): (bool, bool), o
         ("DataLoss", "DATA_LOSS"),
         ("Unauthenticated", "UNAUTHENTICATED"),
     ];
-    let kind = info.request.headers.get(HeaderId::CONTENT_TYPE).unwrap_or_default();
-    if !kind.strip_prefix(b"application/grpc").is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+")) {
+    if !is_grpc(info.request) {
         return false;
     }
     let in_trailers = of.headers(info).and_then(|trailers| trailers.get(HeaderId::GRPC_STATUS));
@@ -823,6 +822,13 @@ fn grpc_status(info: &StreamInfo<'_>, of: Head, (number, snake): (bool, bool), o
         Some((camel, snaky)) => put(Some(if snake { snaky } else { camel }.as_bytes()), out),
         None => put_number(code as u128, out),
     }
+}
+
+/// Whether a request is one of gRPC, which has a path: CONNECT would take its status of 200 for a tunnel.
+pub(crate) fn is_grpc(request: &RequestHead) -> bool {
+    let kind = request.headers.get(HeaderId::CONTENT_TYPE).unwrap_or_default();
+    let rest = kind.strip_prefix(b"application/grpc");
+    !request.path().is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+"))
 }
 
 /// What a response that says nothing of gRPC means in gRPC ("HTTP to gRPC Status Code Mapping").

@@ -302,6 +302,8 @@ fn http1(proto: &HttpConnectionManager, cx: &mut Cx<'_>) -> ServerSettings {
         max_headers_bytes: kib.min(8192) * 1024,
         max_headers_count: count.unwrap_or(default.max_headers_count),
         allow_absolute_url: options.allow_absolute_url.unwrap_or(default.allow_absolute_url),
+        // As in Envoy: who says so must be trusted to have seen it.
+        refuse_https: proto.use_remote_address.unwrap_or_default() && proto.xff_num_trusted_hops == 0,
         accept_http_10: options.accept_http_10,
         enable_trailers: options.enable_trailers,
         allow_chunked_length: options.allow_chunked_length,

@@ -1,6 +1,6 @@
 //! Responses that the proxy itself makes.
 
-use crate::formatter::grpc_status_of_http;
+use crate::formatter::{grpc_status_of_http, is_grpc};
 use crate::router::Cause;
 use crate::upstream::Failure;
 use nuncio_codec::{Buffer, HeaderId, HeaderMap, RequestHead, ResponseHead, Version};
@@ -61,7 +61,12 @@ impl LocalReply {
             let status = status.to_string();
             headers.set(HeaderId::GRPC_STATUS, status.as_bytes());
             if !self.body.is_empty() {
-                headers.set(HeaderId::GRPC_MESSAGE, &percent_encode(&self.body.to_vec()));
+                let mut text = self.body.to_vec();
+                // The line end that goes with JSON is none of the message's.
+                if &*self.content_type == "application/json" && text.last() == Some(&b'\n') {
+                    text.pop();
+                }
+                headers.set(HeaderId::GRPC_MESSAGE, &percent_encode(&text));
             }
             headers.remove(HeaderId::CONTENT_LENGTH);
             self.head.status = 200;
@@ -76,13 +81,6 @@ impl LocalReply {
             }
         }
     }
-}
-
-/// Whether a request is one of gRPC.
-fn is_grpc(request: &RequestHead) -> bool {
-    let kind = request.headers.get(HeaderId::CONTENT_TYPE).unwrap_or_default();
-    let rest = kind.strip_prefix(b"application/grpc");
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+"))
 }
 
 /// A status of gRPC ("Status codes and their use in gRPC").
@@ -114,6 +112,7 @@ mod tests {
 
     fn finished(mut reply: LocalReply, content_type: &str) -> LocalReply {
         let mut headers = HeaderMap::new();
+        headers.append_id(HeaderId::PATH, b"/");
         headers.append_id(HeaderId::CONTENT_TYPE, content_type.as_bytes());
         let request = RequestHead { version: Version::Http11, method: Method::Get, headers };
         reply.finish(&request, &Cause::NoRoute);

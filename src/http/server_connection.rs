@@ -153,7 +153,10 @@ impl Http {
             garbled: false,
             manager,
             tls: None,
-            codec: Codec::H1(h1::Server::new(config.http1)),
+            codec: Codec::H1(h1::Server::new(h1::ServerSettings {
+                refuse_https: config.http1.refuse_https && !secure,
+                ..config.http1
+            })),
             decided: false,
             stream: None,
             alarm: Alarm::default(),

@@ -240,13 +240,6 @@ impl Http {
         {
             return self.refuse(key, cause, upstream, cx);
         }
-        if config.max_requests_per_connection.is_some_and(|limit| server.requests >= limit) {
-            server.codec.set_close();
-            let at = cx.reactor.now() + config.drain_timeout;
-            if Self::begin_drain(server, connection, at, cx) || id.is_none() {
-                cx.stats.inc(config.stats.downstream_cx_max_requests_reached);
-            }
-        }
         let expects = header_rules::take_expectation(&mut stream.request, config.proxy_100_continue);
         let mut upgrade = header_rules::upgrade(&stream.request).map(<[u8]>::to_vec);
         if let Some(protocol) = &mut upgrade {
@@ -318,6 +311,7 @@ impl Http {
                 cause,
                 Cause::MissingHost
                     | Cause::UpgradeRefused
+                    | Cause::NoRoute
                     | Cause::Underscore { .. }
                     | Cause::PathNormalization
                     | Cause::FragmentInPath
@@ -506,6 +500,13 @@ impl Http {
             }
         }
         cx.stats.move_gauge(stats.downstream_rq_active, 1);
+        if config.max_requests_per_connection.is_some_and(|limit| server.requests >= limit) {
+            server.codec.set_close();
+            let at = cx.reactor.now() + config.drain_timeout;
+            if Self::begin_drain(server, connection, at, cx) || id.is_none() {
+                cx.stats.inc(config.stats.downstream_cx_max_requests_reached);
+            }
+        }
         key
     }
 
@@ -631,7 +632,7 @@ fn admit_upgrade(stream: &mut Stream, protocol: &[u8], config: &HcmConfig) -> Re
     }
     let by_route = stream.router.allows_upgrade(&config.routes, protocol);
     if !by_route.unwrap_or_else(|| config.allows_upgrade(protocol)) {
-        return Err(Cause::UpgradeRefused);
+        return Err(if stream.router.is_lost() { Cause::NoRoute } else { Cause::UpgradeRefused });
     }
     stream.tunnel = forwarding;
     Ok(())

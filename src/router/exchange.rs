@@ -11,6 +11,7 @@ use super::config::{
 use super::ending::Cause;
 use super::table::{Found, RouteId};
 use super::{hash_policy, rewrite};
+use crate::formatter::is_grpc;
 use crate::io::{Cx, Rng};
 use crate::stats::HttpStats;
 use crate::stream_info::{Downstream, Flag, Occasion, RouteInfo, StreamInfo, Times, UpstreamInfo};
@@ -80,6 +81,8 @@ pub struct Exchange {
     /// Some of the body has been given away and cannot be sent a second time.
     body_sent: bool,
     response_started: bool,
+    /// A server error.
+    response_failed: bool,
     replays: u8,
     timeout: Option<Duration>,
     /// The time-out is answered with 204 (`x-envoy-upstream-rq-timeout-alt-response`).
@@ -160,6 +163,11 @@ impl Exchange {
     pub fn allows_upgrade(&self, routes: &RouteConfig, protocol: &[u8]) -> Option<bool> {
         let upgrades = &self.forwarding(routes)?.upgrades;
         upgrades.iter().find(|(name, _)| **name == *protocol).map(|(_, enabled)| *enabled)
+    }
+
+    /// Whether nothing was found for the request.
+    pub fn is_lost(&self) -> bool {
+        self.found == Some(Found::Nothing)
     }
 
     /// Whether there is a route to a cluster.
@@ -457,6 +465,7 @@ impl Exchange {
             What::Informational(head) => Step::Informational(head),
             What::Headers { head: mut response, end } => {
                 self.response_started = true;
+                self.response_failed = response.status / 100 == 5;
                 self.first_received = Some(cx.reactor.now());
                 self.on_received(end, upstream, cx);
                 let switched = self.tunnel && response.status == 101;
@@ -522,6 +531,10 @@ impl Exchange {
         cx: &mut Cx<'_>,
     ) -> Step {
         if self.response_started {
+            // As in Envoy, which waits for the end only if it is of gRPC, to know whether it is a success.
+            if !self.response_failed && is_grpc(head) {
+                cx.stats.inc(frame.stats.rq_reset_after_downstream_response_started);
+            }
             return Step::End(Cause::UpstreamAfterStart(failure));
         }
         // The reuse race: the upstream closed the kept connection while this request was on its way. Sending

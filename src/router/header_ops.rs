@@ -1,14 +1,34 @@
 //! Header changes of a route configuration: what is taken out of heads and what is put in.
 //!
 //! Compiled once; applied by the router filter on a request's way up and a response's way down. In one list removals
-//! come first, so that a header that is removed and added has the new value. Values may have command operators; one
-//! that turns out empty is not added unless it is asked for.
+//! come first, so that a header that is removed and added has the new value. As in Envoy all values, and whether a
+//! header is there, come from the head as it is then; what overwrites is set next, and what is added comes last. Values
+//! may have command operators; one that turns out empty is not added unless it is asked for.
 
 use crate::api::envoy::config::core::v3::{HeaderValueOption, header_value_option::HeaderAppendAction};
 use crate::config::Cx;
 use crate::formatter::Format;
 use crate::stream_info::StreamInfo;
 use nuncio_codec::{HeaderId, HeaderKey, HeaderMap, RequestHead, ResponseHead, is_field_value};
+use std::ops::Range;
+
+/// Headers of requests that Envoy keeps in one line, so that a value that is added is one more in a list.
+const ONE_LINE_IN_REQUESTS: &str = "accept accept-encoding access-control-request-headers access-control-request-method \
+    access-control-request-private-network authentication authorization cache-control cdn-loop content-encoding \
+    content-type expect grpc-accept-encoding grpc-timeout if-match if-modified-since if-none-match if-range \
+    if-unmodified-since origin pragma proxy-status referer te user-agent via x-client-trace-id x-envoy-attempt-count \
+    x-envoy-decorator-operation x-envoy-downstream-service-cluster x-envoy-downstream-service-node \
+    x-envoy-expected-rq-timeout-ms x-envoy-external-address x-envoy-internal x-envoy-ip-tags x-envoy-original-host \
+    x-envoy-original-path x-envoy-upstream-alt-stat-name x-envoy-upstream-rq-timeout-ms x-forwarded-client-cert \
+    x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-request-id";
+
+/// The same of responses.
+const ONE_LINE_IN_RESPONSES: &str = "access-control-allow-credentials access-control-allow-headers \
+    access-control-allow-methods access-control-allow-origin access-control-allow-private-network \
+    access-control-expose-headers access-control-max-age age cache-control content-encoding content-type date etag \
+    expires grpc-message grpc-status last-modified location proxy-status server vary via x-envoy-attempt-count \
+    x-envoy-decorator-operation x-envoy-degraded x-envoy-immediate-health-check-fail x-envoy-ratelimited \
+    x-envoy-upstream-canary x-envoy-upstream-healthchecked-cluster x-envoy-upstream-service-time x-request-id";
 
 /// A list of changes.
 #[derive(Debug, Default)]
@@ -23,6 +43,16 @@ struct Addition {
     value: Format,
     action: Action,
     keep_empty: bool,
+    /// A value that is added in a request, or a response, goes into the line that is there.
+    one_line: (bool, bool),
+}
+
+/// What a list does to one head.
+#[derive(Default)]
+struct Plan<'a> {
+    text: Vec<u8>,
+    /// What to do with which part of the text.
+    steps: Vec<(&'a Addition, Range<usize>)>,
 }
 
 /// `HeaderValueOption.append_action`.
@@ -57,26 +87,40 @@ impl HeaderOps {
         self.remove.is_empty() && self.add.is_empty()
     }
 
-    /// Changes a request. Operators see it as it is at each step.
+    /// Changes a request.
     pub fn apply_to_request(&self, head: &mut RequestHead, info: &StreamInfo<'_>) {
         self.take_out(&mut head.headers);
-        let mut value = Vec::new();
-        for addition in &self.add {
-            value.clear();
-            addition.value.write_value(&StreamInfo { request: head, ..info.clone() }, &mut value);
-            addition.put(&mut head.headers, &value);
-        }
+        let plan = self.plan(&head.headers, &StreamInfo { request: head, ..info.clone() });
+        plan.carry_out(&mut head.headers, |addition| addition.one_line.0);
     }
 
-    /// Changes a response. Operators see it as it is at each step.
+    /// Changes a response.
     pub fn apply_to_response(&self, head: &mut ResponseHead, info: &StreamInfo<'_>) {
         self.take_out(&mut head.headers);
-        let mut value = Vec::new();
+        let plan = self.plan(&head.headers, &StreamInfo { response: Some(head), ..info.clone() });
+        plan.carry_out(&mut head.headers, |addition| addition.one_line.1);
+    }
+
+    fn plan(&self, headers: &HeaderMap, info: &StreamInfo<'_>) -> Plan<'_> {
+        let mut plan = Plan::default();
         for addition in &self.add {
-            value.clear();
-            addition.value.write_value(&StreamInfo { response: Some(head), ..info.clone() }, &mut value);
-            addition.put(&mut head.headers, &value);
+            let wanted = match addition.action {
+                Action::Append | Action::Overwrite => true,
+                Action::AddIfAbsent => headers.get_key(&addition.name).is_none(),
+                Action::OverwriteIfExists => headers.get_key(&addition.name).is_some(),
+            };
+            if !wanted {
+                continue;
+            }
+            let start = plan.text.len();
+            addition.value.write_value(info, &mut plan.text);
+            let value = &plan.text[start..];
+            // What operators bring comes from heads that were checked; this is the last line of defence.
+            if (!value.is_empty() || addition.keep_empty) && is_field_value(value) {
+                plan.steps.push((addition, start..plan.text.len()));
+            }
         }
+        plan
     }
 
     fn take_out(&self, headers: &mut HeaderMap) {
@@ -86,24 +130,43 @@ impl HeaderOps {
     }
 }
 
-impl Addition {
-    fn put(&self, headers: &mut HeaderMap, value: &[u8]) {
-        // What operators bring comes from heads that were checked; this is the last line of defence.
-        if (value.is_empty() && !self.keep_empty) || !is_field_value(value) {
-            return;
+impl Plan<'_> {
+    fn carry_out(mut self, headers: &mut HeaderMap, one_line: impl Fn(&Addition) -> bool) {
+        for (addition, value) in &self.steps {
+            if let Action::Overwrite | Action::OverwriteIfExists = addition.action {
+                headers.set_key(&addition.name, &self.text[value.clone()]);
+            }
         }
-        match self.action {
-            Action::Append => headers.append_key(&self.name, value),
-            Action::AddIfAbsent if headers.get_key(&self.name).is_none() => {
-                headers.append_key(&self.name, value);
+        for (addition, value) in &self.steps {
+            if let Action::Append | Action::AddIfAbsent = addition.action {
+                if one_line(addition)
+                    && let Some(joined) = join(headers, &addition.name, value, &mut self.text)
+                {
+                    headers.set_key(&addition.name, &self.text[joined]);
+                } else {
+                    headers.append_key(&addition.name, &self.text[value.clone()]);
+                }
             }
-            Action::OverwriteIfExists if headers.get_key(&self.name).is_some() => {
-                headers.set_key(&self.name, value);
-            }
-            Action::Overwrite => headers.set_key(&self.name, value),
-            Action::AddIfAbsent | Action::OverwriteIfExists => {}
         }
     }
+}
+
+/// Writes the one line of a header, a comma and a value at the end of the text in which the value is.
+fn join(
+    headers: &HeaderMap,
+    name: &HeaderKey,
+    value: &Range<usize>,
+    text: &mut Vec<u8>,
+) -> Option<Range<usize>> {
+    let mut lines = headers.get_all_key(name);
+    let (line, None) = (lines.next()?, lines.next()) else { return None };
+    let start = text.len();
+    text.extend_from_slice(line);
+    if !line.is_empty() && !value.is_empty() {
+        text.push(b',');
+    }
+    text.extend_from_within(value.clone());
+    Some(start..text.len())
 }
 
 fn addition(cx: &mut Cx<'_>, option: &HeaderValueOption) -> Option<Addition> {
@@ -139,7 +202,9 @@ fn addition(cx: &mut Cx<'_>, option: &HeaderValueOption) -> Option<Addition> {
         let value = Format::parse(&header.value).map_err(|error| cx.error_at("value", error.to_string()));
         Some((name.ok()?, value.ok()?))
     })?;
-    Some(Addition { name, value, action, keep_empty: option.keep_empty_value })
+    let is_in = |names: &str| names.split_ascii_whitespace().any(|one| one == name.as_str());
+    let one_line = (is_in(ONE_LINE_IN_REQUESTS), is_in(ONE_LINE_IN_RESPONSES));
+    Some(Addition { name, value, action, keep_empty: option.keep_empty_value, one_line })
 }
 
 /// Pseudo-headers and the host are no headers that a list may change.

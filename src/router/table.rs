@@ -148,6 +148,10 @@ impl RouteConfig {
 
     /// The route for a request.
     pub fn find(&self, head: &RequestHead) -> Found {
+        // As in Envoy: nothing can be said of a request that does not say how it came.
+        if head.headers.get(HeaderId::X_FORWARDED_PROTO).is_some_and(<[u8]>::is_empty) {
+            return Found::Nothing;
+        }
         let authority = head.authority().unwrap_or_default();
         let vhost = if self.ignore_port {
             self.domains.find_without_port(authority)

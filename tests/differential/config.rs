@@ -165,6 +165,38 @@ http_protocol_options: {ignore_http_11_upgrade: [{exact: ignored}]}",
     - {header: {key: x-exists, value: two}, append_action: OVERWRITE_IF_EXISTS}
     - {header: {key: x-code, value: \"%RESPONSE_CODE% %RESP(content-type)% %UPSTREAM_CLUSTER%\"}}
     response_headers_to_remove: [x-old, server]
+  - match: {prefix: /order}
+    route: {cluster: up}
+    request_headers_to_add:
+    - {header: {key: x-c, value: \"%REQ(x-a)%\"}}
+    - {header: {key: x-a, value: \"%REQ(x-b)%\"}}
+    - {header: {key: x-a, value: new}, append_action: OVERWRITE_IF_EXISTS}
+    - {header: {key: x-d, value: \"%REQ(x-c)%\"}, append_action: ADD_IF_ABSENT}
+    - {header: {key: x-e, value: one}, append_action: ADD_IF_ABSENT}
+    - {header: {key: x-e, value: two}, append_action: ADD_IF_ABSENT}
+    response_headers_to_add:
+    - {header: {key: x-b, value: first}}
+    - {header: {key: x-b, value: second}, append_action: OVERWRITE_IF_EXISTS}
+    - {header: {key: x-c, value: \"%RESP(x-b)%\"}}
+    - {header: {key: x-a, value: over}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}
+    - {header: {key: x-d, value: \"%RESP(x-a)%\"}}
+  - match: {prefix: /lines}
+    route: {cluster: up}
+    request_headers_to_add:
+    - {header: {key: user-agent, value: two}}
+    - {header: {key: accept, value: \"\"}, keep_empty_value: true}
+    - {header: {key: x-request-id, value: two}}
+    - {header: {key: accept-language, value: one}}
+    - {header: {key: accept-language, value: two}}
+    - {header: {key: x-forwarded-for, value: one}}
+    - {header: {key: x-forwarded-for, value: two}}
+    response_headers_to_add:
+    - {header: {key: content-type, value: two}}
+    - {header: {key: user-agent, value: one}}
+    - {header: {key: user-agent, value: two}}
+    - {header: {key: cache-control, value: two}}
+    - {header: {key: date, value: one}}
+    - {header: {key: x-envoy-upstream-service-time, value: x}, append_action: ADD_IF_ABSENT}
   - match: {prefix: /removed}
     route: {cluster: up}
     request_headers_to_remove: [user-agent, x-forwarded-proto, accept]

@@ -27,6 +27,9 @@ pub enum Error {
     InvalidUrl,
     /// A target in absolute form with a scheme other than `http` or `https`.
     InvalidScheme,
+    /// The same with `https`, where that is not believed
+    /// ([`refuse_https`](crate::h1::ServerSettings::refuse_https)).
+    HttpsInPlaintext,
     /// `Host` occurs twice or is not `host [":" port]`.
     InvalidAuthority,
     /// `Connection` names a header that must not be dropped, or too many.
@@ -78,6 +81,7 @@ impl Error {
             // `chunked` leaves nothing to probe for.
             | Error::UnsupportedTransferEncoding
             | Error::InvalidRequest => 400,
+            Error::HttpsInPlaintext => 403,
             Error::LowVersion => 426,
             Error::HeadersTooLarge | Error::TooManyHeaders => 431,
             Error::UnexpectedData | Error::TooManyInformational | Error::UnexpectedUpgrade => 502,
@@ -103,6 +107,7 @@ impl Error {
             Error::LowVersion => "low_version",
             Error::InvalidUrl => "http1.invalid_url",
             Error::InvalidScheme => "http1.invalid_scheme",
+            Error::HttpsInPlaintext => "http1.https_url_on_plaintext_connection",
             Error::InvalidAuthority => "http.invalid_authority",
             Error::ConnectionHeaderRejected => "http1.connection_header_rejected",
             Error::InvalidTransferEncoding | Error::UnsupportedTransferEncoding => {
@@ -124,6 +129,7 @@ impl Error {
             Error::VersionNotSupported => "unsupported HTTP version",
             Error::InvalidUrl => "invalid request target",
             Error::InvalidScheme => "scheme of the request target is neither http nor https",
+            Error::HttpsInPlaintext => "request target with https on a connection without TLS",
             Error::InvalidAuthority => "invalid or repeated Host",
             Error::ConnectionHeaderRejected => "Connection names headers that it may not remove",
             Error::InvalidContentLength => "invalid or repeated Content-Length",

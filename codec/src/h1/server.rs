@@ -418,6 +418,9 @@ impl Server {
             allow_chunked_length: settings.allow_chunked_length,
         };
         let (framing, last) = framing::of_request(&mut headers, facts)?;
+        if settings.refuse_https && headers.get(HeaderId::SCHEME) == Some(b"https") {
+            return Err(Error::HttpsInPlaintext);
+        }
         input.drain(length);
 
         self.http_10 = http_10;

@@ -34,6 +34,9 @@ pub struct ServerSettings {
     /// Take a target in absolute form (`GET http://host/path`) apart: default true. When false the
     /// target is handed on as `:path` untouched, which routing then rejects.
     pub allow_absolute_url: bool,
+    /// Refuse a target in absolute form with `https`: default false. For a connection without TLS whose client is not
+    /// a proxy that may have ended TLS.
+    pub refuse_https: bool,
     /// Serve HTTP/1.0 requests: default false, they are answered with 426.
     pub accept_http_10: bool,
     /// Hand trailers on, in both directions: default false, they are checked and dropped.
@@ -54,6 +57,7 @@ impl Default for ServerSettings {
             max_headers_bytes: 60 * 1024,
             max_headers_count: 100,
             allow_absolute_url: true,
+            refuse_https: false,
             accept_http_10: false,
             enable_trailers: false,
             allow_chunked_length: false,

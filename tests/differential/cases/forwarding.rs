@@ -1,6 +1,6 @@
 //! Who the client is, what is told of it, and what paths and hosts are turned into.
 
-use super::{Case, get, post, reply, request};
+use super::{Answer, Case, get, message, post, reply, request};
 
 pub fn cases() -> Vec<Case> {
     let mut cases = vec![
@@ -11,6 +11,8 @@ pub fn cases() -> Vec<Case> {
         get("status of gRPC that is none", "plain", "/", "content-type: application/grpc")
             .replied(reply("200 OK", "grpc-status: x", "")),
         get("status of gRPC not there", "plain", "/", "content-type: application/grpc"),
+        Case::new("gRPC that breaks off", "plain", request("GET", "/", "content-type: application/grpc")).answer(Answer::ReplyAndClose(message("HTTP/1.1 200 OK\ncontent-length: 9", "abc"))).closed(),
+        Case::new("an error of gRPC that breaks off", "plain", request("GET", "/", "content-type: application/grpc")).answer(Answer::ReplyAndClose(message("HTTP/1.1 500 Wrong\ncontent-length: 9", "abc"))).closed(),
         get("no status of gRPC for gRPC-Web", "plain", "/", "content-type: application/grpc-web"),
         get("edge without headers", "edge", "/", ""),
         get("edge with forwarded", "edge", "/", "x-forwarded-for: 1.2.3.4"),
@@ -82,6 +84,8 @@ pub fn cases() -> Vec<Case> {
         Case::new("absolute form without path", "plain", request("GET", "http://abs.example", "")).kept(),
         Case::new("absolute form with query only", "plain", request("GET", "http://abs.example?x", "")).kept(),
         Case::new("absolute form https", "plain", request("GET", "https://abs.example/", "")).kept(),
+        Case::new("absolute form https, and nobody in front", "edge", request("GET", "https://abs.example/", "")).closed(),
+        Case::new("absolute form https, and a proxy in front", "hops1", request("GET", "https://abs.example/", "")).kept(),
         Case::new("absolute form with port", "plain", request("GET", "http://abs.example:81/", "")).kept(),
         Case::new("absolute form not allowed", "relative", request("GET", "http://abs.example/x", "")).kept(),
         Case::new("absolute form of another scheme", "plain", request("GET", "ftp://abs.example/x", "")).closed(),

@@ -52,6 +52,7 @@ pub fn cases() -> Vec<Case> {
         Case::new("too many headers", "small", request("GET", "/", "a: 1\nb: 1\nc: 1\nd: 1\ne: 1\nf: 1\ng: 1\nh: 1")).closed(),
         Case::new("a long target", "small", request("GET", &format!("/{}", "v".repeat(1100)), "")).closed(),
         Case::new("headers much too large", "plain", request("GET", "/", &format!("x-long: {}", "v".repeat(70_000)))).closed(),
+        Case::new("the last request of a connection is refused", "small", request("GET", "/1", "")).then(Do::Response("GET")).send("GET / HTTP/1.1\r\nhost : a\r\n\r\n").closed(),
         Case::new("the last request of a connection", "small", request("GET", "/1", "")).then(Do::Response("GET")).send(request("GET", "/2", "")).closed(),
         get("response headers too large", "plain", "/c/small", "").replied(reply("200 OK", &format!("x-long: {}", "v".repeat(1100)), "")),
         get("too many response headers", "plain", "/c/small", "").replied(reply("200 OK", "a: 1\nb: 1\nc: 1\nd: 1\ne: 1\nf: 1\ng: 1", "")),

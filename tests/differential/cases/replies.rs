@@ -11,6 +11,7 @@ pub fn cases() -> Vec<Case> {
         Case::new("no healthy upstream to HEAD", "plain", request("HEAD", "/c/none", ""))
             .then(Do::Response("HEAD"))
             .then(Do::Kept),
+        get("a JSON reply to gRPC", "replies", "/c/none", "x-json: 1\ncontent-type: application/grpc"),
         get("no healthy upstream to gRPC", "plain", "/c/none", "content-type: application/grpc+proto"),
         Case::new("no healthy upstream to POST", "plain", post("/c/none", "", "12345")).kept(),
         get("connection refused", "plain", "/c/refused", ""),

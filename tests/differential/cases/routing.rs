@@ -91,7 +91,10 @@ pub fn cases() -> Vec<Case> {
         )
         .replied(reply("201 Created", back, "made")),
         get("header actions on absent headers", "changes", "/actions", ""),
+        get("header actions on one header", "changes", "/order", "x-a: 1\nx-b: 2").replied(reply("200 OK", "x-a: 1", "")),
+        get("headers that are one line", "changes", "/lines", "user-agent: me\naccept: x\nx-request-id: 1").replied(reply("200 OK", "content-type: a/b\ncache-control: x", "")),
         get("headers removed", "changes", "/removed", "user-agent: me\naccept: x\nx-gone: 1"),
+        get("a request that does not say how it came", "plain", "/", "x-forwarded-proto:"),
         get("headers of a direct response", "changes", "/direct", "").differs("%RESPONSE_CODE% is the code that is sent, not 0"),
         get("details in headers of a direct response", "changes", "/told", ""),
         get("flags in headers of a local reply", "changes", "/refused", ""),

@@ -37,6 +37,12 @@ pub fn cases() -> Vec<Case> {
             .then(Do::End)
             .differs("a refused upgrade is an ordinary response: docs/differences.md"),
         Case::new("websocket not configured", "plain", ask("/")).closed(),
+        Case::new(
+            "websocket not configured, and no route",
+            "plain",
+            request("GET", "/", &format!("Host: empty.example\n{websocket}")),
+        )
+        .closed(),
         Case::new("websocket off for a route", "upgrades", ask("/u/no")).closed(),
         Case::new(
             "an upgrade for a route",
@@ -88,6 +94,12 @@ pub fn cases() -> Vec<Case> {
             "CONNECT is not configured",
             "plain",
             "CONNECT a.example:443 HTTP/1.1\r\nhost: a.example:443\r\n\r\n",
+        )
+        .closed(),
+        Case::new(
+            "CONNECT that would be gRPC",
+            "plain",
+            "CONNECT a.example:443 HTTP/1.1\r\nhost: a.example:443\r\ncontent-type: application/grpc\r\n\r\n",
         )
         .closed(),
         Case::new("CONNECT", "upgrades", "CONNECT a.example:443 HTTP/1.1\r\nhost: a.example:443\r\n\r\n")
