@@ -284,7 +284,7 @@ fn the_program_refuses_flags() {
         (&["--mode", "perhaps"], "possible values: serve, validate"),
         (&["-c"], "a value is required"),
         (&["--concurrency", "many"], "--concurrency"),
-        (&["-l", "loud"], "trace, debug, info, warning, error, off"),
+        (&["-l", "loud"], "trace, debug, info, warning, error, critical, off"),
         (&["stray"], "stray"),
     ] {
         let output = nuncio(arguments);
