@@ -46,8 +46,13 @@ pub struct Flags {
     #[arg(long, value_name = "FILE")]
     pub log_path: Option<PathBuf>,
 
-    /// What a line of the log looks like, as in '[%Y-%m-%d %T.%e][%t][%l][%n] [%g:%#] %v' (spdlog's flags)
-    #[arg(long, value_name = "FORMAT", value_parser = checked_log_format)]
+    /// What a line of the log looks like, by spdlog's flags
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_parser = checked_log_format,
+        help = "What a line of the log looks like, as in '[%Y-%m-%d %T.%e][%t][%l][%n] [%g:%#] %v' (spdlog's flags)"
+    )]
     pub log_format: Option<String>,
 
     /// Serve, or only check the configuration
