@@ -18,6 +18,7 @@ fuzz_target!(|input: &[u8]| {
         max_headers_bytes: if set(0) { 200 } else { 60 * 1024 },
         max_headers_count: if set(0) { 6 } else { 100 },
         allow_absolute_url: !set(1),
+        refuse_https: set(2),
         accept_http_10: set(2),
         enable_trailers: set(3),
         allow_chunked_length: set(4),
