@@ -82,7 +82,6 @@ pub struct Server {
     /// An operator wants health checks to fail.
     looks_sick: bool,
     stops: Stops,
-    reclaim: Reclaim,
     /// Which listeners a graceful drain will close.
     drained: Scope,
     /// Those whose sockets are open still, by their places.
@@ -208,7 +207,6 @@ impl Server {
             state: State::Live,
             looks_sick: false,
             stops: Stops::new(concurrency),
-            reclaim: Reclaim::new(Memory::now().anonymous),
             drained: Scope::All,
             listening: vec![true; count],
         };
@@ -326,7 +324,7 @@ impl Server {
     /// If a worker died.
     pub fn run(mut self) -> Result<(), ShutdownError> {
         nuncio_reactor::give_back_memory();
-        self.reclaim = Reclaim::new(Memory::now().anonymous);
+        let mut reclaim = Reclaim::new(Memory::now().anonymous);
         let housekeeping = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(1 << 32) };
         let flush = Task { layer: Layer::Server, wake: Wake::Alarm, key: RawKey::from_bits(3 << 32) };
         let interval = self.snapshot.stats.flush_interval;
@@ -366,7 +364,7 @@ impl Server {
                         self.engine.reactor.arm(interval, flush);
                     }
                     Outside::Alarm(_) => {
-                        self.reclaim();
+                        give_back(&mut reclaim);
                         self.housekeep();
                         self.engine.reactor.arm(HOUSEKEEPING, housekeeping);
                     }
@@ -562,17 +560,6 @@ impl Server {
         }
     }
 
-    /// Gives memory back that a rush has left behind.
-    fn reclaim(&mut self) {
-        let given = self.reclaim.look(Memory::now().anonymous, || {
-            nuncio_reactor::give_back_heap();
-            Memory::now().anonymous
-        });
-        if let Some(bytes) = given {
-            log::debug!("gave {bytes} bytes of freed memory back to the system");
-        }
-    }
-
     /// What the flusher has done since the last time.
     fn count_logs(&self, tally: &Tally) {
         let (stats, names) = (&self.stats.blocks()[0], &self.snapshot.filesystem_stats);
@@ -611,6 +598,17 @@ impl Server {
         }
         log::info!("exiting");
         result
+    }
+}
+
+/// Gives memory back that a rush has left behind.
+fn give_back(reclaim: &mut Reclaim) {
+    let given = reclaim.look(Memory::now().anonymous, || {
+        nuncio_reactor::give_back_heap();
+        Memory::now().anonymous
+    });
+    if let Some(bytes) = given {
+        log::debug!("gave {bytes} bytes of freed memory back to the system");
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Host {
     /// Datagrams that came.
     pub count: Arc<AtomicU64>,
     /// How many came from where.
-    pub senders: Arc<Mutex<HashMap<SocketAddr, u64>>>,
+    senders: Arc<Mutex<HashMap<SocketAddr, u64>>>,
     stop: Arc<AtomicBool>,
 }
 

@@ -8,7 +8,7 @@ use super::support::{Client, Folder, Proxy};
 use rustls::version::{TLS12, TLS13};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::{Sender, channel};
 
 /// A cluster's options of HTTP.
 fn http(options: &str) -> String {
@@ -27,19 +27,19 @@ fn host(pem: &Pem, folder: &Folder, alpn: &str) -> Proxy {
 /// Passes connections on to wherever it is told, so that a host can become another.
 struct Switch {
     address: SocketAddr,
-    target: Arc<Mutex<SocketAddr>>,
+    targets: Sender<SocketAddr>,
 }
 
 impl Switch {
     fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
-        let target = Arc::new(Mutex::new(target));
-        let shared = Arc::clone(&target);
+        let (targets, told) = channel();
         std::thread::spawn(move || {
+            let mut target = target;
             for near in listener.incoming() {
                 let Ok(near) = near else { return };
-                let target = *shared.lock().expect("a target");
+                target = told.try_iter().last().unwrap_or(target);
                 let Ok(far) = TcpStream::connect(target) else { continue };
                 for (from, to) in [(&near, &far), (&far, &near)] {
                     let (mut from, mut to) =
@@ -51,7 +51,7 @@ impl Switch {
                 }
             }
         });
-        Self { address, target }
+        Self { address, targets }
     }
 }
 
@@ -99,7 +99,7 @@ fn a_host_may_change_its_mind() {
     let front = Proxy::start(&listener.yaml());
     let both = ["cluster.up.upstream_cx_http1_total", "cluster.up.upstream_cx_http2_total"];
     for (target, expected) in [(&old, [2, 0]), (&new, [2, 2]), (&old, [4, 2])] {
-        *switch.target.lock().expect("a target") = target.first();
+        switch.targets.send(target.first()).expect("it listens");
         for _ in 0..2 {
             assert_eq!(front.connect().get("/").status, 200);
         }
@@ -117,14 +117,13 @@ fn what_is_offered_depends_on_what_will_be_spoken() {
         ("auto_config: {}", "foo", "foo"),
         ("explicit_http_config: {http_protocol_options: {}}", "foo, bar", "foo,bar"),
     ] {
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let shared = Arc::clone(&seen);
-        let address = serve_hello(move |offered| shared.lock().expect("a list").push(offered));
+        let (tell, told) = channel();
+        let address = serve_hello(move |offered| tell.send(offered).expect("the test listens"));
         let context = format!("common_tls_context: {{alpn_protocols: [{alpn}]}}");
         let listener = Listener::default().cluster("up", address, &[&upstream_tls(&context), &http(options)]);
         let front = Proxy::start(&listener.yaml());
         assert_eq!(front.connect().get("/").status, 503);
-        assert_eq!(*seen.lock().expect("a list"), [expected], "{options} {alpn}");
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [expected], "{options} {alpn}");
     }
 }
 
